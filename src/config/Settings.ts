@@ -1,0 +1,62 @@
+/**
+ * The settings of one instance, checked and with their defaults (contract, section 6). Where each comes from, its text for
+ * operators and its rules stand in `config/Catalogue.ts`; the relations between them in `config/Relations.ts`.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+
+export interface SettingsShape {
+  readonly backing: "embedded" | "dapr"
+  /** "" keeps everything in memory */
+  readonly dataDir: string
+  readonly host: string
+  readonly httpPort: number
+  readonly grpcPort: number
+  /** "" chooses one: the host name (dapr), `<host name>-<HTTP port>` (embedded), random with port 0 */
+  readonly instanceId: string
+  /** "" derives it from the host and the port really bound */
+  readonly advertiseAddress: string
+  readonly tlsCert: string
+  readonly tlsKey: string
+  readonly apiToken: Redacted.Redacted<string> | undefined
+  readonly insecure: boolean
+  readonly egress: "public" | "any"
+  readonly egressAllow: ReadonlyArray<string>
+  readonly egressDeny: ReadonlyArray<string>
+  readonly stateStore: string
+  readonly pubsub: string
+  readonly daprHost: string
+  readonly daprHttpPort: number
+  readonly daprGrpcPort: number
+  readonly daprApiToken: Redacted.Redacted<string> | undefined
+  /** "": events are not published */
+  readonly lifecycleTopic: string
+  readonly heartbeatInterval: Duration.Duration
+  readonly heartbeatTtl: Duration.Duration
+  readonly reclaimInterval: Duration.Duration
+  /** claims per second */
+  readonly claimRate: number
+  readonly crashDetection: "refused" | "off"
+  readonly secretsDir: string
+  readonly secretStore: string
+  /** secret name -> the hosts it may go to; a secret not listed may go anywhere */
+  readonly secretHosts: ReadonlyMap<string, ReadonlyArray<string>>
+  readonly onLeaseLoss: "stop" | "continue"
+  /** dials per second and host, for the whole fleet */
+  readonly dialRatePerHost: number
+  readonly drainMode: "migrate" | "wait"
+  readonly drainTimeout: Duration.Duration
+  readonly maxConnections: number
+  readonly bufferMaxBytes: number
+  readonly publishMaxBytes: number
+  readonly publishBatch: number
+  readonly publishLinger: Duration.Duration
+  readonly keepaliveUrl: string
+  readonly keepaliveMin: Duration.Duration
+  readonly keepaliveMax: Duration.Duration
+  readonly logLevel: "trace" | "debug" | "info" | "warning" | "error" | "none"
+  readonly logFormat: "pretty" | "json"
+}
+
+export class Settings extends Context.Tag("websocketmanager/config/Settings")<Settings, SettingsShape>() {}

@@ -1,0 +1,65 @@
+/** Lifecycle events: what happened to a connection or an instance (contract, section 3). */
+
+export type LifecycleName =
+  | "connecting"
+  | "connected"
+  | "reconnecting"
+  | "disconnected"
+  | "failed"
+  | "error"
+  | "gap"
+  | "claimed"
+  | "migrated"
+  | "published-to"
+  | "unpublished"
+  | "instance-joined"
+  | "instance-suspect"
+  | "instance-dead"
+  | "instance-left"
+  | "instance-draining"
+
+export class LifecycleEvent {
+  readonly kind = "lifecycle" as const
+  constructor(
+    readonly name: LifecycleName,
+    /** empty for instance events */
+    readonly connectionId: string,
+    readonly instanceId: string,
+    /** 0 for instance events */
+    readonly epoch: number,
+    /** milliseconds since 1970 */
+    readonly time: number,
+    /** the contract's attributes of this event, all lower case, values as text */
+    readonly attributes: Readonly<Record<string, string>>,
+    /** unique per event: a UUIDv7 */
+    readonly id: string
+  ) {}
+}
+
+/** Why frames are missing. */
+export type GapCause = "reconnect" | "takeover" | "overflow" | "publish"
+
+/** A position in a connection's stream of frames. */
+export interface Position {
+  readonly epoch: number
+  readonly sequence: number
+  /** milliseconds since 1970; 0: not known */
+  readonly at: number
+}
+
+/** The attributes of a `gap` event. `lost` is a number, or unknown where nobody could count. */
+export const gapAttributes = (
+  cause: GapCause,
+  last: Position,
+  first: Position,
+  lost: number | "unknown"
+): Record<string, string> => ({
+  cause,
+  lastepoch: String(last.epoch),
+  lastsequence: String(last.sequence),
+  lastat: last.at === 0 ? "" : new Date(last.at).toISOString(),
+  firstepoch: String(first.epoch),
+  firstsequence: String(first.sequence),
+  firstat: first.at === 0 ? "" : new Date(first.at).toISOString(),
+  lost: String(lost)
+})

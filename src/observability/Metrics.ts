@@ -1,0 +1,144 @@
+/**
+ * Every metric of the contract (section 7), its labels and its help text, in one file.
+ *
+ * A metric is a plain number that belongs to one manager (no module-level registry: two managers in one process do not
+ * mix). `add` and `observe` are additions, cheap enough for the hot path; labels are few and closed, never an id, URL or
+ * topic. Gauges are read when somebody looks.
+ */
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
+
+export class Counter {
+  value = 0
+  add(n: number): void {
+    this.value += n
+  }
+}
+
+export class Histogram {
+  readonly counts: Array<number>
+  sum = 0
+  count = 0
+  constructor(readonly bounds: ReadonlyArray<number>) {
+    this.counts = Array.from({ length: bounds.length }, () => 0)
+  }
+  /** One observation, in the metric's unit (seconds). */
+  observe(value: number): void {
+    this.sum += value
+    this.count += 1
+    for (let i = 0; i < this.bounds.length; i++) {
+      if (value <= this.bounds[i]!) {
+        this.counts[i]! += 1
+        return
+      }
+    }
+  }
+}
+
+export type MetricType = "counter" | "gauge" | "histogram"
+
+/** One line of a family: its labels in the family's order, and its value. */
+export interface Sample {
+  readonly labels: ReadonlyArray<readonly [name: string, value: string]>
+  readonly value: number | Histogram
+}
+export interface Family {
+  readonly name: string
+  readonly type: MetricType
+  readonly help: string
+  readonly samples: ReadonlyArray<Sample>
+}
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const PREFIX = "websocketmanager_"
+
+export class Metrics extends Context.Tag("websocketmanager/observability/Metrics")<Metrics, MetricsShape>() {
+  static readonly layer = Layer.sync(Metrics, () => make())
+}
+
+export type MetricsShape = ReturnType<typeof make>
+
+export const make = () => {
+  const families: Array<{ name: string; type: MetricType; help: string; samples: () => Array<Sample> }> = []
+
+  const vector = <M extends Counter | Histogram>(
+    type: MetricType,
+    name: string,
+    help: string,
+    labels: ReadonlyArray<string>,
+    create: () => M
+  ) => {
+    const members = new Map<string, { readonly values: ReadonlyArray<string>; readonly metric: M }>()
+    families.push({
+      name: PREFIX + name,
+      type,
+      help,
+      samples: () =>
+        [...members.values()].map(({ metric, values }) => ({
+          labels: labels.map((label, i) => [label, values[i] ?? ""] as const),
+          value: metric instanceof Counter ? metric.value : (metric as Histogram)
+        }))
+    })
+    /** The member with these label values, made on first use. Keep it where it is used often. */
+    return (...values: ReadonlyArray<string>): M => {
+      const key = values.join("\u0000")
+      let member = members.get(key)
+      if (member === undefined) members.set(key, (member = { values, metric: create() }))
+      return member.metric
+    }
+  }
+  const counters = (name: string, help: string, ...labels: ReadonlyArray<string>) =>
+    vector("counter", name, help, labels, () => new Counter())
+  const seconds = (name: string, help: string, ...labels: ReadonlyArray<string>) =>
+    vector("histogram", name, help, labels, () => new Histogram(SECONDS))
+  const gauge = (name: string, help: string, ...labels: ReadonlyArray<string>) => {
+    let read: () => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]> = () => []
+    families.push({
+      name: PREFIX + name,
+      type: "gauge",
+      help,
+      samples: () =>
+        read().map(([values, value]) => ({ labels: labels.map((l, i) => [l, values[i] ?? ""] as const), value }))
+    })
+    /** Says where the value comes from; asked on each look. */
+    return (source: () => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]>): void => {
+      read = source
+    }
+  }
+
+  return {
+    connections: gauge("connections", "Connections this instance owns, by status.", "status"),
+    framesReceived: counters("frames_received_total", "Frames that took a sequence.")(),
+    framesPublished: counters("frames_published_total", "Frames the broker acknowledged.")(),
+    /** cause: overflow | publish | lease */
+    framesDropped: counters("frames_dropped_total", "Frames not published, by cause.", "cause"),
+    framesSent: counters("frames_sent_total", "Frames the sockets took.")(),
+    bufferFrames: gauge("buffer_frames", "Frames waiting to be published."),
+    bufferBytes: gauge("buffer_bytes", "Bytes of frames waiting to be published."),
+    /** outcome: ok | partial | failed */
+    publishSeconds: seconds("publish_seconds", "Duration of one publish request.", "outcome"),
+    /** outcome: ok | a kind of DialFailed | forbidden */
+    dials: counters("dials_total", "Dials, by outcome.", "outcome"),
+    /** cause: closed | dial | dead | idle */
+    reconnects: counters("reconnects_total", "Lost sockets and failed dials that will be dialled again.", "cause"),
+    /** outcome: ok | timeout | aborted | refused */
+    sends: counters("sends_total", "Send and SendRaw calls, by outcome.", "outcome"),
+    sendSeconds: seconds("send_seconds", "Time from Send to its reply.")(),
+    gaps: counters("gaps_total", "Gap events, by cause.", "cause"),
+    takeovers: counters("takeovers_total", "Connections taken over, by reason.", "reason"),
+    takeoverSeconds: seconds("takeover_seconds", "Time from claiming a connection to its open socket.")(),
+    instances: gauge("instances", "Instances as this one sees them, by status.", "status"),
+    leaseRemaining: gauge("lease_remaining_seconds", "Time left on this instance's lease."),
+    /** outcome: ok | failed | fenced */
+    heartbeatSeconds: seconds("heartbeat_seconds", "Duration of one heartbeat write.", "outcome"),
+    /** operation: get | getMany | create | replace | remove; outcome: ok | mismatch | unavailable */
+    stateOperations: counters("state_operations_total", "State store operations.", "operation", "outcome"),
+    /** door: rpc-ws | rpc-http | grpc | rest; code: OK or an error tag */
+    rpcSeconds: seconds("rpc_seconds", "Duration of a call, by door, method and outcome.", "door", "method", "code"),
+    eventLoopLag: gauge("event_loop_lag_seconds", "Longest event-loop delay of the last ten seconds."),
+    eventsDropped: counters("events_dropped_total", "Lifecycle events dropped while the broker was away.")(),
+    /** All families as they are now, in the order of the contract. */
+    collect: (): ReadonlyArray<Family> =>
+      families.map((f) => ({ name: f.name, type: f.type, help: f.help, samples: f.samples() }))
+  }
+}
