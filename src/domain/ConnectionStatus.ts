@@ -17,8 +17,7 @@ export const DISCONNECTED = "CONNECTION_STATUS_DISCONNECTED" as const
 export const FAILED = "CONNECTION_STATUS_FAILED" as const
 
 /** `connected` without its prefix and in lower case: for people, metric labels and log lines. */
-export const shortStatus = (status: ConnectionStatus): string =>
-  status.slice("CONNECTION_STATUS_".length).toLowerCase()
+export const shortStatus = (status: ConnectionStatus): string => status.slice("CONNECTION_STATUS_".length).toLowerCase()
 
 /** What can happen to a connection. `restart` is a dial on request (Reconnect) or by a new owner. */
 export type StatusChange = "opened" | "lost" | "closed" | "gave-up" | "restart"

@@ -6,7 +6,8 @@ const ROOT = "websocketmanager"
 
 export const INDEX_KEY = `${ROOT}/instances/_index`
 export const instanceKey = (instanceId: string): string => `${ROOT}/instances/${instanceId}`
-export const pageKey = (instanceId: string, page: number): string => `${ROOT}/instances/${instanceId}/connections/${page}`
+export const pageKey = (instanceId: string, page: number): string =>
+  `${ROOT}/instances/${instanceId}/connections/${page}`
 export const connectionKey = (connectionId: string): string => `${ROOT}/connections/${connectionId}`
 
 /** Ids on one page of an instance. */

@@ -1,0 +1,77 @@
+/**
+ * One life of one socket: dial, handshake, four clocks, and an end that is always told.
+ *
+ * Knows nothing of stores or owners: whoever opens a session says by `mayAct` whether anything may go out.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { BufferFull, ConnectionNotOpen, DialFailureKind, TargetForbidden } from "../domain/Errors.js"
+import type { ResolvedSpec } from "../domain/Spec.js"
+
+/** Why a dial came to nothing. `closeCode` where the peer closed during the handshake steps. */
+export interface DialFailure {
+  readonly _tag: "DialFailure"
+  readonly kind: DialFailureKind
+  readonly reason: string
+  readonly httpStatus: number | undefined
+  /** of the answer's Retry-After, milliseconds */
+  readonly retryAfterMs: number | undefined
+  /** the code on the wire, 1006 when there was none, undefined when the socket never opened */
+  readonly closeCode: number | undefined
+}
+
+/** How an open socket ended. */
+export interface SessionEnd {
+  /** the code on the wire, whoever sent it; 1006 when there was none */
+  readonly closeCode: number
+  readonly reason: string
+  /** closed: by the peer or on our request; dead: no frame in time; idle: no data frame in time; protocol: we closed on bad input */
+  readonly cause: "closed" | "dead" | "idle" | "protocol"
+}
+
+export interface SessionOptions {
+  readonly connectionId: string
+  readonly instanceId: string
+  readonly epoch: number
+  readonly spec: ResolvedSpec
+  /** Called synchronously for each ordinary data frame, in order; a frame a handshake step expected is not among them. */
+  readonly onFrame: (data: Buffer, binary: boolean) => void
+  /** Asked right before anything goes out: the dial, each message, each ping. */
+  readonly mayAct: () => boolean
+}
+
+export interface Session {
+  readonly subprotocol: string
+  /**
+   * Queues one message; done once the socket took it. Fails with BufferFull at once when the queue is full, with
+   * ConnectionNotOpen when the socket went away before this message left. Interruption takes a waiting message back.
+   */
+  readonly send: (data: Uint8Array, binary: boolean) => Effect.Effect<void, BufferFull | ConnectionNotOpen>
+  /** Stop and go on reading: TCP back-pressure. A socket paused by us is never called dead. */
+  readonly pause: () => void
+  readonly resume: () => void
+  /** Starts the closing handshake; the socket is cut if the peer does not answer within a second. */
+  readonly close: (code: number, reason: string) => void
+  /** Cuts the socket now. */
+  readonly terminate: () => void
+  readonly ended: Effect.Effect<SessionEnd>
+}
+
+export class Sessions extends Context.Tag("websocketmanager/socket/Sessions")<
+  Sessions,
+  {
+    /**
+     * Dials under the host's budget, runs the handshake, starts the clocks. Closing the scope cuts the socket.
+     * At most 60 seconds, dial and handshake together.
+     */
+    readonly open: (options: SessionOptions) => Effect.Effect<Session, DialFailure | TargetForbidden, Scope.Scope>
+    /**
+     * Whether the egress policy and the secrets' host lists would let this target through, before anything is kept:
+     * literal addresses, denied names and forbidden secrets at once; names are judged when they are dialled.
+     */
+    readonly precheck: (spec: ResolvedSpec) => Effect.Effect<void, TargetForbidden>
+    /** Milliseconds a dial to this host would wait for the dial budget now. */
+    readonly budgetWait: (hostPort: string) => number
+  }
+>() {}

@@ -1,0 +1,107 @@
+/** Walks the import graph of src and compares it with the house (README, How it is built), held here as data. */
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, relative, resolve } from "node:path"
+import { describe, expect, it } from "vitest"
+
+const SRC = resolve(import.meta.dirname, "../src")
+
+/** A room, and the rooms it may know. A file outside every folder is a room of its own name. */
+const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
+  domain: [],
+  config: ["domain"],
+  observability: ["domain", "config"],
+  ports: ["domain"],
+  socket: ["domain", "config", "observability", "ports"],
+  membership: ["domain", "config", "observability", "ports"],
+  ownership: ["domain", "config", "observability", "ports", "membership"],
+  messaging: ["domain", "config", "observability", "ports"],
+  manager: ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging"],
+  "api/rpc": ["domain", "config", "observability", "manager"],
+  "api/grpc": ["domain", "config", "observability", "manager", "api/rpc"],
+  "api/http": ["domain", "config", "observability", "manager", "api/rpc"],
+  "adapters/embedded": ["domain", "config", "observability", "ports"],
+  "adapters/secrets": ["domain", "config", "observability", "ports"],
+  app: [
+    "domain",
+    "config",
+    "observability",
+    "ports",
+    "socket",
+    "membership",
+    "ownership",
+    "messaging",
+    "manager",
+    "api/rpc",
+    "api/grpc",
+    "api/http",
+    "adapters/embedded",
+    "adapters/secrets"
+  ],
+  cli: ["domain", "config", "observability", "api/rpc", "app"],
+  "main.ts": ["cli", "app"],
+  "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "app"] // prettier-ignore
+}
+
+/** Who must never know whom, below the level of rooms: [importer, imported]. */
+const NEVER: ReadonlyArray<readonly [string, string]> = [
+  ["socket", "ports/StateStore.ts"],
+  ["socket", "ports/PubSub.ts"],
+  ["messaging", "ports/StateStore.ts"],
+  ["membership/Heartbeat.ts", "ownership"]
+]
+
+/** Words that belong to the process and to vendors, and where alone they may stand. */
+const WORDS: ReadonlyArray<{ word: RegExp; allowed: ReadonlyArray<string> }> = [
+  { word: /process\.env/, allowed: ["app", "cli", "main.ts"] },
+  { word: /\brunMain\b/, allowed: ["main.ts"] },
+  { word: /@dapr\//, allowed: ["adapters/dapr", "app"] }
+]
+
+const files = (readdirSync(SRC, { recursive: true }) as Array<string>)
+  .filter((f) => f.endsWith(".ts") && !f.includes("generated"))
+  .sort()
+
+const roomOf = (file: string): string => {
+  const parts = file.split("/")
+  if (parts.length === 1) return parts[0]!
+  return parts[0] === "api" || parts[0] === "adapters" ? `${parts[0]}/${parts[1]}` : parts[0]!
+}
+
+const importsOf = (file: string): ReadonlyArray<string> =>
+  [...readFileSync(join(SRC, file), "utf8").matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((m) =>
+    relative(SRC, resolve(SRC, dirname(file), m[1]!)).replace(/\.js$/, ".ts")
+  )
+
+describe("the house", () => {
+  it("every room is in the table", () => {
+    expect(files.map(roomOf).filter((room) => !(room in MAY_IMPORT))).toEqual([])
+  })
+
+  it("dependencies point down, as the table says", () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file)
+        .filter((to) => !to.includes("generated") && roomOf(to) !== roomOf(file))
+        .filter((to) => !MAY_IMPORT[roomOf(file)]!.includes(roomOf(to)))
+        .map((to) => `${file} -> ${to}`)
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it("who must never know whom", () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file)
+        .filter((to) => NEVER.some(([from, never]) => file.startsWith(from) && to.startsWith(never)))
+        .map((to) => `${file} -> ${to}`)
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it("the words of the process and of vendors stand only where they may", () => {
+    const wrong = WORDS.flatMap(({ allowed, word }) =>
+      files
+        .filter((file) => !allowed.includes(roomOf(file)) && word.test(readFileSync(join(SRC, file), "utf8")))
+        .map((file) => `${file}: ${word.source}`)
+    )
+    expect(wrong).toEqual([])
+  })
+})
