@@ -1,0 +1,29 @@
+/** UUIDs: time-ordered ones for whatever is minted here, name-based ones for whatever a caller repeats. */
+import { createHash, randomBytes } from "node:crypto"
+
+const format = (bytes: Uint8Array, version: number): string => {
+  bytes[6] = (bytes[6]! & 0x0f) | (version << 4)
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, 16).toString("hex")
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+/** A UUIDv7 of this time (milliseconds since 1970): sorts by time, the rest is random. */
+export const uuidv7 = (nowMillis: number): string => {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(Math.max(0, Math.floor(nowMillis)), 0, 6)
+  return format(bytes, 7)
+}
+
+/** The connection id that a request_id makes: the same over the whole fleet, so create-if-absent is the idempotency. */
+export const uuidv8FromRequest = (requestId: string): string =>
+  format(createHash("sha256").update(`websocketmanager:request:${requestId}`).digest(), 8)
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** The canonical, lower-case form of a UUID of any version in any case; undefined when the text is none. */
+export const parseUuid = (text: string): string | undefined => {
+  if (text.length !== 36) return undefined
+  const lower = text.toLowerCase()
+  return UUID.test(lower) ? lower : undefined
+}
