@@ -4,9 +4,14 @@
  * Unknown fields are kept on rewriting and an unknown `v` is refused, so that a newer version can read what we leave and
  * we never destroy what it wrote.
  */
-import type { ConnectionStatus } from "./ConnectionStatus.js"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { ConnectionStatus } from "./ConnectionStatus.js"
 import type { Position } from "./ConnectionEvent.js"
-import type { Spec } from "./Spec.js"
+import type { StateStoreUnavailable } from "./Errors.js"
+import { connectionKey } from "./Key.js"
+import { Spec } from "./Spec.js"
+import * as Stored from "./Stored.js"
 
 export interface ConnectionRecord {
   readonly id: string
@@ -31,7 +36,7 @@ export interface ConnectionRecord {
   readonly lastCloseCode: number
   /** the last (epoch, sequence) known published */
   readonly last: Position
-  /** fields of a newer version, kept as they are */
+  /** fields of a newer version, at every depth, kept as they are */
   readonly unknown: Readonly<Record<string, unknown>>
 }
 
@@ -42,4 +47,144 @@ export interface Tombstone {
   readonly nonce: string
   readonly removedAt: number
   readonly unknown: Readonly<Record<string, unknown>>
+}
+
+/** The largest record, in bytes as the store keeps it. */
+export const RECORD_MAX_BYTES = 256 * 1024
+
+export const isTombstone = (stored: ConnectionRecord | Tombstone): stored is Tombstone => "tombstone" in stored
+
+const Time = Schema.transform(Schema.String, Schema.Number, {
+  strict: true,
+  decode: (text) => Date.parse(text) || 0,
+  encode: (millis) => new Date(millis).toISOString()
+})
+
+const StoredRecord = Schema.Struct({
+  id: Schema.String,
+  spec: Schema.Unknown,
+  specHash: Schema.String,
+  owner: Schema.String,
+  incarnation: Schema.String,
+  epoch: Schema.Number,
+  nonce: Schema.String,
+  status: ConnectionStatus,
+  handover: Schema.optional(Schema.Struct({ id: Schema.String, incarnation: Schema.String })),
+  tags: Schema.Record({ key: Schema.String, value: Schema.String }),
+  topic: Schema.String,
+  createdAt: Time,
+  connectedAt: Schema.optional(Time),
+  lastFrameAt: Schema.optional(Time),
+  lastError: Schema.String,
+  lastCloseCode: Schema.Number,
+  last: Schema.Struct({ epoch: Schema.Number, sequence: Schema.Number, at: Schema.optional(Time) })
+})
+const StoredTombstone = Schema.Struct({
+  id: Schema.String,
+  tombstone: Schema.Literal(true),
+  epoch: Schema.Number,
+  nonce: Schema.String,
+  removedAt: Time
+})
+
+// ------------------------------------------------------------ the spec, its bytes as base64
+
+const toBase64 = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")
+
+const specToJson = (spec: Spec): Stored.Json => ({
+  ...spec,
+  handshake: spec.handshake?.map((step) => ({
+    ...step,
+    sendText: toBase64(step.sendText),
+    sendBinary: toBase64(step.sendBinary)
+  })),
+  keepAlive: spec.keepAlive && {
+    ...spec.keepAlive,
+    pingMessage: toBase64(spec.keepAlive.pingMessage),
+    pingBinary: toBase64(spec.keepAlive.pingBinary)
+  }
+})
+
+const withBytes = (value: unknown, fields: ReadonlyArray<string>): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  const result: Record<string, unknown> = { ...value }
+  for (const field of fields) {
+    const text = result[field]
+    if (typeof text === "string") result[field] = new Uint8Array(Buffer.from(text, "base64"))
+  }
+  return result
+}
+
+const decodeSpec = Schema.decodeUnknownEither(Spec)
+const specFromJson = (json: unknown) => {
+  if (typeof json !== "object" || json === null) return decodeSpec(json)
+  const { handshake, keepAlive, ...rest } = json as { handshake?: unknown; keepAlive?: unknown }
+  return decodeSpec({
+    ...rest,
+    ...(Array.isArray(handshake) && { handshake: handshake.map((s) => withBytes(s, ["sendText", "sendBinary"])) }),
+    ...(keepAlive !== undefined && { keepAlive: withBytes(keepAlive, ["pingMessage", "pingBinary"]) })
+  })
+}
+
+// ------------------------------------------------------------ to and from the store
+
+const time = (millis: number | undefined): string | undefined =>
+  millis === undefined ? undefined : new Date(millis).toISOString()
+
+const recordToJson = (record: ConnectionRecord): Stored.Json => {
+  const { connectedAt, createdAt, last, lastFrameAt, spec, unknown: _, ...rest } = record
+  return {
+    ...rest,
+    spec: specToJson(spec),
+    createdAt: time(createdAt),
+    connectedAt: time(connectedAt),
+    lastFrameAt: time(lastFrameAt),
+    last: { epoch: last.epoch, sequence: last.sequence, at: last.at === 0 ? undefined : time(last.at) }
+  }
+}
+
+export const encodeRecord = (record: ConnectionRecord): string => Stored.encode(recordToJson(record), record.unknown)
+
+export const encodeTombstone = (tombstone: Tombstone): string => {
+  const { removedAt, unknown, ...rest } = tombstone
+  return Stored.encode({ ...rest, removedAt: time(removedAt) }, unknown)
+}
+
+const readRecord = Stored.decoder(StoredRecord)
+const readTombstone = Stored.decoder(StoredTombstone)
+
+/** What stands under a connection's key. Fails, naming the key, on another `v` or on a value that cannot be read. */
+export const decodeStored = (
+  id: string,
+  text: string
+): Either.Either<ConnectionRecord | Tombstone, StateStoreUnavailable> => {
+  const key = connectionKey(id)
+  return Either.flatMap(
+    Stored.parse(key, text),
+    (json): Either.Either<ConnectionRecord | Tombstone, StateStoreUnavailable> => {
+      if (json["tombstone"] === true) {
+        return Either.map(readTombstone(key, json), (stored) => ({ ...stored, unknown: Stored.beyond(json, stored) }))
+      }
+      return Either.flatMap(readRecord(key, json), (stored) =>
+        Either.mapBoth(specFromJson(stored.spec), {
+          onLeft: (error) => Stored.unreadable(key, error),
+          onRight: (spec) => fromStored(stored, spec, json)
+        })
+      )
+    }
+  )
+}
+
+const fromStored = (stored: typeof StoredRecord.Type, spec: Spec, json: Stored.Json): ConnectionRecord => {
+  const record: ConnectionRecord = {
+    ...stored,
+    spec,
+    handover: stored.handover,
+    connectedAt: stored.connectedAt,
+    lastFrameAt: stored.lastFrameAt,
+    last: { epoch: stored.last.epoch, sequence: stored.last.sequence, at: stored.last.at ?? 0 },
+    unknown: {}
+  }
+  return { ...record, unknown: Stored.beyond(json, recordToJson(record)) }
 }
