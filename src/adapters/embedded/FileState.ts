@@ -1,0 +1,169 @@
+/**
+ * A state store in one file (`libsql`), which several processes of a host may share.
+ *
+ * Statements are synchronous and short. A write is one statement, atomic by itself; its version is random, so a version
+ * fits one write only, and reading it back tells whether that very write landed.
+ */
+import { randomUUID } from "node:crypto"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { StateStoreUnavailable } from "../../domain/Errors.js"
+import { StateStore, VersionMismatch, type Version, type Versioned, type WriteOptions } from "../../ports/StateStore.js"
+import * as Database from "./internal/database.js"
+import { tooLarge } from "./internal/limits.js"
+import { isBusy, makePatient } from "./internal/patience.js"
+
+/** Keys in one statement of getMany: bounds the time the event loop is held. */
+const KEYS_AT_ONCE = 100
+/** A sweep of at most so many expired rows comes after each so many writes. */
+const SWEEP_EVERY = 256
+
+// Text comes back cut at its first NUL, a blob does not.
+const VALUE = "cast(v as blob) as value, version"
+const ALIVE = "(expires_at is null or expires_at > ?)"
+
+type Written = ReturnType<(typeof StateStore.Service)["create"]>
+
+interface Row {
+  readonly value: Buffer | ArrayBuffer
+  readonly version: string
+}
+
+const versioned = (row: Row): Versioned => ({
+  value: (Buffer.isBuffer(row.value) ? row.value : Buffer.from(row.value)).toString(),
+  version: row.version as Version
+})
+
+/** A handle on an open database. */
+export const make = (database: Database.Database): typeof StateStore.Service => {
+  const select = database.prepare(`select ${VALUE} from kv where k = ? and ${ALIVE}`)
+  const selectMany = database.prepare(
+    `select wanted.key as i, ${VALUE} from json_each(?) wanted join kv on k = wanted.value where ${ALIVE}`
+  )
+  const selectVersion = database.prepare("select version from kv where k = ?")
+  const insert = database.prepare(
+    "insert into kv (k, v, version, expires_at) values (?, ?, ?, ?) on conflict (k) do update" +
+      " set v = excluded.v, version = excluded.version, expires_at = excluded.expires_at where kv.expires_at <= ?"
+  )
+  const update = database.prepare(
+    `update kv set v = ?, version = ?, expires_at = ? where k = ? and version = ? and ${ALIVE}`
+  )
+  const remove = database.prepare(`delete from kv where k = ? and version = ? and ${ALIVE}`)
+  const sweep = database.prepare(
+    `delete from kv where k in (select k from kv where expires_at <= ? limit ${SWEEP_EVERY})`
+  )
+
+  const reading = makePatient()
+  const writing = makePatient()
+  let writes = 0
+
+  /** Whether the statement changed its row. An error that may have come after the change is settled by `landed`. */
+  const run = (now: number, statement: () => { readonly changes: number }, landed: () => boolean): boolean => {
+    let changed: boolean
+    try {
+      changed = statement().changes === 1
+    } catch (error) {
+      if (isBusy(error) || !settled(landed)) throw error
+      return true
+    }
+    if ((writes += 1) % SWEEP_EVERY === 0) {
+      try {
+        sweep.run(now)
+      } catch {
+        // Expired rows are absent anyway; the next sweep takes them.
+      }
+    }
+    return changed
+  }
+
+  const versionOf = (key: string): string | undefined =>
+    (selectVersion.get(key) as { readonly version: string } | undefined)?.version
+
+  const write = (
+    key: string,
+    value: string,
+    options: WriteOptions | undefined,
+    statement: (version: Version, expiresAt: number | null, now: number) => { readonly changes: number }
+  ) =>
+    Effect.clockWith((clock) =>
+      Effect.suspend((): Written => {
+        const refusal = tooLarge(key, value)
+        if (refusal !== undefined) return Effect.fail(refusal)
+        const version = randomUUID() as string as Version
+        const attempt = writing(() => {
+          const now = clock.unsafeCurrentTimeMillis()
+          const expiresAt = options?.ttl === undefined ? null : now + Duration.toMillis(options.ttl)
+          return run(
+            now,
+            () => statement(version, expiresAt, now),
+            () => versionOf(key) === version
+          )
+        })
+        return Effect.flatMap(attempt, (changed) =>
+          changed ? Effect.succeed(version) : Effect.fail(new VersionMismatch({ key }))
+        )
+      })
+    )
+
+  const readChunk = (keys: ReadonlyArray<string>, found: Map<string, Versioned>) =>
+    Effect.clockWith((clock) =>
+      reading(() => {
+        const rows = selectMany.all(JSON.stringify(keys), clock.unsafeCurrentTimeMillis())
+        for (const row of rows as Array<Row & { readonly i: number }>) found.set(keys[row.i]!, versioned(row))
+      })
+    )
+
+  return {
+    get: (key) =>
+      Effect.clockWith((clock) =>
+        reading(() =>
+          Option.map(
+            Option.fromNullable(select.get(key, clock.unsafeCurrentTimeMillis()) as Row | undefined),
+            versioned
+          )
+        )
+      ),
+    getMany: (keys) =>
+      Effect.suspend(() => {
+        const found = new Map<string, Versioned>()
+        const chunks: Array<ReadonlyArray<string>> = []
+        for (let i = 0; i < keys.length; i += KEYS_AT_ONCE) chunks.push(keys.slice(i, i + KEYS_AT_ONCE))
+        return Effect.forEach(chunks, (chunk) => Effect.zipLeft(readChunk(chunk, found), Effect.yieldNow()), {
+          discard: true
+        }).pipe(Effect.as(found))
+      }),
+    create: (key, value, options) =>
+      write(key, value, options, (version, expiresAt, now) => insert.run(key, value, version, expiresAt, now)),
+    replace: (key, value, expected, options) =>
+      write(key, value, options, (version, expiresAt, now) =>
+        update.run(value, version, expiresAt, key, expected, now)
+      ),
+    remove: (key, expected) =>
+      Effect.clockWith((clock) =>
+        writing(() => {
+          const now = clock.unsafeCurrentTimeMillis()
+          return run(
+            now,
+            () => remove.run(key, expected, now),
+            () => versionOf(key) === undefined
+          )
+        })
+      ).pipe(Effect.flatMap((removed) => (removed ? Effect.void : Effect.fail(new VersionMismatch({ key }))))),
+    ping: Effect.asVoid(reading(() => select.get("", 0)))
+  }
+}
+
+/** S07: whether the write landed, or no lie about it. */
+const settled = (landed: () => boolean): boolean => {
+  try {
+    return landed()
+  } catch {
+    throw new StateStoreUnavailable({ outcome: "unknown", reason: "the file cannot be read back" })
+  }
+}
+
+/** A handle on `<dataDir>/state.db`. */
+export const layer = (dataDir: string): Layer.Layer<StateStore, StateStoreUnavailable> =>
+  Layer.scoped(StateStore, Effect.map(Database.open(dataDir), make))
