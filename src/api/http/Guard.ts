@@ -1,0 +1,98 @@
+/**
+ * Who may call over HTTP at all, judged before any route and before any upgrade: foreign origins and hosts (a web page that
+ * somebody on this machine has open), the token, and the declared size of the body.
+ */
+import * as Redacted from "effect/Redacted"
+import { createHash, timingSafeEqual } from "node:crypto"
+import type { IncomingHttpHeaders } from "node:http"
+import ipaddr from "ipaddr.js"
+import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
+import { MAX_BODY_BYTES } from "../rpc/Wire.js"
+import * as Problem from "./Problem.js"
+
+/** Open without the token: probes, and the console's page itself. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(["/alive", "/health/live", "/health/ready", "/"])
+
+export interface GuardOptions {
+  readonly token: Redacted.Redacted<string> | undefined
+  /** the advertised address, a URL */
+  readonly advertised: string
+}
+
+export interface GuardedRequest {
+  /** the request target: path and query */
+  readonly url: string | undefined
+  readonly headers: IncomingHttpHeaders
+}
+
+/** The path of a request target, without the query. */
+export const pathOf = (url: string | undefined): string => {
+  const target = url ?? "/"
+  try {
+    return new URL(target, "http://host").pathname
+  } catch {
+    return target
+  }
+}
+
+const urlOf = (text: string): URL | undefined => {
+  try {
+    return new URL(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Host name of a `Host` header, in lower case and without port; undefined: it is none. */
+const hostNameOf = (host: string): string | undefined =>
+  /^[^\s/@\\?#]+$/.test(host) ? urlOf(`http://${host}`)?.hostname : undefined
+
+/** 127.0.0.0/8, ::1 and localhost, whatever the port. */
+export const isLoopback = (hostName: string): boolean => {
+  if (hostName === "localhost") return true
+  const bare = hostName.startsWith("[") ? hostName.slice(1, -1) : hostName
+  return ipaddr.isValid(bare) && ipaddr.process(bare).range() === "loopback"
+}
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
+
+/** The guard of one instance: undefined lets the request pass. */
+export const make = (options: GuardOptions): ((request: GuardedRequest) => Problem.Problem | undefined) => {
+  const advertised = urlOf(options.advertised)
+  const expected = options.token === undefined ? undefined : digest(Redacted.value(options.token))
+
+  const hostAllowed = (host: string | undefined): boolean => {
+    const name = host === undefined ? undefined : hostNameOf(host)
+    return name !== undefined && (isLoopback(name) || name === advertised?.hostname)
+  }
+  /** A page that this very server gave out: its origin is the host it was asked under, or the advertised one. */
+  const originAllowed = (origin: string, host: string | undefined): boolean => {
+    const from = urlOf(origin)
+    if (from === undefined) return false
+    if (from.origin === advertised?.origin) return true
+    return host !== undefined && from.host !== "" && from.host === urlOf(`${from.protocol}//${host}`)?.host
+  }
+  /** Digests are compared, so that neither length nor content of the token shows in the time it takes. */
+  const authorized = (header: string | undefined): boolean => {
+    const match = /^bearer +(.+)$/i.exec(header ?? "")
+    return expected !== undefined && timingSafeEqual(digest(match?.[1] ?? ""), expected) && match !== null
+  }
+
+  return ({ headers, url }) => {
+    if (headers.origin !== undefined && !originAllowed(headers.origin, headers.host)) {
+      return Problem.fromError(new PermissionDenied({ reason: "the Origin header names a foreign page" }))
+    }
+    if (expected === undefined) {
+      if (!hostAllowed(headers.host)) {
+        const reason = "the Host header is neither loopback nor the advertised address"
+        return Problem.fromError(new PermissionDenied({ reason }))
+      }
+    } else if (!OPEN_PATHS.has(pathOf(url)) && !authorized(headers.authorization)) {
+      return Problem.fromError(new Unauthenticated())
+    }
+    if (Number(headers["content-length"] ?? 0) > MAX_BODY_BYTES) {
+      return Problem.fromStatus(413, "Content Too Large", `a body has at most ${MAX_BODY_BYTES} bytes`)
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The bound HTTP port, apart from what is served on it: the port and the address are known before anything else is built,
+ * and connecting is refused only when this process is gone.
+ *
+ * Opened before the first heartbeat record is written, closed last: "refused" tells peers that nothing of this process acts
+ * any more. Until routes are served, and after they have gone, every request is answered 503; `/alive` and `/health/live`
+ * tell that the process lives all the time.
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { readFileSync } from "node:fs"
+import * as Http from "node:http"
+import * as Https from "node:https"
+import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
+import { Settings, type SettingsShape } from "../../config/Settings.js"
+import { pathOf } from "./Guard.js"
+import * as Problem from "./Problem.js"
+
+/** Represents a port that could not be opened: taken, forbidden, or a certificate that cannot be read. */
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  readonly host: string
+  readonly port: number
+  readonly reason: string
+}> {
+  override get message() {
+    return `cannot listen on ${this.host}:${this.port}: ${this.reason}`
+  }
+}
+
+export interface Served {
+  readonly request: (request: Http.IncomingMessage, response: Http.ServerResponse) => void
+  readonly upgrade: (request: Http.IncomingMessage, socket: Duplex, head: Buffer) => void
+}
+
+export class HttpListener extends Context.Tag("websocketmanager/api/http/HttpListener")<
+  HttpListener,
+  {
+    readonly host: string
+    /** the port really bound */
+    readonly port: number
+    readonly secure: boolean
+    /** scheme, host as listened on, port */
+    readonly address: string
+    readonly server: Http.Server | Https.Server
+    /** Serves until the scope closes. */
+    readonly serve: (served: Served) => Effect.Effect<void, never, Scope.Scope>
+  }
+>() {}
+
+/** How long an open request or event stream may go on when the port closes. */
+const CLOSE_GRACE_MS = 250
+
+const NOT_READY = Problem.fromStatus(503, "Service Unavailable", "the manager is starting or stopping")
+
+/** Answers at once, without routes; the connection is not kept. */
+export const refuse = (response: Http.ServerResponse, { body, status }: Problem.Problem): void => {
+  response.writeHead(status, {
+    "content-type": Problem.PROBLEM_JSON,
+    connection: "close",
+    ...(status === 401 ? { "www-authenticate": "Bearer" } : {})
+  })
+  response.end(body)
+}
+
+/** The same for an upgrade, which has no response object. */
+export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem): void => {
+  const authenticate = status === 401 ? "www-authenticate: Bearer\r\n" : ""
+  socket.on("error", () => socket.destroy())
+  socket.end(
+    `HTTP/1.1 ${status} ${Http.STATUS_CODES[status] ?? ""}\r\nconnection: close\r\n${authenticate}` +
+      `content-type: ${Problem.PROBLEM_JSON}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  )
+}
+
+const idle: Served = {
+  request: (request, response) => {
+    const path = pathOf(request.url)
+    if (path !== "/alive" && path !== "/health/live") return refuse(response, NOT_READY)
+    response.writeHead(200, { "content-length": "0" })
+    response.end()
+  },
+  upgrade: (_request, socket) => refuseUpgrade(socket, NOT_READY)
+}
+
+const createServer = ({ tlsCert, tlsKey }: SettingsShape): Http.Server | Https.Server =>
+  tlsCert === "" ? Http.createServer() : Https.createServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey) })
+
+const listen = (server: Http.Server, host: string, port: number): Effect.Effect<void, Error> =>
+  Effect.async((resume) => {
+    const failed = (error: Error) => resume(Effect.fail(error))
+    server.once("error", failed)
+    server.listen({ host, port }, () => {
+      server.off("error", failed)
+      resume(Effect.void)
+    })
+  })
+
+/** `close` alone would wait for ever for an open event stream or a kept connection. */
+const close = (server: Http.Server): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    if (!server.listening) return resume(Effect.void)
+    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
+    server.close(() => {
+      clearTimeout(cut)
+      resume(Effect.void)
+    })
+    server.closeIdleConnections()
+  })
+
+export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.scoped(
+  HttpListener,
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    const { host, httpPort, tlsCert } = settings
+    const fail = (error: unknown) =>
+      new ListenFailed({ host, port: httpPort, reason: error instanceof Error ? error.message : String(error) })
+
+    const server = yield* Effect.acquireRelease(Effect.try({ try: () => createServer(settings), catch: fail }), close)
+    let served = idle
+    server.on("request", (request, response) => served.request(request, response))
+    server.on("upgrade", (request, socket, head) => served.upgrade(request, socket, head))
+    server.on("clientError", (_error, socket) => socket.destroy())
+    yield* Effect.mapError(listen(server, host, httpPort), fail)
+    yield* Effect.sync(() => server.on("error", () => {}))
+
+    const { port } = server.address() as AddressInfo
+    const secure = tlsCert !== ""
+    const shown = host.includes(":") ? `[${host}]` : host
+    return {
+      host,
+      port,
+      secure,
+      address: `${secure ? "https" : "http"}://${shown}:${port}`,
+      server,
+      serve: (handlers) =>
+        Effect.acquireRelease(
+          Effect.sync(() => void (served = handlers)),
+          () => Effect.sync(() => (served = idle))
+        )
+    }
+  })
+)

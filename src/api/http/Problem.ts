@@ -1,0 +1,28 @@
+/** Errors over HTTP: `application/problem+json`, status and fields as in the contract's table. */
+import { cut, ERROR_TABLE, errorFields, type ManagerError } from "../../domain/Errors.js"
+
+export const PROBLEM_JSON = "application/problem+json"
+
+export interface Problem {
+  readonly status: number
+  readonly body: string
+}
+
+/** `type` urn:websocketmanager:error:<Tag>, `title` the tag, `status`, `detail`, and the error's fields beside them. */
+export const fromError = (error: ManagerError): Problem => {
+  const status = ERROR_TABLE[error._tag].http
+  const document = {
+    ...errorFields(error),
+    type: `urn:websocketmanager:error:${error._tag}`,
+    title: error._tag,
+    status,
+    detail: cut(error.message)
+  }
+  return { status, body: JSON.stringify(document) }
+}
+
+/** What HTTP itself refuses: no tag of ours stands for it. */
+export const fromStatus = (status: number, title: string, detail: string): Problem => ({
+  status,
+  body: JSON.stringify({ type: "about:blank", title, status, detail: cut(detail) })
+})

@@ -1,0 +1,46 @@
+/**
+ * The RPC group over a WebSocket (`/rpc/ws`): the door to prefer, since each chunk of a stream waits until the client took
+ * the one before.
+ *
+ * Started after the manager; stopped before it, so that nobody calls a manager that is going. On stopping every client's
+ * socket is closed with 1001, and its calls end with that.
+ */
+import * as RpcServer from "@effect/rpc/RpcServer"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { IncomingHttpHeaders } from "node:http"
+import type { WebSocket } from "ws"
+import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import type { Metrics } from "../../observability/Metrics.js"
+import * as Executor from "./Executor.js"
+import * as Handlers from "./Handlers.js"
+import { ManagerRpcs } from "./ManagerRpcs.js"
+import * as SocketProtocol from "./SocketProtocol.js"
+import type { StreamQuota } from "./StreamQuota.js"
+
+export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
+  RpcDoor,
+  {
+    /** Takes over a socket whose opening request was let in. Its payload limit is MAX_BODY_BYTES. */
+    readonly accept: (socket: WebSocket, headers: IncomingHttpHeaders) => void
+  }
+>() {}
+
+export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | StreamQuota> = Layer.scoped(
+  RpcDoor,
+  Effect.gen(function* () {
+    const executor = yield* Executor.make("rpc-ws")
+    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make
+    const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
+    yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(
+      Effect.provideService(RpcServer.Protocol, protocol),
+      Effect.provide(handlers),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    // registered last, so that it runs first: the server waits for its clients to end
+    yield* Effect.addFinalizer(() => closeAll)
+    return { accept }
+  })
+)

@@ -1,0 +1,102 @@
+/**
+ * Looks at what a client sent before the RPC server does. The server itself answers a payload that does not decode, and a
+ * method it does not know, with a defect that may end every other call of that client; here the one call is refused with
+ * InvalidRequest. Nothing of the value stands in the answer: it may be large.
+ */
+import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
+import * as Either from "effect/Either"
+import type * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { cut, InvalidRequest } from "../../domain/Errors.js"
+import { ManagerRpcs } from "./ManagerRpcs.js"
+import type { Method } from "./Operations.js"
+
+export interface KnownRequest extends RequestEncoded {
+  readonly tag: Method
+}
+
+export type Judged =
+  | { readonly _tag: "Request"; readonly request: KnownRequest }
+  | { readonly _tag: "Control"; readonly message: FromClientEncoded }
+  | { readonly _tag: "Refused"; readonly requestId: string; readonly error: InvalidRequest }
+  | { readonly _tag: "Malformed"; readonly reason: string }
+
+const CONTROL = new Set(["Ack", "Interrupt", "Ping", "Eof"])
+const isRecord = (u: unknown): u is Record<string, unknown> => typeof u === "object" && u !== null
+const isId = (u: unknown): u is string => typeof u === "string" && /^[0-9]{1,40}$/.test(u)
+
+/** The place and the expectation of the first thing wrong. */
+const firstIssue = (issue: ParseResult.ParseIssue, path: string): InvalidRequest => {
+  switch (issue._tag) {
+    case "Pointer": {
+      const steps = Array.isArray(issue.path) ? issue.path : [issue.path]
+      return firstIssue(issue.issue, [...(path === "" ? [] : [path]), ...steps.map(String)].join("."))
+    }
+    case "Composite": {
+      if (issue.ast._tag === "Union") break
+      const inner = Array.isArray(issue.issues) ? issue.issues[0] : issue.issues
+      return firstIssue(inner as ParseResult.ParseIssue, path)
+    }
+    case "Missing":
+      return new InvalidRequest({ field: path, reason: "is missing" })
+    case "Unexpected":
+      return new InvalidRequest({ field: path, reason: "is not known" })
+    case "Refinement":
+    case "Transformation":
+      return firstIssue(issue.issue, path)
+  }
+  return new InvalidRequest({ field: path, reason: cut(`expected ${String(issue.ast)}`) })
+}
+
+const decoders = new Map(
+  [...ManagerRpcs.requests].map(([tag, rpc]) => [
+    tag,
+    Schema.decodeUnknownEither(rpc.payloadSchema as Schema.Schema<unknown, unknown>)
+  ])
+)
+
+/** The payload of a call, or what is wrong with it. */
+export const decodePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
+  Either.mapLeft(decoders.get(tag)!(payload), (error) => firstIssue(error.issue, ""))
+
+const headersOf = (headers: unknown): ReadonlyArray<[string, string]> =>
+  Array.isArray(headers)
+    ? headers.filter(
+        (h): h is [string, string] => Array.isArray(h) && typeof h[0] === "string" && typeof h[1] === "string"
+      )
+    : []
+
+export const judge = (message: unknown): Judged => {
+  if (!isRecord(message)) return { _tag: "Malformed", reason: "a message is a map with a _tag" }
+  if (message["_tag"] !== "Request") {
+    if (typeof message["_tag"] !== "string" || !CONTROL.has(message["_tag"])) {
+      return { _tag: "Malformed", reason: "_tag is one of Request, Ack, Interrupt, Ping, Eof" }
+    }
+    const needsId = message["_tag"] === "Ack" || message["_tag"] === "Interrupt"
+    if (needsId && !isId(message["requestId"])) {
+      return { _tag: "Malformed", reason: "requestId is the id of a request, in decimal digits" }
+    }
+    return { _tag: "Control", message: message as unknown as FromClientEncoded }
+  }
+  const { id, sampled, spanId, tag, traceId } = message
+  if (!isId(id)) return { _tag: "Malformed", reason: "id is a string of decimal digits" }
+  if (typeof tag !== "string" || !decoders.has(tag)) {
+    const error = new InvalidRequest({ field: "tag", reason: `there is no method ${cut(String(tag))}` })
+    return { _tag: "Refused", requestId: id, error }
+  }
+  const payload = message["payload"] ?? {}
+  const decoded = decodePayload(tag as Method, payload)
+  if (Either.isLeft(decoded)) return { _tag: "Refused", requestId: id, error: decoded.left }
+  const traced = typeof traceId === "string" && typeof spanId === "string"
+  return {
+    _tag: "Request",
+    request: {
+      _tag: "Request",
+      id,
+      tag: tag as Method,
+      payload,
+      headers: headersOf(message["headers"]),
+      ...(traced ? { traceId, spanId, sampled: sampled === true } : {})
+    }
+  }
+}
