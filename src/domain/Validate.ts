@@ -17,6 +17,7 @@ import {
 import { checkRequestId, checkTags, checkTopic } from "./ValidateRequests.js"
 import { checkTemplate } from "./ValidateTemplate.js"
 
+export * from "./ValidateFleet.js"
 export * from "./ValidateList.js"
 export * from "./ValidatePolicies.js"
 export * from "./ValidateRequests.js"

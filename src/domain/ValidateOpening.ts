@@ -19,7 +19,7 @@ export const checkUrl = (url: string): Checked<CheckedUrl> =>
     yield* text("url", url)
     yield* must(Buffer.byteLength(url) <= 8192, "url", "is over 8 KiB")
     yield* must(!hasControl(url) && !/[\s\\]/.test(url), "url", "has white space, a backslash or control characters")
-    yield* must(/^wss?:\/\//i.test(url), "url", "does not begin with ws:// or wss://")
+    yield* must(/^wss?:\/\/[^/?]/i.test(url), "url", "does not begin with ws:// or wss:// and a host")
     yield* must(!url.includes("#"), "url", "has a fragment")
     yield* checkTemplate("url", url)
     const parsed = parse(withoutPlaceholders(url, PLACED))
