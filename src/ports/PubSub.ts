@@ -13,12 +13,10 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { LifecycleEvent } from "../domain/ConnectionEvent.js"
+import type { TopicEvent } from "../domain/CloudEvent.js"
 import type { NotAvailable, PubSubUnavailable } from "../domain/Errors.js"
-import type { Frame, FramePack } from "../domain/Frame.js"
 
-/** What goes to a topic. `domain/CloudEvent.ts` turns it into the CloudEvent that leaves the process. */
-export type TopicEvent = Frame | FramePack | LifecycleEvent
+export type { TopicEvent }
 
 export interface PublishFailure {
   /** position in the batch */

@@ -1,0 +1,139 @@
+/** What goes to a topic, and the CloudEvent 1.0 (structured JSON) that it becomes where it leaves the process. */
+import type { LifecycleEvent } from "./ConnectionEvent.js"
+import { OCTET_STREAM, TEXT_PLAIN, type Frame, type FrameOrigin, type FramePack } from "./Frame.js"
+
+/** What goes to a topic. */
+export type TopicEvent = Frame | FramePack | LifecycleEvent
+
+/** Media type of an encoded event. */
+export const CLOUD_EVENT_JSON = "application/cloudevents+json"
+
+/** The same on every repetition, so that brokers and consumers can drop duplicates. */
+export const eventId = (event: TopicEvent): string => {
+  switch (event.kind) {
+    case "frame":
+      return `${event.origin.connectionId}:${event.origin.epoch}:${event.sequence}`
+    case "frames":
+      return `${event.origin.connectionId}:${event.origin.epoch}:${first(event).sequence}-${last(event).sequence}`
+    case "lifecycle":
+      return event.id
+  }
+}
+
+/** The event as CloudEvents JSON. Frames are never put in as JSON values: whoever decodes and encodes them changes them. */
+export const encode = (event: TopicEvent): string => {
+  switch (event.kind) {
+    case "frame":
+      return encodeFrame(event)
+    case "frames":
+      return encodePack(event)
+    case "lifecycle":
+      return encodeLifecycle(event)
+  }
+}
+
+/** Bytes of the event as encoded. */
+export const encodedSize = (event: TopicEvent): number => Buffer.byteLength(encode(event))
+
+/**
+ * At least the bytes of the event as encoded, without encoding it. Text is counted as if every byte had to be escaped, so this
+ * may be six times too much.
+ */
+export const encodedSizeBound = (event: TopicEvent): number => {
+  switch (event.kind) {
+    case "frame":
+      return overhead(event.origin) + (isPlainText(event) ? escaped(event.data.length) : base64(event.data.length))
+    case "frames": {
+      let bytes = overhead(event.origin)
+      for (const frame of event.frames) bytes += packedSizeBound(frame)
+      return bytes
+    }
+    case "lifecycle": {
+      let bytes = FIXED + escaped(event.connectionId.length + event.instanceId.length * 2 + event.name.length) * 3
+      for (const [name, value] of Object.entries(event.attributes)) bytes += escaped(name.length + value.length) + 6
+      return bytes
+    }
+  }
+}
+
+/** At least the bytes that a frame adds to a pack. */
+export const packedSizeBound = (frame: Frame): number =>
+  PACKED_FIXED + (frame.binary ? base64(frame.data.length) : escaped(frame.data.length))
+
+/** Whether the event as encoded has at most this many bytes. Encodes only where the answer is not plain. */
+export const fits = (event: TopicEvent, limit: number): boolean =>
+  encodedSizeBound(event) <= limit || (rawSize(event) <= limit && encodedSize(event) <= limit)
+
+/** Names, punctuation, times and numbers of an event; generous. */
+const FIXED = 512
+/** `{"s":…,"t":…,"base64":""},` with two numbers. */
+const PACKED_FIXED = 64
+
+const first = (pack: FramePack): Frame => pack.frames[0]!
+const last = (pack: FramePack): Frame => pack.frames.at(-1)!
+const isPlainText = (frame: Frame): boolean => !frame.binary && frame.origin.textContentType === TEXT_PLAIN
+const base64 = (bytes: number): number => Math.ceil(bytes / 3) * 4
+const escaped = (length: number): number => length * 6
+const overhead = (origin: FrameOrigin): number =>
+  FIXED +
+  escaped(origin.connectionId.length * 3 + origin.connectionUrl.length + origin.instanceId.length * 2) +
+  escaped(origin.textContentType.length)
+
+/** At most the bytes of the event as encoded. */
+const rawSize = (event: TopicEvent): number => {
+  switch (event.kind) {
+    case "frame":
+      return event.data.length
+    case "frames":
+      return event.frames.reduce((bytes, frame) => bytes + frame.data.length, 0)
+    case "lifecycle":
+      return 0
+  }
+}
+
+const time = (milliseconds: number): string => new Date(milliseconds).toISOString()
+
+/** What the events of a connection's frames have in common, without the closing brace. */
+const head = (origin: FrameOrigin, id: string, type: string, at: number, contentType: string): string =>
+  `{"specversion":"1.0","id":${JSON.stringify(id)},"source":${source(origin.instanceId)},"type":"${type}"` +
+  `,"subject":${JSON.stringify(origin.connectionId)},"time":"${time(at)}"` +
+  `,"datacontenttype":${JSON.stringify(contentType)},"connectionid":${JSON.stringify(origin.connectionId)}` +
+  `,"connectionurl":${JSON.stringify(origin.connectionUrl)},"instanceid":${JSON.stringify(origin.instanceId)}` +
+  `,"epoch":"${origin.epoch}"`
+
+const source = (instanceId: string): string => JSON.stringify(`urn:websocketmanager:${instanceId}`)
+
+const encodeFrame = (frame: Frame): string => {
+  const { data, origin, receivedAt, sequence } = frame
+  const contentType = frame.binary ? OCTET_STREAM : origin.textContentType
+  const payload = isPlainText(frame)
+    ? `"data":${JSON.stringify(data.toString("utf8"))}`
+    : `"data_base64":"${data.toString("base64")}"`
+  return `${head(origin, eventId(frame), "websocketmanager.frame", receivedAt, contentType)},"sequence":"${sequence}",${payload}}`
+}
+
+const encodePack = (pack: FramePack): string => {
+  const from = first(pack)
+  const items = pack.frames.map((frame) =>
+    frame.binary
+      ? `{"s":${frame.sequence},"t":${frame.receivedAt},"base64":"${frame.data.toString("base64")}"}`
+      : `{"s":${frame.sequence},"t":${frame.receivedAt},"text":${JSON.stringify(frame.data.toString("utf8"))}}`
+  )
+  return (
+    head(pack.origin, eventId(pack), "websocketmanager.frames", from.receivedAt, "application/json") +
+    `,"sequence":"${from.sequence}","sequencelast":"${last(pack).sequence}","data":[${items.join(",")}]}`
+  )
+}
+
+const encodeLifecycle = (event: LifecycleEvent): string =>
+  JSON.stringify({
+    specversion: "1.0",
+    id: event.id,
+    source: `urn:websocketmanager:${event.instanceId}`,
+    type: `websocketmanager.${event.name}`,
+    ...(event.connectionId === "" ? {} : { subject: event.connectionId }),
+    time: time(event.time),
+    ...event.attributes,
+    ...(event.connectionId === "" ? {} : { connectionid: event.connectionId, epoch: String(event.epoch) }),
+    instanceid: event.instanceId
+  })
