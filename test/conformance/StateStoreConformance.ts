@@ -232,10 +232,13 @@ export const stateStoreConformance = (
       Effect.gen(function* () {
         const root = fresh()
         const keys = [
-          ...["a/b", "a//b", "a/b/", "/a/b", "a:b", "a+b", "a b", "a%20b", "a%2Fb", "a%2fb", "a||b", "a,b", "a\\b"],
-          ...["A/b", "ä", "a\u0308", "a?b", "a#b", "a'b", 'a"b', "a_b", "a*b", "a.b", "..", "a\tb", " ab", "ab "],
-          ...["x".repeat(199), "x".repeat(200), `${"x".repeat(199)}y`]
-        ].map((key) => `${root}/${key}`)
+          "a/b|a//b|a/b/|/a/b|a:b|a+b|a b|a%20b|a%2Fb|a%2fb|A/b|a,b|a\\b|a?b|a#b|a'b|a\"b|a_b|a*b|a.b|..|a\tb| ab|ab ".split(
+            "|"
+          ),
+          ["a||b", "ä", "a\u0308", "x".repeat(199), "x".repeat(200), `${"x".repeat(199)}y`]
+        ]
+          .flat()
+          .map((key) => `${root}/${key}`)
         yield* Effect.forEach(keys, (key, i) => a.create(key, String(i)), { discard: true })
         const found = yield* a.getMany(keys)
         expect(keys.map((key) => found.get(key)?.value)).toEqual(keys.map((_, i) => String(i)))
