@@ -1,6 +1,12 @@
 /** What the health endpoints tell (contract, sections 1 and 5). */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Lease } from "../membership/Lease.js"
+import { PubSub } from "../ports/PubSub.js"
+import { StateStore } from "../ports/StateStore.js"
+import type { Phase } from "./Phase.js"
+import * as Phases from "./Phase.js"
 
 export interface DependencyHealth {
   /** stateStore | pubsub | lease | manager */
@@ -8,6 +14,13 @@ export interface DependencyHealth {
   readonly status: "ok" | "degraded"
   /** one line for people, without secrets */
   readonly detail: string
+}
+
+/** How long a dependency may take to answer before it is called degraded. */
+const PATIENCE = "1 second"
+
+export class CurrentPhase extends Context.Tag("websocketmanager/manager/CurrentPhase")<CurrentPhase, Phase>() {
+  static readonly layer = Layer.sync(CurrentPhase, Phases.make)
 }
 
 export class Health extends Context.Tag("websocketmanager/manager/Health")<
@@ -22,4 +35,45 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
     /** Calls back when `ready` may have changed. */
     readonly onChange: (listener: (ready: boolean) => void) => () => void
   }
->() {}
+>() {
+  static readonly layer = Layer.effect(
+    Health,
+    Effect.gen(function* () {
+      const phase = yield* CurrentPhase
+      const lease = yield* Lease
+      const store = yield* StateStore
+      const pubsub = yield* PubSub
+
+      const asked = (name: string, ping: Effect.Effect<void, { readonly message: string }>) =>
+        ping.pipe(
+          Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => ({ message: `no answer within ${PATIENCE}` }) }),
+          Effect.match({
+            onFailure: ({ message }): DependencyHealth => ({ name, status: "degraded", detail: message }),
+            onSuccess: (): DependencyHealth => ({ name, status: "ok", detail: "answers" })
+          })
+        )
+      const held = Effect.sync((): DependencyHealth => {
+        const valid = lease.valid()
+        const rest = (lease.life().remaining() / 1000).toFixed(1)
+        return {
+          name: "lease",
+          status: valid ? "ok" : "degraded",
+          detail: valid ? `held for another ${rest} s` : "not held: nothing may be dialled, sent or published"
+        }
+      })
+      const manager = Effect.sync((): DependencyHealth => {
+        const name = phase.get()
+        return { name: "manager", status: name === "ready" ? "ok" : "degraded", detail: name }
+      })
+
+      return {
+        ready: () => phase.get() === "ready",
+        phase: phase.get,
+        report: Effect.all([manager, held, asked("stateStore", store.ping), asked("pubsub", pubsub.ping)], {
+          concurrency: "unbounded"
+        }),
+        onChange: (listener) => phase.onChange((name) => listener(name === "ready"))
+      }
+    })
+  )
+}

@@ -1,0 +1,122 @@
+/**
+ * How owned records become living connections and how they cease to be: created, claimed after a restart, given up when
+ * the life that owned them has ended.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Stream from "effect/Stream"
+import { shouldBeUp, shortStatus } from "../domain/ConnectionStatus.js"
+import type { Position } from "../domain/ConnectionEvent.js"
+import type { ResolvedSpec } from "../domain/Spec.js"
+import { resolveSpec } from "../domain/Validate.js"
+import type { Life } from "../membership/Lease.js"
+import * as Correlator from "../messaging/Correlator.js"
+import type { Claimed, Owned } from "../ownership/ConnectionStore.js"
+import type { Core } from "./Core.js"
+import { ManagedConnection } from "./ManagedConnection.js"
+import { openLane } from "./Publishing.js"
+import { statusChange } from "./ReceiveLoop.js"
+
+/** From an owned record to a connection with its lane; nothing is dialled yet. */
+export const adopt = (
+  core: Core,
+  owned: Owned,
+  spec: ResolvedSpec,
+  inherited: Position | undefined
+): ManagedConnection => {
+  const c = new ManagedConnection(
+    owned,
+    core.instanceId,
+    spec,
+    Correlator.make(owned.id),
+    inherited,
+    core.now,
+    core.metrics.framesReceived
+  )
+  core.connections.set(c.id, c)
+  openLane(core, c)
+  return c
+}
+
+/** The connection was removed: no more frames, no more readers; what waits is still published. */
+export const forget = (c: ManagedConnection): void => {
+  c.lane?.close()
+  c.lane = undefined
+  c.correlator.abort()
+  for (const reader of c.readers) reader.end()
+  c.readers.clear()
+}
+
+/** This life may not act for it any more: the socket is cut, and what waits is dropped, counted. */
+export const abandon = (core: Core, c: ManagedConnection): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (core.connections.get(c.id) === c) core.connections.delete(c.id)
+    c.lane?.discard()
+    forget(c)
+    return core.supervisor.cut(c)
+  })
+
+/** Claims what a former life of this instance left, and dials what should be up, as fast as the dial budget allows. */
+export const claimFormer = (core: Core): Effect.Effect<void> =>
+  core.store.claimOwn.pipe(
+    Stream.runForEach((claimed) => take(core, claimed)),
+    Effect.catchAllCause((cause) => Effect.logError("claiming the connections of a former life failed", cause))
+  )
+
+const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const spec = resolveSpec(before.spec)
+    if (Either.isLeft(spec)) {
+      return yield* Effect.logError("a stored connection cannot be understood and is left alone", spec.left).pipe(
+        Effect.annotateLogs({ connection: before.id })
+      )
+    }
+    const started = core.now()
+    const c = adopt(core, owned, spec.right, before.last)
+    core.metrics.takeovers(reason).add(1)
+    core.events.emit("claimed", c, { from, reason })
+    if (!shouldBeUp(c.status)) {
+      return yield* Effect.logInfo(`claimed, and stays ${shortStatus(c.status)}`).pipe(
+        Effect.annotateLogs({ connection: c.id })
+      )
+    }
+    c.change("lost")
+    core.store.note(c.owned, () => statusChange(c))
+    yield* core.supervisor.start(c, { onlyIfOpens: false })
+    yield* Effect.forkDaemon(
+      Effect.ignore(Effect.tap(c.opening, () => core.metrics.takeoverSeconds.observe((core.now() - started) / 1000)))
+    )
+  })
+
+/**
+ * The life that owned these has ended (fenced, or the store came back empty): stop acting for all of them now. What they
+ * were is kept for the next life, which claims what still names this instance and creates anew what the store forgot.
+ */
+export const endLife = (core: Core, life: Life): Effect.Effect<ReadonlyArray<ManagedConnection>> =>
+  Effect.gen(function* () {
+    const lost = [...core.connections.values()].filter((c) => c.owned.life === life)
+    yield* Effect.forEach(lost, (c) => abandon(core, c), { discard: true, concurrency: "unbounded" })
+    return lost
+  })
+
+/** Creates anew what the store has forgotten, by create-if-absent and the usual epoch. */
+export const recreate = (core: Core, lost: ReadonlyArray<ManagedConnection>): Effect.Effect<void> =>
+  Effect.forEach(
+    lost.filter((c) => !core.connections.has(c.id)),
+    (c) =>
+      Effect.gen(function* () {
+        const { createdAt, id, spec, specHash, tags, topic } = c.owned.record()
+        const status = c.status
+        const made = yield* core.store.create(
+          { id, spec, specHash, tags, topic, status, createdAt },
+          { keepUnknown: true }
+        )
+        if (made._tag === "Exists") return
+        const again = adopt(core, made.owned, c.spec, c.position())
+        core.events.emit("claimed", again, { from: core.instanceId, reason: "restart" })
+        if (!shouldBeUp(status)) return
+        again.change("lost")
+        yield* core.supervisor.start(again, { onlyIfOpens: false })
+      }).pipe(Effect.catchAll((error) => Effect.logError("a connection could not be created anew", error))),
+    { discard: true, concurrency: 16 }
+  )

@@ -1,0 +1,158 @@
+/** Connect, Disconnect, Reconnect: how a connection comes into this instance's hands, and how it leaves them. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { DialFailed, InvalidRequest, type ManagerError, OwnerUnreachable, QuotaExceeded } from "../domain/Errors.js"
+import { CONNECTED, CONNECTING } from "../domain/ConnectionStatus.js"
+import type { Connection, ConnectResponse, DisconnectRequest } from "../domain/Messages.js"
+import type { ConnectRequest, ResolvedSpec } from "../domain/Spec.js"
+import { specHash } from "../domain/SpecHash.js"
+import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
+import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validate.js"
+import { adopt, forget } from "./Adoption.js"
+import * as CallDeadline from "./CallDeadline.js"
+import { acceptsWork, checked, type Core, owned } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+
+/** Calls with the same id that are being created here now: the second waits for the first. */
+export type Creating = Map<string, Deferred.Deferred<void>>
+
+export const connect = (
+  core: Core,
+  creating: Creating,
+  request: ConnectRequest
+): Effect.Effect<ConnectResponse, ManagerError> =>
+  Effect.gen(function* () {
+    const asked = yield* checked(checkConnect(request))
+    yield* acceptsWork(core)
+    yield* core.sessions.precheck(asked.spec)
+    if (asked.requestId === undefined) return yield* create(core, request, asked, uuidv7(core.now()))
+
+    const id = uuidv8FromRequest(asked.requestId)
+    for (;;) {
+      const other = creating.get(id)
+      if (other !== undefined) {
+        yield* Deferred.await(other)
+        continue
+      }
+      const local = core.connections.get(id)
+      if (local !== undefined) return yield* repeated(local, asked)
+      const done = yield* Deferred.make<void>()
+      creating.set(id, done)
+      const release = Effect.suspend(() => {
+        creating.delete(id)
+        return Deferred.succeed(done, undefined)
+      })
+      return yield* Effect.ensuring(create(core, request, asked, id), release)
+    }
+  })
+
+/** The same request_id again: the same connection, if it is the same request. */
+const repeated = (c: ManagedConnection, asked: CheckedConnect) =>
+  Effect.gen(function* () {
+    yield* sameRequest(c.owned.record().specHash, asked)
+    if (asked.awaitOpen && c.status === CONNECTING) yield* c.opening
+    return answer(c)
+  })
+
+const sameRequest = (hash: string, asked: CheckedConnect) =>
+  hash === specHash(asked)
+    ? Effect.void
+    : new InvalidRequest({ field: "requestId", reason: "the same key was used with another request" })
+
+const create = (
+  core: Core,
+  request: ConnectRequest,
+  asked: CheckedConnect,
+  id: string
+): Effect.Effect<ConnectResponse, ManagerError> =>
+  Effect.gen(function* () {
+    yield* hasRoom(core, asked.spec)
+    const { awaitOpen: _awaitOpen, requestId: _requestId, tags: _tags, topic: _topic, ...spec } = request
+    const made = yield* core.store.create(
+      {
+        id,
+        spec,
+        specHash: specHash(asked),
+        tags: asked.tags,
+        topic: asked.topic,
+        status: CONNECTING,
+        createdAt: core.now()
+      },
+      { keepUnknown: asked.requestId !== undefined }
+    )
+    if (made._tag === "Exists") {
+      yield* sameRequest(made.record.specHash, asked)
+      if (made.record.owner === core.instanceId) yield* core.settled
+      const local = core.connections.get(id)
+      if (local === undefined) return yield* new OwnerUnreachable({ owner: made.record.owner })
+      return yield* repeated(local, asked)
+    }
+    const c = adopt(core, made.owned, asked.spec, undefined)
+    yield* core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen })
+    if (!asked.awaitOpen) return answer(c)
+    return yield* Effect.onExit(
+      Effect.map(c.opening, () => answer(c)),
+      (exit) => {
+        if (Exit.isSuccess(exit)) return Effect.void
+        // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again.
+        if (Exit.isInterrupted(exit) && asked.requestId !== undefined) return Effect.void
+        return Effect.ignoreLogged(remove(core, c, 1000, "connect was not completed"))
+      }
+    )
+  })
+
+const hasRoom = (core: Core, spec: ResolvedSpec) =>
+  Effect.gen(function* () {
+    if (core.connections.size >= core.settings.maxConnections) {
+      return yield* new QuotaExceeded({ quota: "connections" })
+    }
+    const left = yield* CallDeadline.remaining
+    if (core.sessions.budgetWait(spec.hostPort) > left) {
+      return yield* new QuotaExceeded({ quota: `dials to ${spec.hostPort}` })
+    }
+  })
+
+const answer = (c: ManagedConnection): ConnectResponse => {
+  const connection = c.view()
+  return { id: c.id, status: connection.status, connection }
+}
+
+/** Socket closed, record replaced by a tombstone, id off the page; frames that wait are still published. */
+const remove = (core: Core, c: ManagedConnection, code: number, reason: string) =>
+  Effect.uninterruptible(
+    Effect.gen(function* () {
+      if (core.connections.get(c.id) === c) core.connections.delete(c.id)
+      yield* core.supervisor.stop(c, code, reason)
+      forget(c)
+      yield* core.store.remove(c.owned)
+    })
+  )
+
+export const disconnect = (core: Core, request: DisconnectRequest): Effect.Effect<void, ManagerError> =>
+  Effect.gen(function* () {
+    const { code, reason } = yield* checked(checkClose(request.code, request.reason))
+    const c = yield* owned(core, request.id)
+    const wasOpen = c.status === CONNECTED
+    yield* Effect.ensuring(
+      remove(core, c, code, reason),
+      Effect.sync(() => {
+        c.lastCloseCode = wasOpen ? code : c.lastCloseCode
+        core.events.emit("disconnected", c, { closecode: String(code), reason })
+      })
+    )
+  })
+
+export const reconnect = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
+  Effect.gen(function* () {
+    const c = yield* owned(core, id)
+    yield* acceptsWork(core)
+    yield* core.supervisor
+      .restart(c)
+      .pipe(
+        Effect.catchTag("TargetForbidden", (e) =>
+          Effect.fail(new DialFailed({ kind: "refused", reason: `${e.host}: ${e.reason}` }))
+        )
+      )
+    return c.view()
+  })

@@ -1,0 +1,83 @@
+/** What the operations share: the connections of this instance, and what is needed to keep them. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { SettingsShape } from "../config/Settings.js"
+import {
+  ConnectionNotFound,
+  InstanceDraining,
+  type InvalidRequest,
+  OwnerUnreachable,
+  StateStoreUnavailable
+} from "../domain/Errors.js"
+import type { ConnectionRecord } from "../domain/Record.js"
+import { checkId } from "../domain/Validate.js"
+import type { Lease } from "../membership/Lease.js"
+import type { Publisher } from "../messaging/Publisher.js"
+import type { MetricsShape } from "../observability/Metrics.js"
+import type { PubSub } from "../ports/PubSub.js"
+import type { ConnectionStore } from "../ownership/ConnectionStore.js"
+import type { Sessions } from "../socket/Session.js"
+import type { Events } from "./Events.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+import type { Phase } from "./Phase.js"
+import type { Supervisor } from "./Supervisor.js"
+
+export interface Core {
+  readonly instanceId: string
+  readonly settings: SettingsShape
+  readonly metrics: MetricsShape
+  readonly events: Events["Type"]
+  readonly lease: Lease["Type"]
+  readonly store: ConnectionStore["Type"]
+  readonly publisher: Publisher["Type"]
+  readonly pubsub: PubSub["Type"]
+  readonly sessions: Sessions["Type"]
+  readonly supervisor: Supervisor
+  readonly phase: Phase
+  /** the connections this instance owns under its present life */
+  readonly connections: Map<string, ManagedConnection>
+  /** milliseconds since 1970 */
+  readonly now: () => number
+  /** Done when what a former life left has been claimed. */
+  readonly settled: Effect.Effect<void>
+}
+
+/** An Either of the pure checks as an Effect. */
+export const checked = <A>(either: Either.Either<A, InvalidRequest>): Effect.Effect<A, InvalidRequest> =>
+  Either.isRight(either) ? Effect.succeed(either.right) : Effect.fail(either.left)
+
+/** The connection, if this instance owns it; else who does, or that nobody does. */
+export const owned = (
+  core: Core,
+  id: string
+): Effect.Effect<ManagedConnection, InvalidRequest | ConnectionNotFound | OwnerUnreachable | StateStoreUnavailable> =>
+  Effect.gen(function* () {
+    const canonical = yield* checked(checkId(id))
+    const local = core.connections.get(canonical)
+    if (local !== undefined) return local
+    const record = yield* elsewhere(core, canonical)
+    const now = core.connections.get(canonical)
+    if (now !== undefined) return now
+    return yield* new OwnerUnreachable({ owner: record.owner })
+  })
+
+/** The record of a connection that is not in this instance's hands. */
+export const elsewhere = (
+  core: Core,
+  canonical: string
+): Effect.Effect<ConnectionRecord, ConnectionNotFound | StateStoreUnavailable> =>
+  Effect.gen(function* () {
+    const read = yield* core.store.read(canonical)
+    if (Option.isNone(read)) return yield* new ConnectionNotFound({ id: canonical })
+    if (read.value.owner === core.instanceId) yield* core.settled
+    return read.value
+  })
+
+/** Refuses new work while draining, and while nothing may be written. */
+export const acceptsWork = (core: Core): Effect.Effect<void, InstanceDraining | StateStoreUnavailable> =>
+  Effect.gen(function* () {
+    const phase = core.phase.get()
+    if (phase === "draining" || phase === "left") return yield* new InstanceDraining({ id: core.instanceId })
+    if (!core.lease.valid()) return yield* new StateStoreUnavailable({ reason: "this instance holds no lease now" })
+  })

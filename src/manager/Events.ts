@@ -1,0 +1,111 @@
+/**
+ * The one stream of lifecycle events: the log, the Watch readers and the lifecycle topic all read it.
+ *
+ * Emitting is synchronous, so that events of one connection keep the order in which things happened.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import { LifecycleEvent, type LifecycleName } from "../domain/ConnectionEvent.js"
+import { uuidv7 } from "../domain/Uuid.js"
+import { InstanceId } from "../membership/InstanceId.js"
+import { Publisher } from "../messaging/Publisher.js"
+import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
+
+/** Whom an event is about, with what a Watch filters by. */
+export interface EventSubject {
+  readonly id: string
+  readonly epoch: number
+  readonly tags: () => Readonly<Record<string, string>>
+}
+
+export type EventFilter = (event: LifecycleEvent, subject: EventSubject | undefined) => boolean
+
+/** What a reader's buffer counts for an event beside its attributes. */
+const EVENT_BYTES = 256
+
+export class Events extends Context.Tag("websocketmanager/manager/Events")<
+  Events,
+  {
+    readonly emit: (
+      name: LifecycleName,
+      subject: EventSubject | undefined,
+      attributes?: Readonly<Record<string, string>>
+    ) => void
+    /** Every event from now on that the filter lets through, until the scope closes. */
+    readonly watch: (
+      filter: EventFilter
+    ) => Effect.Effect<ReaderBuffer.ReaderBuffer<LifecycleEvent>, never, Scope.Scope>
+    /** Ends every reader. */
+    readonly end: Effect.Effect<void>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    Events,
+    Effect.gen(function* () {
+      const { id: instanceId } = yield* InstanceId
+      const publisher = yield* Publisher
+      const clock = yield* Clock.Clock
+      const runFork = Runtime.runFork(yield* Effect.runtime())
+      const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
+
+      const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}) => {
+        const now = clock.unsafeCurrentTimeMillis()
+        const event = new LifecycleEvent(
+          name,
+          subject?.id ?? "",
+          instanceId,
+          subject?.epoch ?? 0,
+          now,
+          attributes,
+          uuidv7(now)
+        )
+        runFork(log(event))
+        publisher.announce(event)
+        for (const [reader, filter] of readers) {
+          if (filter(event, subject)) reader.offer(event, sizeOf(event))
+        }
+      }
+
+      return {
+        emit,
+        watch: (filter) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const reader = ReaderBuffer.make<LifecycleEvent>()
+              readers.set(reader, filter)
+              return reader
+            }),
+            (reader) =>
+              Effect.sync(() => {
+                readers.delete(reader)
+                reader.end()
+              })
+          ),
+        end: Effect.sync(() => readers.forEach((_, reader) => reader.end()))
+      }
+    })
+  )
+}
+
+const sizeOf = (event: LifecycleEvent): number => {
+  let bytes = EVENT_BYTES
+  for (const key in event.attributes) bytes += key.length + event.attributes[key]!.length
+  return bytes
+}
+
+const log = (event: LifecycleEvent): Effect.Effect<void> => {
+  const write =
+    event.name === "failed"
+      ? Effect.logError
+      : event.name === "error" || event.name === "gap" || event.name === "instance-dead"
+        ? Effect.logWarning
+        : event.name === "connecting"
+          ? Effect.logDebug
+          : Effect.logInfo
+  const about = event.connectionId === "" ? {} : { connection: event.connectionId, epoch: event.epoch }
+  return write(event.name).pipe(Effect.annotateLogs({ ...about, ...event.attributes }))
+}

@@ -1,0 +1,123 @@
+/**
+ * The manager, assembled from its rooms.
+ *
+ * Started after the lease's Heartbeat, the store and the publisher, which it depends on; stopped before them, by draining:
+ * sockets closed, frames and records flushed, the lease laid down.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import { Settings } from "../config/Settings.js"
+import { ConnectionStatus, shortStatus } from "../domain/ConnectionStatus.js"
+import { InstanceId } from "../membership/InstanceId.js"
+import { Lease } from "../membership/Lease.js"
+import { Membership } from "../membership/Membership.js"
+import { Publisher } from "../messaging/Publisher.js"
+import { Metrics } from "../observability/Metrics.js"
+import { ConnectionStore } from "../ownership/ConnectionStore.js"
+import { PubSub } from "../ports/PubSub.js"
+import { Sessions } from "../socket/Session.js"
+import { abandon } from "./Adoption.js"
+import * as Connecting from "./Connecting.js"
+import { ConnectionManager } from "./ConnectionManager.js"
+import type { Core } from "./Core.js"
+import * as Drain from "./Drain.js"
+import { Events } from "./Events.js"
+import * as Fleet from "./Fleet.js"
+import { CurrentPhase } from "./Health.js"
+import * as Listing from "./Listing.js"
+import * as Lives from "./Lives.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+import * as Messaging from "./Messaging.js"
+import * as Publishing from "./Publishing.js"
+import * as Supervisor from "./Supervisor.js"
+import * as Tagging from "./Tagging.js"
+import * as Watching from "./Watching.js"
+
+const make = Effect.gen(function* () {
+  const settings = yield* Settings
+  const metrics = yield* Metrics
+  const events = yield* Events
+  const lease = yield* Lease
+  const membership = yield* Membership
+  const store = yield* ConnectionStore
+  const sessions = yield* Sessions
+  const clock = yield* Clock.Clock
+  const settled = yield* Effect.makeLatch(false)
+  const supervisor = yield* Supervisor.make({
+    sessions,
+    events,
+    store,
+    lease,
+    metrics,
+    onLeaseLoss: settings.onLeaseLoss
+  })
+  const core: Core = {
+    instanceId: (yield* InstanceId).id,
+    settings,
+    metrics,
+    events,
+    lease,
+    store,
+    publisher: yield* Publisher,
+    pubsub: yield* PubSub,
+    sessions,
+    supervisor,
+    phase: yield* CurrentPhase,
+    connections: new Map<string, ManagedConnection>(),
+    now: () => clock.unsafeCurrentTimeMillis(),
+    settled: settled.await
+  }
+  const creating: Connecting.Creating = new Map<string, Deferred.Deferred<void>>()
+  const drain = yield* Drain.make(core, membership)
+
+  membership.countConnections(() => core.connections.size)
+  metrics.connections(() => byStatus(core))
+  metrics.leaseRemaining(() => [[[], Math.max(lease.life().remaining(), 0) / 1000]])
+  yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
+  yield* Effect.acquireRelease(
+    Effect.map(Effect.runtime(), (runtime) =>
+      store.onDisowned((owned) => {
+        const c = core.connections.get(owned.id)
+        if (c?.owned === owned) Runtime.runFork(runtime)(abandon(core, c))
+      })
+    ),
+    (unsubscribe) => Effect.sync(unsubscribe)
+  )
+  yield* Lives.follow(core, settled)
+
+  return ConnectionManager.of({
+    connect: (request) => Connecting.connect(core, creating, request),
+    disconnect: (request) => Connecting.disconnect(core, request),
+    reconnect: (id) => Connecting.reconnect(core, id),
+    get: (id) => Listing.get(core, id),
+    list: (request) => Listing.list(core, request),
+    startPublish: (request) => Publishing.startPublish(core, request),
+    stopPublish: (id) => Publishing.stopPublish(core, id),
+    send: (request) => Messaging.send(core, request),
+    sendRaw: (request) => Messaging.sendRaw(core, request),
+    receive: (id) => Messaging.receive(core, id),
+    subscribe: (topic) => Watching.subscribe(core, topic),
+    setTag: (id, key, value) => Tagging.setTag(core, id, key, value),
+    getTag: (id, key) => Tagging.getTag(core, id, key),
+    setTags: (id, tags) => Tagging.setTags(core, id, tags),
+    getTags: (id) => Tagging.getTags(core, id),
+    deleteTag: (id, key) => Tagging.deleteTag(core, id, key),
+    watch: (request) => Watching.watch(core, request),
+    listInstances: membership.instances,
+    migrate: (request) => Fleet.migrate(core, request),
+    drain: (request) => Drain.fromRequest(core, drain, request),
+    rebalance: () => Fleet.rebalance(core)
+  })
+})
+
+const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, number]> => {
+  const counts = new Map<ConnectionStatus, number>(ConnectionStatus.literals.map((status) => [status, 0]))
+  for (const c of core.connections.values()) counts.set(c.status, counts.get(c.status)! + 1)
+  return [...counts].map(([status, count]) => [[shortStatus(status)], count])
+}
+
+/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Publisher, PubSub, Sessions. */
+export const layer = Layer.scoped(ConnectionManager, make)

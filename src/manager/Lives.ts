@@ -1,0 +1,47 @@
+/**
+ * Follows the lease through this instance's lives: after each joining it claims what a former life left, at each end it
+ * stops acting for everything at once. Between a fence and the next life nothing is dialled, sent or published.
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { Life } from "../membership/Lease.js"
+import { claimFormer, endLife, recreate } from "./Adoption.js"
+import type { Core } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+
+export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const ends = yield* Queue.unbounded<Life>()
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        core.lease.onChange((change, life) => {
+          if (change === "held") return
+          // Synchronous: the sockets are closed before anything else runs, and before the lease's expiry.
+          for (const c of core.connections.values()) {
+            if (c.owned.life === life && (change === "ended" || stops(core, c))) c.session?.terminate()
+          }
+          if (change === "ended") Queue.unsafeOffer(ends, life)
+        })
+      ),
+      (unsubscribe) => Effect.sync(unsubscribe)
+    )
+    const lives = Effect.gen(function* () {
+      let forgotten: ReadonlyArray<ManagedConnection> = []
+      for (;;) {
+        const life = yield* core.lease.awaitHeld
+        yield* claimFormer(core)
+        yield* recreate(core, forgotten)
+        yield* settled.open
+        core.phase.set("ready")
+        while ((yield* Queue.take(ends)) !== life) continue
+        core.phase.set("fenced")
+        yield* settled.close
+        forgotten = yield* endLife(core, life)
+      }
+    })
+    yield* Effect.forkScoped(lives)
+  })
+
+const stops = (core: Core, c: ManagedConnection): boolean =>
+  (c.spec.onLeaseLoss ?? core.settings.onLeaseLoss) === "stop"

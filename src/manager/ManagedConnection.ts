@@ -1,0 +1,137 @@
+/**
+ * One connection under this owner: what the doors show, what the socket feeds, what the record keeps.
+ *
+ * Plain mutable state with one writer at a time: the connection's own fiber for its life, the socket's callback for its
+ * frames. `receive` is the hot path.
+ */
+import * as Effect from "effect/Effect"
+import { CONNECTED, type ConnectionStatus, transition, type StatusChange } from "../domain/ConnectionStatus.js"
+import type { Position } from "../domain/ConnectionEvent.js"
+import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
+import type { Connection } from "../domain/Messages.js"
+import type { ResolvedSpec } from "../domain/Spec.js"
+import type { Correlator } from "../messaging/Correlator.js"
+import type { Lane } from "../messaging/Publisher.js"
+import type { ReaderBuffer } from "../messaging/ReaderBuffer.js"
+import type { Counter } from "../observability/Metrics.js"
+import type { Owned } from "../ownership/ConnectionStore.js"
+import type { Session } from "../socket/Session.js"
+import type { FirstDialFailure } from "./FirstDial.js"
+import type { EventSubject } from "./Events.js"
+
+/** What a reader's buffer counts for a frame beside its data. */
+const FRAME_BYTES = 64
+
+export class ManagedConnection implements EventSubject {
+  readonly id: string
+  readonly epoch: number
+  status: ConnectionStatus
+  /** open under this owner before: the next loss is a reconnect */
+  everOpen = false
+  sequence = 0
+  lastFrameAt = 0
+  lastWasBinary: boolean | undefined
+  connectedAt = 0
+  attempts = 0
+  lastError: string
+  lastCloseCode: number
+  sent = 0
+  readonly counters = { published: 0, dropped: 0 }
+  topic: string
+  lane: Lane | undefined
+  session: Session | undefined
+  /** told to stop: the end of its socket is no loss */
+  stopping = false
+  /** waits for the first dial of the present start */
+  opening: Effect.Effect<void, FirstDialFailure> = Effect.void
+  /** the lane is full: the socket is not read */
+  paused = false
+  /** one change of tags or topic at a time */
+  readonly changing = Effect.unsafeMakeSemaphore(1)
+  readonly readers = new Set<ReaderBuffer<Frame>>()
+  private origin: FrameOrigin
+
+  constructor(
+    readonly owned: Owned,
+    readonly instanceId: string,
+    public spec: ResolvedSpec,
+    readonly correlator: Correlator,
+    /** what the former owner knew of the stream; undefined: nobody owned it before */
+    readonly inherited: Position | undefined,
+    private readonly now: () => number,
+    private readonly received: Counter
+  ) {
+    const record = owned.record()
+    this.id = owned.id
+    this.epoch = owned.epoch
+    this.status = record.status
+    this.topic = record.topic
+    this.lastError = record.lastError
+    this.lastCloseCode = record.lastCloseCode
+    this.origin = this.makeOrigin()
+  }
+
+  readonly tags = (): Readonly<Record<string, string>> => this.owned.record().tags
+
+  /** Every ordinary frame, synchronously, in order of arrival. */
+  readonly receive = (data: Buffer, binary: boolean): void => {
+    if (this.correlator.waiting() && this.correlator.offer(data, binary)) return
+    const at = this.now()
+    const frame = new Frame(this.origin, ++this.sequence, at, binary, data)
+    this.lastFrameAt = at
+    this.lastWasBinary = binary
+    this.received.value++
+    if (this.lane !== undefined) this.lane.offer(frame)
+    if (this.readers.size !== 0) for (const reader of this.readers) reader.offer(frame, data.length + FRAME_BYTES)
+  }
+
+  /** Frames that come from now on are stamped by the present spec (StartPublish may change the content type of text). */
+  restamp(): void {
+    this.origin = this.makeOrigin()
+  }
+
+  change(change: StatusChange): void {
+    this.status = transition(this.status, change, this.everOpen)
+    if (this.status === CONNECTED) this.everOpen = true
+    else this.connectedAt = 0
+  }
+
+  /** The last frame that took a sequence. */
+  readonly position = (): Position => ({ epoch: this.epoch, sequence: this.sequence, at: this.lastFrameAt })
+
+  /** What stands in the lists and answers. */
+  readonly view = (): Connection => {
+    const record = this.owned.record()
+    return {
+      id: this.id,
+      url: this.spec.shownUrl,
+      status: this.status,
+      topic: this.topic,
+      instanceId: this.instanceId,
+      contentType: this.lastWasBinary === undefined ? "" : this.lastWasBinary ? OCTET_STREAM : TEXT_PLAIN,
+      tags: record.tags,
+      autoReconnect: this.spec.autoReconnect,
+      epoch: this.epoch,
+      createdAt: new Date(record.createdAt),
+      ...(this.connectedAt === 0 ? {} : { connectedAt: new Date(this.connectedAt) }),
+      ...(this.lastFrameAt === 0 ? {} : { lastFrameAt: new Date(this.lastFrameAt) }),
+      framesReceived: this.sequence,
+      framesPublished: this.counters.published,
+      framesDropped: this.counters.dropped,
+      framesSent: this.sent,
+      reconnectAttempts: this.attempts,
+      lastError: this.lastError,
+      lastCloseCode: this.lastCloseCode
+    }
+  }
+
+  private makeOrigin(): FrameOrigin {
+    return {
+      connectionId: this.id,
+      connectionUrl: this.spec.shownUrl,
+      instanceId: this.instanceId,
+      epoch: this.epoch,
+      textContentType: this.spec.publishing.textContentType
+    }
+  }
+}

@@ -1,0 +1,110 @@
+/** Send, SendRaw and Receive on one connection. */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type BufferFull, ConnectionNotOpen, type ManagerError, SendAborted } from "../domain/Errors.js"
+import { type Frame, OCTET_STREAM } from "../domain/Frame.js"
+import type { ReceiveResponse, SendRawRequest, SendRequest, SendResponse } from "../domain/Messages.js"
+import { checkSend, checkSendRaw } from "../domain/Validate.js"
+import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
+import { checked, type Core, owned } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+
+/** Hands a message to the socket; done once the socket took it. */
+const out =
+  (core: Core, c: ManagedConnection) =>
+  (message: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen> =>
+    Effect.suspend(() => {
+      const { session } = c
+      if (session === undefined || c.stopping) return new ConnectionNotOpen({ id: c.id, status: c.status })
+      return Effect.map(session.send(message, binary), () => {
+        c.sent++
+        core.metrics.framesSent.add(1)
+      })
+    })
+
+const counted = <A, E extends { readonly _tag: string }, R>(core: Core, call: Effect.Effect<A, E, R>) =>
+  Effect.onExit(call, (exit) =>
+    Effect.sync(() => {
+      if (exit._tag === "Success") return core.metrics.sends("ok").add(1)
+      const { cause } = exit
+      const tag = cause._tag === "Fail" ? cause.error._tag : "Interrupted"
+      core.metrics.sends(OUTCOME[tag] ?? "refused").add(1)
+    })
+  )
+
+const OUTCOME: Readonly<Record<string, string>> = {
+  SendTimeout: "timeout",
+  SendAborted: "aborted",
+  Interrupted: "aborted"
+}
+
+export const send = (core: Core, request: SendRequest): Effect.Effect<SendResponse, ManagerError> =>
+  Effect.gen(function* () {
+    const c = yield* owned(core, request.id)
+    const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, c.spec.correlation))
+    if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
+    const began = core.now()
+    const answer = c.correlator.request({ message, binary, correlation, timeoutMs, send: out(core, c) }).pipe(
+      Effect.catchTags({
+        RequestAborted: ({ sent }) => new SendAborted({ id: c.id, sent }),
+        // The socket was open when the call came and went away before the message left it.
+        ConnectionNotOpen: () => new SendAborted({ id: c.id, sent: "no" })
+      })
+    )
+    const response = yield* counted(core, answer)
+    core.metrics.sendSeconds.observe((core.now() - began) / 1000)
+    return response
+  })
+
+export const sendRaw = (core: Core, request: SendRawRequest): Effect.Effect<void, ManagerError> =>
+  Effect.gen(function* () {
+    const { binary, id, message } = yield* checked(checkSendRaw(request))
+    const c = yield* owned(core, id)
+    yield* counted(core, out(core, c)(message, binary))
+  })
+
+export const receive = (
+  core: Core,
+  id: string
+): Effect.Effect<Stream.Stream<ReceiveResponse>, ManagerError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const c = yield* owned(core, id)
+    const reader = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const made = ReaderBuffer.make<Frame>()
+        c.readers.add(made)
+        return made
+      }),
+      (made) =>
+        Effect.sync(() => {
+          c.readers.delete(made)
+          made.end()
+        })
+    )
+    return readAll(reader, toResponse)
+  })
+
+/** A reader's items as a stream, as many in a chunk as have come; `missed` stands on the first of them. */
+export const readAll = <A, B>(
+  reader: ReaderBuffer.ReaderBuffer<A>,
+  convert: (item: A, missed: number) => B
+): Stream.Stream<B> =>
+  Stream.repeatEffectChunkOption(
+    Effect.mapBoth(reader.take, {
+      onFailure: () => Option.none(),
+      onSuccess: ({ items, missed }) =>
+        Chunk.unsafeFromArray(items.map((item, i) => convert(item, i === 0 ? missed : 0)))
+    })
+  )
+
+const toResponse = (frame: Frame, missed: number): ReceiveResponse => ({
+  data: frame.data,
+  contentType: frame.binary ? OCTET_STREAM : frame.origin.textContentType,
+  epoch: frame.origin.epoch,
+  sequence: frame.sequence,
+  receivedAt: new Date(frame.receivedAt),
+  missed
+})

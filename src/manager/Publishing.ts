@@ -1,0 +1,84 @@
+/** StartPublish, StopPublish, and the lane between a connection and its topic. */
+import * as Effect from "effect/Effect"
+import { gapAttributes, type GapCause, type Position } from "../domain/ConnectionEvent.js"
+import type { ManagerError } from "../domain/Errors.js"
+import type { Connection, StartPublishRequest } from "../domain/Messages.js"
+import { checkTopic, resolvePublishing } from "../domain/Validate.js"
+import type { Lane } from "../messaging/Publisher.js"
+import { checked, type Core, owned } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+import { mayAct } from "./ReceiveLoop.js"
+
+/** Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. */
+export const openLane = (core: Core, c: ManagedConnection): void => {
+  if (c.topic === "") return
+  c.restamp()
+  /** A lane that was closed still drains, and must not hold up the socket of its successor. */
+  const reading = (paused: boolean) => () => {
+    if (c.lane !== lane) return
+    c.paused = paused
+    if (paused) c.session?.pause()
+    else c.session?.resume()
+  }
+  const lane: Lane = core.publisher.lane({
+    connectionId: c.id,
+    topic: c.topic,
+    buffer: c.spec.buffer,
+    publishing: c.spec.publishing,
+    mayPublish: mayAct(c, core.settings.onLeaseLoss),
+    onPause: reading(true),
+    onResume: reading(false),
+    onGap: (cause, last, first, lost) => gap(core, c, cause, last, first, lost),
+    counters: c.counters,
+    start: c.position()
+  })
+  c.lane = lane
+}
+
+/** No further frame goes to the topic; what waits is still published. */
+export const closeLane = (c: ManagedConnection): void => {
+  c.lane?.close()
+  c.lane = undefined
+  if (!c.paused) return
+  c.paused = false
+  c.session?.resume()
+}
+
+const gap = (core: Core, c: ManagedConnection, cause: GapCause, last: Position, first: Position, lost: number) => {
+  core.metrics.gaps(cause).add(1)
+  core.events.emit("gap", c, gapAttributes(cause, last, first, lost))
+}
+
+export const startPublish = (core: Core, request: StartPublishRequest): Effect.Effect<Connection, ManagerError> =>
+  Effect.gen(function* () {
+    const topic = yield* checked(checkTopic(request.topic))
+    const c = yield* owned(core, request.id)
+    const change = Effect.gen(function* () {
+      const publishing = yield* checked(resolvePublishing(request.publishing, c.spec.publishing))
+      const asked = c.owned.record().spec
+      const spec = request.publishing === undefined ? {} : { spec: { ...asked, publishing: request.publishing } }
+      yield* core.store.update(c.owned, { topic, ...spec })
+      closeLane(c)
+      c.topic = topic
+      c.spec = { ...c.spec, publishing }
+      openLane(core, c)
+      core.events.emit("published-to", c, { topic })
+      return c.view()
+    })
+    return yield* c.changing.withPermits(1)(change)
+  })
+
+export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
+  Effect.gen(function* () {
+    const c = yield* owned(core, id)
+    const change = Effect.gen(function* () {
+      const { topic } = c
+      if (topic === "") return c.view()
+      yield* core.store.update(c.owned, { topic: "" })
+      closeLane(c)
+      c.topic = ""
+      core.events.emit("unpublished", c, { topic })
+      return c.view()
+    })
+    return yield* c.changing.withPermits(1)(change)
+  })

@@ -1,0 +1,234 @@
+/**
+ * The life of one connection: dial, be open, lose it, wait, dial again. One fiber per connection, the only one that opens
+ * sockets for it, so that there is never a second socket.
+ *
+ * Every way out of a session goes through `settle`, which the table of `domain/CloseReason.ts` decides: what should be up
+ * is open, being dialled, waiting for its next dial, or visibly failed.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
+import { decideClose, decideDial, type Decision } from "../domain/CloseReason.js"
+import { gapAttributes, type Position } from "../domain/ConnectionEvent.js"
+import { ConnectionNotOpen, DialFailed, type TargetForbidden } from "../domain/Errors.js"
+import type { Lease } from "../membership/Lease.js"
+import type { MetricsShape } from "../observability/Metrics.js"
+import type { ConnectionStore } from "../ownership/ConnectionStore.js"
+import * as ReconnectPolicy from "../socket/ReconnectPolicy.js"
+import type { DialFailure, SessionEnd, Sessions } from "../socket/Session.js"
+import type { Events } from "./Events.js"
+import type { FirstDial } from "./FirstDial.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+
+export interface LoopServices {
+  readonly sessions: Sessions["Type"]
+  readonly events: Events["Type"]
+  readonly store: ConnectionStore["Type"]
+  readonly lease: Lease["Type"]
+  readonly metrics: MetricsShape
+  readonly onLeaseLoss: "stop" | "continue"
+}
+
+export interface LoopOptions {
+  readonly first: FirstDial
+  /** A first dial that fails ends the loop: nothing is kept (Connect with await_open). */
+  readonly onlyIfOpens: boolean
+}
+
+/** Why the loop needs another dial, or none. */
+interface Lost {
+  readonly decision: Decision | "stop"
+  readonly retryAfterMs: number | undefined
+  readonly closeCode: number
+  readonly reason: string
+  readonly metric: "closed" | "dial" | "dead" | "idle"
+  /** open for stable_after_ms: the attempts start again */
+  readonly stable: boolean
+}
+
+/** Whether anything may go out for this connection now: the lease, or with `continue` any life that was not fenced. */
+export const mayAct = (c: ManagedConnection, fallback: "stop" | "continue"): (() => boolean) => {
+  const { life } = c.owned
+  return (c.spec.onLeaseLoss ?? fallback) === "continue" ? () => !life.ended() : life.valid
+}
+
+/** Runs until the connection is finished or the fiber is interrupted; whoever waits for the first dial is always told. */
+export const run = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
+  Effect.ensuring(
+    reconnecting(c, services, options),
+    Effect.suspend(() => Deferred.fail(options.first, new ConnectionNotOpen({ id: c.id, status: c.status })))
+  )
+
+const reconnecting = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { events, metrics, store } = services
+    const announce = (lost: Lost, delay: Duration.Duration) =>
+      Effect.sync(() => {
+        metrics.reconnects(lost.metric).add(1)
+        c.change("lost")
+        events.emit("reconnecting", c, {
+          closecode: String(lost.closeCode),
+          reason: lost.reason,
+          delayms: String(Math.round(Duration.toMillis(delay))),
+          attempt: String(c.attempts)
+        })
+        store.note(c.owned, () => statusChange(c))
+      })
+    let lost: Lost | undefined
+    const driver = yield* Schedule.driver(
+      ReconnectPolicy.schedule(c.spec.reconnect).pipe(
+        Schedule.modifyDelayEffect((attempt, delay) => {
+          c.attempts = attempt
+          return Effect.as(announce(lost!, delay), delay)
+        })
+      )
+    )
+    for (;;) {
+      const outcome = yield* dialOnce(c, services, options)
+      if (outcome === "ended") return
+      lost = outcome
+      if (lost.stable) {
+        c.attempts = 0
+        yield* driver.reset
+      }
+      if (lost.decision === "stop") return yield* finish(c, services, "disconnected", lost)
+      if (lost.decision === "give-up") return yield* finish(c, services, "failed", lost)
+      const next = yield* Effect.exit(driver.next({ decision: lost.decision, retryAfterMs: lost.retryAfterMs }))
+      if (Exit.isFailure(next)) {
+        if (Exit.isInterrupted(next)) return yield* Effect.interrupt
+        return yield* finish(c, services, "failed", { ...lost, reason: `attempts used up: ${lost.reason}` })
+      }
+    }
+  })
+
+/** What is written behind of a connection's state. */
+export const statusChange = (c: ManagedConnection) => ({
+  status: c.status,
+  connectedAt: c.connectedAt === 0 ? undefined : c.connectedAt,
+  lastFrameAt: c.lastFrameAt === 0 ? undefined : c.lastFrameAt,
+  lastError: c.lastError,
+  lastCloseCode: c.lastCloseCode,
+  last: c.lane?.lastPublished() ?? c.position()
+})
+
+/** One dial and, if it opens, one session until it ends. `ended`: the loop is over, whoever waited was told. */
+const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOptions) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { events, lease, sessions, store } = services
+      const act = mayAct(c, services.onLeaseLoss)
+      while (!act()) {
+        if (c.owned.life.ended()) return "ended" as const
+        yield* lease.awaitHeld
+        if (!act()) yield* Effect.sleep("100 millis")
+      }
+      const attempt = String(c.attempts + 1)
+      const before: Position = c.everOpen || c.inherited === undefined ? c.position() : c.inherited
+      const firstSequence = c.sequence + 1
+      events.emit("connecting", c, { attempt })
+      const opened = yield* Effect.either(
+        sessions.open({
+          connectionId: c.id,
+          instanceId: c.instanceId,
+          epoch: c.epoch,
+          spec: c.spec,
+          onFrame: c.receive,
+          mayAct: act
+        })
+      )
+      if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
+
+      const session = opened.right
+      const openedAt = yield* Clock.currentTimeMillis
+      const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
+      c.session = session
+      if (c.paused) session.pause()
+      c.connectedAt = openedAt
+      c.change("opened")
+      events.emit("connected", c, { attempt, subprotocol: session.subprotocol })
+      if (cause !== undefined) {
+        services.metrics.gaps(cause).add(1)
+        const first: Position = { epoch: c.epoch, sequence: firstSequence, at: openedAt }
+        events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
+      }
+      store.note(c.owned, () => statusChange(c))
+      yield* Deferred.succeed(options.first, undefined)
+
+      const end = yield* Effect.onExit(session.ended, () =>
+        Effect.sync(() => {
+          c.session = undefined
+          c.correlator.abort()
+        })
+      )
+      if (c.stopping) return "ended" as const
+      const up = (yield* Clock.currentTimeMillis) - openedAt
+      return sessionEnded(c, services, act() ? end : LEASE_LOST, up >= c.spec.reconnect.stableAfterMs)
+    })
+  )
+
+const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
+  c.lastCloseCode = end.closeCode
+  const wasError = end.cause !== "closed" || end.closeCode === 1006
+  if (wasError) {
+    const error = end.cause === "closed" ? "ConnectionLost" : LOST_BY[end.cause]
+    c.lastError = `${error}: ${end.reason}`
+    events.emit("error", c, { error, message: end.reason })
+  }
+  return {
+    decision: c.spec.autoReconnect ? decideClose(end.closeCode, c.spec.reconnect) : "stop",
+    retryAfterMs: undefined,
+    closeCode: end.closeCode,
+    reason: end.reason,
+    metric: end.cause === "dead" || end.cause === "idle" ? end.cause : "closed",
+    stable
+  }
+}
+
+const LEASE_LOST: SessionEnd = { closeCode: 1001, reason: "lease lost", cause: "closed" }
+
+const LOST_BY = { dead: "DeadPeer", idle: "IdleFeed", protocol: "ProtocolError" } as const
+
+const dialFailed = (
+  c: ManagedConnection,
+  services: LoopServices,
+  options: LoopOptions,
+  failure: DialFailure | TargetForbidden
+) =>
+  Effect.gen(function* () {
+    const error =
+      failure._tag === "TargetForbidden"
+        ? failure
+        : new DialFailed({ kind: failure.kind, httpStatus: failure.httpStatus, reason: failure.reason })
+    c.lastError = `${error._tag}: ${error.message}`
+    services.events.emit("error", c, { error: error._tag, message: error.message })
+    const told = yield* Deferred.fail(options.first, error)
+    const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
+    if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode
+    const lost: Lost = {
+      decision: c.spec.autoReconnect || !c.everOpen ? decide(c, failure) : "stop",
+      retryAfterMs: failure._tag === "DialFailure" ? failure.retryAfterMs : undefined,
+      closeCode,
+      reason: error.message,
+      metric: "dial",
+      stable: false
+    }
+    if (told && options.onlyIfOpens) {
+      yield* finish(c, services, "failed", lost)
+      return "ended" as const
+    }
+    return lost
+  })
+
+const decide = (c: ManagedConnection, failure: DialFailure | TargetForbidden): Decision =>
+  failure._tag === "TargetForbidden" ? "retry-slowly" : decideDial(failure, c.spec.reconnect)
+
+/** No further dial: DISCONNECTED or FAILED, until somebody says Reconnect or Disconnect. */
+const finish = (c: ManagedConnection, services: LoopServices, name: "disconnected" | "failed", lost: Lost) =>
+  Effect.sync(() => {
+    c.change(name === "failed" ? "gave-up" : "closed")
+    services.events.emit(name, c, { closecode: String(lost.closeCode), reason: lost.reason })
+    services.store.note(c.owned, () => statusChange(c))
+  })

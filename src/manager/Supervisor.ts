@@ -1,0 +1,91 @@
+/**
+ * Keeps one receive loop per connection running, never two, and ends it in the right order.
+ *
+ * Closed by its scope: every loop is interrupted, every socket that is still open is cut.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import type * as Scope from "effect/Scope"
+import { CONNECTED, CONNECTING, RECONNECTING } from "../domain/ConnectionStatus.js"
+import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
+import * as ReceiveLoop from "./ReceiveLoop.js"
+
+export interface Supervisor {
+  /** Starts dialling; `opening` of the connection waits for the first dial of this start. */
+  readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
+  /** Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. */
+  readonly restart: (c: ManagedConnection) => Effect.Effect<void, FirstDialFailure>
+  /** Closes the socket with this code, then ends the loop: nothing dials for this connection any more. */
+  readonly stop: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
+  /** Cuts the socket and ends the loop now: this instance may not act for it any more. */
+  readonly cut: (c: ManagedConnection) => Effect.Effect<void>
+}
+
+/** The longest a closing handshake is waited for; the socket itself is cut after a second. */
+const CLOSE_WAIT = "1500 millis"
+
+export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervisor, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const loops = yield* FiberMap.make<string, void>()
+
+    const start: Supervisor["start"] = (c, { onlyIfOpens }) =>
+      Effect.gen(function* () {
+        const first: FirstDial = yield* Deferred.make<void, FirstDialFailure>()
+        yield* FiberMap.remove(loops, c.id)
+        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first, onlyIfOpens })))
+        c.opening = Deferred.await(first)
+      })
+
+    const close = (c: ManagedConnection, code: number, reason: string) =>
+      Effect.suspend(() => {
+        const { session } = c
+        if (session === undefined) return Effect.void
+        session.close(code, reason)
+        return session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT), Effect.asVoid)
+      })
+
+    /** The loop goes first, so that it does not take our own close for a loss and dial again. */
+    const stop: Supervisor["stop"] = (c, code, reason) =>
+      Effect.uninterruptible(
+        Effect.gen(function* () {
+          c.stopping = true
+          yield* close(c, code, reason)
+          yield* FiberMap.remove(loops, c.id)
+        })
+      )
+
+    return {
+      start,
+      stop,
+      restart: (c) =>
+        Effect.gen(function* () {
+          const wasUp = c.status === CONNECTED || c.status === RECONNECTING || c.status === CONNECTING
+          yield* stop(c, 1000, "reconnect requested")
+          c.stopping = false
+          c.attempts = 0
+          c.change(wasUp ? "lost" : "restart")
+          yield* start(c, { onlyIfOpens: false })
+          yield* c.opening
+        }),
+      cut: (c) =>
+        Effect.suspend(() => {
+          c.stopping = true
+          c.session?.terminate()
+          return FiberMap.remove(loops, c.id)
+        })
+    }
+  })
+
+/** A defect in one loop is that connection's alone, and visible: it is logged and the loop starts again. */
+const guarded = (c: ManagedConnection, loop: Effect.Effect<void>): Effect.Effect<void> =>
+  loop.pipe(
+    Effect.catchAllDefect((defect) =>
+      Effect.logError("the connection's loop failed and starts again", defect).pipe(
+        Effect.zipRight(Effect.sleep("1 second")),
+        Effect.zipRight(Effect.suspend(() => guarded(c, loop)))
+      )
+    ),
+    Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
+  )
