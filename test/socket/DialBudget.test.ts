@@ -1,0 +1,111 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import * as DialBudget from "../../src/socket/DialBudget.js"
+
+const HOST = "feed.example:443"
+
+/** Starts `n` dials in order; when each was let through, in milliseconds. */
+const dial = (budget: DialBudget.DialBudget["Type"], n: number, host = HOST) =>
+  Effect.gen(function* () {
+    const at: Array<number> = []
+    const order: Array<number> = []
+    const fibers: Array<Fiber.RuntimeFiber<void>> = []
+    for (let i = 0; i < n; i++) {
+      fibers.push(
+        yield* Effect.fork(
+          Effect.gen(function* () {
+            yield* budget.acquire(host)
+            at.push(yield* Clock.currentTimeMillis)
+            order.push(i)
+          })
+        )
+      )
+      yield* Effect.yieldNow()
+    }
+    return { at, order, fibers }
+  })
+
+describe("DialBudget", () => {
+  it.effect("a burst is one second's share, then the rate holds, first come first served", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 10)
+      const { at, order } = yield* dial(budget, 25)
+      expect(at).toEqual(Array(10).fill(0))
+      yield* TestClock.adjust("1 second")
+      expect(at.slice(10)).toEqual([100, 200, 300, 400, 500, 600, 700, 800, 900, 1000])
+      yield* TestClock.adjust("10 seconds")
+      expect(at.slice(20)).toEqual([1100, 1200, 1300, 1400, 1500])
+      expect(order).toEqual(Array.from({ length: 25 }, (_, i) => i))
+    })
+  )
+
+  it.effect("a rate below one a second still lets one through at once", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 0.25)
+      const { at } = yield* dial(budget, 3)
+      yield* TestClock.adjust("8 seconds")
+      expect(at).toEqual([0, 4000, 8000])
+    })
+  )
+
+  it.effect("hosts do not wait for each other", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 1)
+      const one = yield* dial(budget, 2, "a:1")
+      const other = yield* dial(budget, 1, "a:2")
+      expect([one.at, other.at]).toEqual([[0], [0]])
+    })
+  )
+
+  it.effect("waitMillis tells what a dial that asks now would wait", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 10)
+      expect(budget.waitMillis(HOST)).toBe(0)
+      yield* dial(budget, 10)
+      expect(budget.waitMillis(HOST)).toBeCloseTo(100)
+      yield* dial(budget, 5)
+      expect(budget.waitMillis(HOST)).toBeCloseTo(600)
+      yield* TestClock.adjust("500 millis")
+      expect(budget.waitMillis(HOST)).toBeCloseTo(100)
+    })
+  )
+
+  it.effect("whoever is interrupted gives the place back, also the one at the counter", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 1)
+      const { fibers, order } = yield* dial(budget, 5)
+      yield* Fiber.interrupt(fibers[1]!)
+      yield* Fiber.interrupt(fibers[3]!)
+      yield* TestClock.adjust("2 seconds")
+      expect(order).toEqual([0, 2, 4])
+      expect(budget.waitMillis(HOST)).toBeCloseTo(1000)
+    })
+  )
+
+  it.effect("a changed share is felt within a second, a share of 0 dials nothing", () =>
+    Effect.gen(function* () {
+      let share = 0
+      const budget = yield* DialBudget.make(() => 100 * share)
+      const { at } = yield* dial(budget, 3)
+      yield* TestClock.adjust("30 seconds")
+      expect(at).toEqual([])
+      expect(budget.waitMillis(HOST)).toBe(Infinity)
+      share = 0.5
+      yield* TestClock.adjust("2 seconds")
+      expect(at.length).toBe(3)
+    })
+  )
+
+  it.effect("hosts that are no longer dialled are forgotten", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 10)
+      for (let i = 0; i < 500; i++) yield* budget.acquire(`host${i}:443`)
+      expect(budget.hosts()).toBe(500)
+      yield* TestClock.adjust("2 seconds")
+      expect(budget.hosts()).toBe(0)
+    })
+  )
+})
