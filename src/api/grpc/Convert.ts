@@ -93,7 +93,7 @@ const mapOf = (item: ValueCodec): ValueCodec => {
   const mapped = (map: unknown, convert: (value: unknown, key: string) => unknown) =>
     Object.fromEntries(Object.entries(map as Fields).map(([key, value]) => [key, convert(value, key)]))
   return {
-    toRpc: (map, path) => mapped(map, (value, key) => item.toRpc(value, `${path}[${key}]`)),
+    toRpc: (map, path) => mapped(map, (value, key) => item.toRpc(value, `${path}.${key}`)),
     toProto: (map) => mapped(map, item.toProto)
   }
 }

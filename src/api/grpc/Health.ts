@@ -16,7 +16,10 @@ export const addTo = (server: Server): Effect.Effect<void, never, Health | Scope
   Effect.gen(function* () {
     const health = yield* Health
     const implementation = new HealthImplementation()
+    let told: boolean | undefined
     const tell = (ready: boolean) => {
+      if (ready === told) return
+      told = ready
       for (const name of NAMES) implementation.setStatus(name, ready ? "SERVING" : "NOT_SERVING")
     }
     yield* Effect.acquireRelease(
