@@ -1,0 +1,203 @@
+/** A frame, an event, a connection: as a line for people and as JSON for programs. */
+import { shortStatus } from "../domain/ConnectionStatus.js"
+import { OCTET_STREAM } from "../domain/Frame.js"
+import type * as M from "../domain/Messages.js"
+import { base64, block, clock, cutTo, hex, jsonLine, plain, safeJson, size, stamp, utf8 } from "./Text.js"
+
+/** How lines are drawn: with colour or without, cut to a width or whole. */
+export interface Style {
+  readonly colour: boolean
+  /** undefined: whole */
+  readonly columns: number | undefined
+}
+
+const CODES = { red: 31, green: 32, yellow: 33, magenta: 35, cyan: 36, dim: 2 } as const
+type Colour = keyof typeof CODES
+
+const paint = (style: Style, colour: Colour, text: string): string =>
+  style.colour ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text
+
+const fit = (style: Style, used: number, text: string): string =>
+  style.columns === undefined ? text : cutTo(text, Math.max(20, style.columns - used))
+
+/** More than a line shows; what is beyond is never decoded. */
+const PREVIEW_BYTES = 4096
+const HEX_BYTES = 32
+
+const preview = (style: Style, used: number, data: Uint8Array, binary: boolean): string => {
+  if (binary) return paint(style, "cyan", `hex ${hex(data, style.columns === undefined ? data.byteLength : HEX_BYTES)}`)
+  const shown = style.columns === undefined ? data : data.subarray(0, PREVIEW_BYTES)
+  return fit(style, used, plain(utf8(shown)))
+}
+
+const missedLine = (style: Style, missed: number, what: string): string =>
+  missed === 0
+    ? ""
+    : `${paint(style, "red", `-- missed ${missed} ${what}${missed === 1 ? "" : "s"}: this reader was too slow --`)}\n`
+
+const isBinary = (contentType: string): boolean => contentType === OCTET_STREAM
+
+const frame = (style: Style, at: Date, epoch: number, sequence: number, data: Uint8Array, binary: boolean): string => {
+  const head = `${clock(at)}  ${`${epoch}:${sequence}`.padEnd(8)}  ${size(data.byteLength).padStart(9)}  `
+  return `${paint(style, "dim", head)}${preview(style, head.length, data, binary)}`
+}
+
+/** One line a frame: time, epoch and sequence, size, and the frame itself; what was missed stands before it. */
+export const frameLine = (style: Style, item: M.ReceiveResponse): string =>
+  missedLine(style, item.missed, "frame") +
+  frame(style, item.receivedAt, item.epoch, item.sequence, item.data, isBinary(item.contentType))
+
+/** Bytes for programs: a text frame as `text`, anything else as `base64`. */
+const payload = (data: Uint8Array, contentType: string) =>
+  isBinary(contentType) ? { base64: base64(data) } : { text: utf8(data) }
+
+export const frameJson = (item: M.ReceiveResponse): string =>
+  jsonLine({
+    epoch: item.epoch,
+    sequence: item.sequence,
+    receivedAt: item.receivedAt,
+    contentType: item.contentType,
+    ...payload(item.data, item.contentType),
+    missed: item.missed
+  })
+
+const EVENT_COLOUR: Readonly<Record<string, Colour>> = {
+  connecting: "yellow",
+  connected: "green",
+  reconnecting: "yellow",
+  disconnected: "magenta",
+  failed: "red",
+  error: "red",
+  gap: "red",
+  claimed: "cyan",
+  migrated: "cyan"
+}
+
+/** One line an event: time, what, whom, and its attributes. */
+export const eventLine = (style: Style, event: M.WatchResponse): string => {
+  const who = event.connectionId === "" ? event.instanceId : event.connectionId
+  const attributes = Object.entries(event.attributes)
+    .filter(([, value]) => value !== "")
+    .map(([key, value]) => ` ${plain(key)}=${plain(value)}`)
+    .join("")
+  const type = paint(style, EVENT_COLOUR[event.type] ?? "cyan", plain(event.type).padEnd(16))
+  return `${missedLine(style, event.missed, "event")}${paint(style, "dim", clock(event.time))}  ${type}  ${plain(who)} ${attributes}`.trimEnd()
+}
+
+export const eventJson = (event: M.WatchResponse): string => jsonLine(event)
+
+/** The part of a CloudEvent that a person reads. Unknown forms are shown as they are. */
+interface CloudEvent {
+  readonly type?: unknown
+  readonly subject?: unknown
+  readonly time?: unknown
+  readonly epoch?: unknown
+  readonly sequence?: unknown
+  readonly data?: unknown
+  readonly data_base64?: unknown
+  readonly datacontenttype?: unknown
+}
+interface Packed {
+  readonly s: number
+  readonly t: number
+  readonly text?: string
+  readonly base64?: string
+}
+
+const parse = (json: string): CloudEvent | undefined => {
+  try {
+    const value: unknown = JSON.parse(json)
+    return typeof value === "object" && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** One line for each frame of a published event; packed events have many. */
+export const publishedLines = (style: Style, item: M.SubscribeResponse): string => {
+  const text = utf8(item.event)
+  const event = parse(text)
+  const missed = missedLine(style, item.missed, "event")
+  const subject = plain(String(event?.subject ?? ""))
+  const prefix = subject === "" ? "" : `${paint(style, "dim", subject)}  `
+  const narrow = { ...style, columns: style.columns === undefined ? undefined : style.columns - subject.length - 2 }
+  if (event?.type === "websocketmanager.frames" && Array.isArray(event.data)) {
+    const lines = (event.data as ReadonlyArray<Packed>).map(({ base64, s, t, text = "" }) => {
+      const data = base64 === undefined ? Buffer.from(text) : Buffer.from(base64, "base64")
+      return prefix + frame(narrow, new Date(t), Number(event.epoch), s, data, base64 !== undefined)
+    })
+    return missed + lines.join("\n")
+  }
+  if (event?.type === "websocketmanager.frame") {
+    const encoded = typeof event.data_base64 === "string"
+    const data = Buffer.from(String(encoded ? event.data_base64 : (event.data ?? "")), encoded ? "base64" : "utf8")
+    const binary = encoded && event.datacontenttype === OCTET_STREAM
+    const at = new Date(String(event.time))
+    return missed + prefix + frame(narrow, at, Number(event.epoch), Number(event.sequence), data, binary)
+  }
+  return missed + fit(style, 0, plain(text))
+}
+
+/** The event as it was published, number for number: it is not decoded and encoded again. */
+export const publishedJson = (item: M.SubscribeResponse): string =>
+  `{"event":${safeJson(utf8(item.event)).replace(/[\r\n]/g, " ")},"missed":${item.missed}}`
+
+/** A reply: for people its text, for programs with its type. */
+export const replyJson = (reply: M.SendResponse): string =>
+  jsonLine({ contentType: reply.contentType, ...payload(reply.response, reply.contentType) })
+
+export const replyLine = (reply: M.SendResponse): string =>
+  isBinary(reply.contentType) ? `hex ${hex(reply.response, reply.response.byteLength)}` : plain(utf8(reply.response))
+
+const tags = (pairs: Readonly<Record<string, string>>): string =>
+  Object.entries(pairs)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(" ")
+
+export const CONNECTION_HEADER = ["ID", "STATUS", "TOPIC", "RECEIVED", "DROPPED", "INSTANCE", "URL", "TAGS"]
+
+export const connectionRow = (connection: M.Connection): ReadonlyArray<string> => [
+  connection.id,
+  shortStatus(connection.status),
+  connection.topic === "" ? "-" : connection.topic,
+  String(connection.framesReceived),
+  String(connection.framesDropped),
+  connection.instanceId,
+  connection.url,
+  tags(connection.tags)
+]
+
+/** Everything about one connection, a field a line. */
+export const connectionBlock = (connection: M.Connection): string =>
+  block([
+    ["id", connection.id],
+    ["url", connection.url],
+    ["status", shortStatus(connection.status)],
+    ["topic", connection.topic === "" ? "- (not publishing)" : connection.topic],
+    ["tags", tags(connection.tags)],
+    ["instance", connection.instanceId],
+    ["epoch", String(connection.epoch)],
+    ["created", stamp(connection.createdAt)],
+    ["connected", stamp(connection.connectedAt)],
+    ["last frame", stamp(connection.lastFrameAt)],
+    ["content type", connection.contentType],
+    [
+      "frames",
+      `${connection.framesReceived} received, ${connection.framesPublished} published, ${connection.framesDropped} dropped, ${connection.framesSent} sent`
+    ],
+    ["auto reconnect", connection.autoReconnect ? "on" : "off"],
+    ["attempts", connection.reconnectAttempts === 0 ? "" : String(connection.reconnectAttempts)],
+    ["last error", connection.lastError],
+    ["close code", connection.lastCloseCode === 0 ? "" : String(connection.lastCloseCode)]
+  ])
+
+export const INSTANCE_HEADER = ["ID", "STATUS", "CONNECTIONS", "STARTED", "LAST SEEN", "ADDRESS"]
+
+export const instanceRow = (instance: M.Instance): ReadonlyArray<string> => [
+  instance.id,
+  instance.status.slice("INSTANCE_STATUS_".length).toLowerCase(),
+  String(instance.connections),
+  stamp(instance.startedAt),
+  stamp(instance.lastSeenAt),
+  instance.address
+]

@@ -1,0 +1,63 @@
+/** A command's line to the manager: calls it, and tells plainly why it cannot. */
+import type { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { ManagerClient } from "../api/rpc/Client.js"
+import type { ManagerError } from "../domain/Errors.js"
+import { CommandFailed, describe, UsageError } from "./Failure.js"
+import { Host, type OutputClosed } from "./Host.js"
+import { plain } from "./Text.js"
+import { serverUrl } from "./Values.js"
+
+export const DEFAULT_SERVER = "http://127.0.0.1:5001"
+
+/** What a command's own part may fail with. */
+type UseError = ManagerError | RpcClientError | CommandFailed | OutputClosed
+
+/**
+ * Calls the manager that `--server` or WSM_SERVER names, with the token of WSM_API_TOKEN. Every way it can fail becomes the
+ * one line that a person reads.
+ */
+export const withManager = <A>(
+  server: string | undefined,
+  use: (manager: ManagerClient["Type"]) => Effect.Effect<A, UseError, Host | Scope.Scope>
+): Effect.Effect<A, CommandFailed | UsageError | OutputClosed, Host> =>
+  Effect.gen(function* () {
+    const { env } = yield* Host
+    const url = yield* address(server, env.WSM_SERVER)
+    const token = (env.WSM_API_TOKEN ?? "") === "" ? undefined : Redacted.make(env.WSM_API_TOKEN!)
+    // loaded here and not above: help and usage errors do without it
+    const { layer, ManagerClient } = yield* Effect.promise(() => import("../api/rpc/Client.js"))
+    return yield* Effect.flatMap(ManagerClient, use).pipe(
+      Effect.scoped,
+      Effect.provide(layer({ url, token })),
+      Effect.catchAll((error) => {
+        switch (error._tag) {
+          case "OutputClosed":
+          case "CommandFailed":
+            return Effect.fail(error)
+          case "RpcClientError":
+            return Effect.fail(new CommandFailed({ line: unreachable(url, error) }))
+          default:
+            return Effect.fail(new CommandFailed({ line: describe(error) }))
+        }
+      })
+    )
+  })
+
+/** No link, or a link that broke: only the second had a manager at its other end. */
+const unreachable = (url: string, error: RpcClientError): string =>
+  (error.cause as { readonly reason?: string } | undefined)?.reason === "Close"
+    ? `the link to the manager at ${url} broke: run the command again when the manager is back`
+    : `${plain(error.message)}, or name another with --server`
+
+const address = (server: string | undefined, variable: string | undefined): Effect.Effect<string, UsageError> => {
+  if (server !== undefined) return Effect.succeed(server)
+  if (variable === undefined || variable === "") return Effect.succeed(DEFAULT_SERVER)
+  return Either.mapLeft(
+    serverUrl(variable),
+    (rule) => new UsageError({ line: `WSM_SERVER cannot be '${plain(variable)}': ${rule}` })
+  )
+}

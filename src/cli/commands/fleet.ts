@@ -1,0 +1,114 @@
+/** Commands on the fleet: events, instances, migrate, drain, rebalance. */
+import * as Command from "@effect/cli/Command"
+import * as Effect from "effect/Effect"
+import type * as M from "../../domain/Messages.js"
+import { connectionBlock, eventJson, eventLine, INSTANCE_HEADER, instanceRow } from "../Lines.js"
+import { flag, optional, optionalArgument, repeated, repeatedText } from "../Parameters.js"
+import { withManager } from "../Server.js"
+import { block, jsonLine, table } from "../Text.js"
+import { choice, duration, integer, keyValue } from "../Values.js"
+import { id } from "./connections.js"
+import { count, follow, hint, print, remote } from "./shared.js"
+
+const events = Command.make(
+  "events",
+  {
+    id: repeatedText("id", "ID", "Only of this connection"),
+    tag: repeated("tag", "K=V", keyValue, "Only of connections with this label"),
+    count,
+    ...remote
+  },
+  ({ count, id, json, server, tag }) =>
+    withManager(server, (manager) =>
+      follow(manager.Watch({ ids: id, filters: tag.map(([key, value]) => ({ key, value })) }), {
+        count,
+        json,
+        toJson: eventJson,
+        toLine: eventLine,
+        ended: "no more events will come: the server stops"
+      })
+    )
+).pipe(Command.withDescription("Follow what happens to connections and instances, until Ctrl-C"))
+
+const instances = Command.make("instances", remote, ({ json, server }) =>
+  withManager(server, (manager) =>
+    Effect.flatMap(manager.ListInstances({}), ({ instances }) =>
+      print(json ? jsonLine({ instances }) : table(INSTANCE_HEADER, instances.map(instanceRow)))
+    )
+  )
+).pipe(Command.withDescription("List the instances of the fleet"))
+
+const migrate = Command.make(
+  "migrate",
+  { id, target: optionalArgument("INSTANCE", "Who takes it; the manager chooses if it is left out"), ...remote },
+  ({ id, json, server, target }) =>
+    withManager(server, (manager) =>
+      Effect.flatMap(
+        manager.Migrate({ id, ...(target === undefined ? {} : { targetInstanceId: target }) }),
+        ({ connection }) => print(json ? jsonLine({ connection }) : connectionBlock(connection))
+      )
+    )
+).pipe(Command.withDescription("Hand a connection to another instance"))
+
+const drainMode = choice({
+  migrate: "DRAIN_MODE_MIGRATE_CONNECTIONS",
+  wait: "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE"
+} as const)
+
+const drained = (answer: M.DrainResponse): string =>
+  block([
+    ["migrated", String(answer.migrated)],
+    ["closed", String(answer.closed)],
+    ["abandoned", `${answer.abandoned}${answer.abandoned === 0 ? "" : " (released, others will take them)"}`]
+  ])
+
+const drain = Command.make(
+  "drain",
+  {
+    mode: optional("mode", "MODE", drainMode, "migrate hands everything over (default), wait lets it close by itself"),
+    timeout: optional("timeout", "D", duration, "At most this long, else 30 seconds"),
+    ...remote
+  },
+  ({ json, mode, server, timeout }) =>
+    withManager(server, (manager) =>
+      Effect.gen(function* () {
+        yield* hint("draining: the instance gives everything away and takes nothing new …")
+        const answer = yield* manager.Drain({
+          ...(mode === undefined ? {} : { mode }),
+          ...(timeout === undefined ? {} : { timeoutMs: timeout })
+        })
+        yield* print(json ? jsonLine(answer) : drained(answer))
+        yield* hint("the process stays, left and not ready, until it is ended")
+      })
+    )
+).pipe(Command.withDescription("The instance that answers gives everything away"))
+
+const rebalanced = (answer: M.RebalanceResponse, dryRun: boolean): string =>
+  [
+    block([
+      [dryRun ? "would move" : "moved", String(answer.moved)],
+      ["failed", answer.failed === 0 ? "" : String(answer.failed)]
+    ]),
+    "",
+    table(
+      ["INSTANCE", "CONNECTIONS"],
+      Object.entries(answer.connections).map(([instance, connections]) => [instance, String(connections)])
+    )
+  ].join("\n")
+
+const rebalance = Command.make(
+  "rebalance",
+  {
+    maxMoves: optional("max-moves", "N", integer(1, 0xffff_ffff), "Move at most this many"),
+    dryRun: flag("dry-run", "Only count what would move"),
+    ...remote
+  },
+  ({ dryRun, json, maxMoves, server }) =>
+    withManager(server, (manager) =>
+      Effect.flatMap(manager.Rebalance({ dryRun, ...(maxMoves === undefined ? {} : { maxMoves }) }), (answer) =>
+        print(json ? jsonLine(answer) : rebalanced(answer, dryRun))
+      )
+    )
+).pipe(Command.withDescription("Spread the connections evenly over the live instances"))
+
+export const fleetCommands = [events, instances, migrate, drain, rebalance] as const

@@ -1,0 +1,60 @@
+/** What the commands that talk to a manager have in common. */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { CommandFailed } from "../Failure.js"
+import { Host, type OutputClosed } from "../Host.js"
+import type { Style } from "../Lines.js"
+import { flag, optional } from "../Parameters.js"
+import { DEFAULT_SERVER } from "../Server.js"
+import { integer, serverUrl } from "../Values.js"
+
+/** The options of every command that talks to a manager. */
+export const remote = {
+  server: optional("server", "URL", serverUrl, `The manager to call; WSM_SERVER, else ${DEFAULT_SERVER}`),
+  json: flag("json", "JSON for programs, one value a line")
+}
+
+export const count = optional("count", "N", integer(1, 1_000_000_000), "End after N of them")
+
+/** One line on standard output. */
+export const print = (line: string): Effect.Effect<void, OutputClosed, Host> =>
+  Effect.flatMap(Host, ({ write }) => write(`${line}\n`))
+
+/** A word to the person at the terminal, beside the output; programs do not get it. */
+export const hint = (line: string): Effect.Effect<void, never, Host> =>
+  Effect.flatMap(Host, ({ complain, terminal }) => (terminal ? complain(line) : Effect.void))
+
+export const style: Effect.Effect<Style, never, Host> = Effect.map(Host, ({ colour, columns }) => ({
+  colour,
+  columns: columns()
+}))
+
+/**
+ * Prints what comes, a line each, until the person ends it. A stream that ends by itself before `count` items is a
+ * failure: whoever reads the output must know that more may have happened.
+ */
+export const follow = <A, E, R>(
+  items: Stream.Stream<A, E, R>,
+  options: {
+    readonly count: number | undefined
+    readonly json: boolean
+    readonly toJson: (item: A) => string
+    readonly toLine: (style: Style, item: A) => string
+    readonly ended: string
+  }
+): Effect.Effect<void, E | CommandFailed | OutputClosed, R | Host> =>
+  Effect.gen(function* () {
+    const host = yield* Host
+    let seen = 0
+    const limited = options.count === undefined ? items : Stream.take(items, options.count)
+    yield* Stream.runForEachChunk(limited, (chunk) => {
+      const style = { colour: host.colour, columns: host.columns() }
+      let text = ""
+      for (const item of chunk) {
+        text += `${options.json ? options.toJson(item) : options.toLine(style, item)}\n`
+        seen++
+      }
+      return host.write(text)
+    })
+    if (seen !== options.count) return yield* new CommandFailed({ line: options.ended })
+  })

@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/**
+ * The process: reads the command line, runs the command, ends with its status. The only `runMain`.
+ *
+ * The first SIGTERM or SIGINT asks the command to end and gives it a deadline; the second ends the process at once.
+ */
+import { readFileSync } from "node:fs"
+
+/** What a command may take to end after a signal unless it asks for more, milliseconds. */
+const END_WITHIN = 2000
+const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
+
+const argv = process.argv.slice(2)
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+
+const fatal = (what: string) => (cause: unknown) => {
+  process.stderr.write(`wsm: ${what}: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
+  process.exit(1)
+}
+
+if (argv.length === 1 && argv[0] === "--version") {
+  // answered before anything big is loaded
+  process.stdout.write(`${version}\n`)
+} else {
+  process.on("unhandledRejection", fatal("a rejection that nobody handled"))
+  process.on("uncaughtException", fatal("an exception that nobody caught"))
+
+  const [Cause, Effect, Exit, NodeRuntime, { Host }, { processHost }, { program }] = await Promise.all([
+    import("effect/Cause"),
+    import("effect/Effect"),
+    import("effect/Exit"),
+    import("@effect/platform-node/NodeRuntime"),
+    import("./cli/Host.js"),
+    import("./cli/ProcessHost.js"),
+    import("./cli/Program.js")
+  ])
+
+  let endWithin = END_WITHIN
+  let ending: number | undefined
+  for (const [name, number] of Object.entries(SIGNALS)) {
+    process.on(name, () => {
+      if (ending !== undefined) process.exit(128 + number)
+      ending = number
+      setTimeout(() => fatal("ended by force")(`not done ${endWithin} ms after ${name}`), endWithin).unref()
+    })
+  }
+
+  const { endless, run } = program(argv, version)
+  const host = processHost((millis) => (endWithin = millis))
+  NodeRuntime.runMain(Effect.provideService(run, Host, host), {
+    disableErrorReporting: true,
+    disablePrettyLogger: true,
+    teardown: (exit) => {
+      if (Exit.isSuccess(exit)) return process.exit(exit.value as number)
+      if (!Cause.isInterruptedOnly(exit.cause)) return fatal("a fault while ending")(Cause.pretty(exit.cause))
+      process.exit(endless ? 0 : 128 + (ending ?? SIGNALS.SIGINT))
+    }
+  })
+}
