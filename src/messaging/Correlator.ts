@@ -1,10 +1,15 @@
 /**
  * Matches replies to requests on one socket: four modes, thousands in flight, one map look-up per incoming frame.
  */
-import type * as Effect from "effect/Effect"
-import type { InvalidRequest, SendTimeout } from "../domain/Errors.js"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import { type InvalidRequest, SendTimeout } from "../domain/Errors.js"
 import type { SendResponse } from "../domain/Messages.js"
 import type { ResolvedCorrelation } from "../domain/Spec.js"
+import { type Prepared, prepare } from "./RequestId.js"
+import * as Turns from "./Turns.js"
+import { type Group, IncomingFrame, Waiter } from "./Waiters.js"
 
 export interface CorrelatorRequest<E> {
   readonly message: Uint8Array
@@ -13,7 +18,7 @@ export interface CorrelatorRequest<E> {
   readonly correlation: ResolvedCorrelation
   /** milliseconds; a NEXT request that waits its turn waits within it too */
   readonly timeoutMs: number
-  /** Hands the message, with its id put in, to the socket; done once the socket took it. */
+  /** Hands the message, with its id put in, to the socket; done once the socket took it, failed once it never will. */
   readonly send: (message: Uint8Array, binary: boolean) => Effect.Effect<void, E>
 }
 
@@ -35,6 +40,112 @@ export interface Correlator {
   readonly request: <E>(
     request: CorrelatorRequest<E>
   ) => Effect.Effect<SendResponse, E | InvalidRequest | SendTimeout | RequestAborted>
-  /** The socket ended: every request in flight ends with RequestAborted. */
+  /**
+   * The socket ended: every request in flight ends with RequestAborted. A message that is just being handed to the socket
+   * ends as its `send` does, which alone knows whether it left.
+   */
   readonly abort: () => void
+}
+
+/** The correlator of one connection; it serves one socket after the other. */
+export const make = (connectionId: string): Correlator => {
+  /** by mode and reply path; a group is there while somebody waits in it */
+  const groups = new Map<string, Group>()
+  const turns = Turns.make()
+  /** the NEXT request whose reply is due */
+  let next: Waiter | undefined
+  let lastId = 0
+
+  const unusedId = (): number => {
+    do lastId++
+    while ([...groups.values()].some((group) => group.waiters.has(String(lastId))))
+    return lastId
+  }
+
+  /** Sends and waits. The waiter stands ready before the message goes out, so that no reply is too fast. */
+  const exchange = <E>(waiter: Waiter, request: CorrelatorRequest<E>, message: Uint8Array, binary: boolean) =>
+    Effect.suspend(() => request.send(message, binary)).pipe(
+      Effect.zipRight(
+        Effect.suspend(() => {
+          waiter.sent = true
+          return waiter.settled
+        })
+      )
+    )
+
+  const viaNext = <E>(request: CorrelatorRequest<E>) =>
+    turns.take(
+      Effect.suspend(() => {
+        const waiter = new Waiter()
+        next = waiter
+        return Effect.ensuring(
+          exchange(waiter, request, request.message, request.binary),
+          Effect.sync(() => {
+            next = undefined
+          })
+        )
+      })
+    )
+
+  const viaGroup = <E>(request: CorrelatorRequest<E>, { binary, group, groupKey, key, message }: Prepared) => {
+    const waiter = new Waiter()
+    groups.set(groupKey, group)
+    group.waiters.set(key, waiter)
+    return Effect.ensuring(
+      exchange(waiter, request, message, binary),
+      Effect.sync(() => {
+        if (group.waiters.get(key) === waiter) group.waiters.delete(key)
+        if (group.waiters.size === 0 && groups.get(groupKey) === group) groups.delete(groupKey)
+      })
+    )
+  }
+
+  const answer = (waiter: Waiter, reply: SendResponse): true => {
+    waiter.settle(Exit.succeed(reply))
+    return true
+  }
+
+  return {
+    waiting: () => groups.size > 0 || next !== undefined,
+
+    offer: (data, binary) => {
+      if (groups.size > 0) {
+        const frame = new IncomingFrame(data, binary)
+        for (const group of groups.values()) {
+          const found = group.read(frame)
+          const waiter = found === undefined ? undefined : group.waiters.get(found.key)
+          const reply = waiter === undefined ? undefined : found!.reply()
+          if (reply === undefined) continue
+          // A second reply to the same id is an ordinary frame.
+          group.waiters.delete(found!.key)
+          return answer(waiter!, reply)
+        }
+      }
+      if (next === undefined) return false
+      const waiter = next
+      next = undefined
+      return answer(waiter, new IncomingFrame(data, binary).whole())
+    },
+
+    request: <E>(request: CorrelatorRequest<E>) => {
+      const run = Effect.suspend((): Effect.Effect<SendResponse, E | InvalidRequest | RequestAborted> => {
+        if (request.correlation.mode === "next") return viaNext(request)
+        const prepared = prepare(request, groups, unusedId)
+        return Either.isLeft(prepared) ? prepared.left : viaGroup(request, prepared.right)
+      })
+      return Effect.timeoutFail(run, {
+        duration: request.timeoutMs,
+        onTimeout: () => new SendTimeout({ id: connectionId })
+      })
+    },
+
+    abort: () => {
+      turns.abort()
+      const waiters = [...groups.values()].flatMap((group) => [...group.waiters.values()])
+      groups.clear()
+      if (next !== undefined) waiters.push(next)
+      next = undefined
+      for (const waiter of waiters) waiter.settle(Exit.fail({ _tag: "RequestAborted", sent: "yes" }))
+    }
+  }
 }

@@ -1,0 +1,57 @@
+/** One at a time, first come first served; those who wait can be sent away. */
+import * as Effect from "effect/Effect"
+import type { RequestAborted } from "./Correlator.js"
+
+export interface Turns {
+  /** Runs when all who came before are done. */
+  readonly take: <A, E>(run: Effect.Effect<A, E>) => Effect.Effect<A, E | RequestAborted>
+  /** Ends the waiting of all who have not begun. */
+  readonly abort: () => void
+}
+
+export const make = (): Turns => {
+  const waiting = new Set<(turn: Effect.Effect<void, RequestAborted>) => void>()
+  let busy = false
+
+  const begin = Effect.async<void, RequestAborted>((resume) => {
+    if (!busy) {
+      busy = true
+      return resume(Effect.void)
+    }
+    let begun = false
+    const wake = (turn: Effect.Effect<void, RequestAborted>) => {
+      begun = turn === Effect.void
+      resume(turn)
+    }
+    waiting.add(wake)
+    return Effect.sync(() => {
+      waiting.delete(wake)
+      // Interrupted between its turn coming and its beginning: the turn goes on to whoever is next.
+      if (begun) end()
+    })
+  })
+
+  const end = (): void => {
+    const [wake] = waiting
+    if (wake === undefined) {
+      busy = false
+      return
+    }
+    waiting.delete(wake)
+    wake(Effect.void)
+  }
+
+  return {
+    take: (run) =>
+      Effect.acquireUseRelease(
+        Effect.interruptible(begin),
+        () => run,
+        () => Effect.sync(end)
+      ),
+    abort: () => {
+      const all = [...waiting]
+      waiting.clear()
+      for (const wake of all) wake(Effect.fail({ _tag: "RequestAborted", sent: "no" }))
+    }
+  }
+}
