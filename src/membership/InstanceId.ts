@@ -1,12 +1,50 @@
 /** Who this instance is, for as long as the process lives. Its incarnations are minted by the Heartbeat. */
+import { randomBytes } from "node:crypto"
+import { networkInterfaces } from "node:os"
 import * as Context from "effect/Context"
+import type { SettingsShape } from "../config/Settings.js"
 
-export class InstanceId extends Context.Tag("websocketmanager/membership/InstanceId")<
-  InstanceId,
-  {
-    /** 1-128 of A-Za-z0-9.-_, not beginning with _ */
-    readonly id: string
-    /** where peers forward to; known once the listener is bound */
-    readonly address: string
-  }
->() {}
+export interface Identity {
+  /** 1-128 of A-Za-z0-9.-_, not beginning with _ */
+  readonly id: string
+  /** where peers forward to; known once the listener is bound */
+  readonly address: string
+}
+
+export class InstanceId extends Context.Tag("websocketmanager/membership/InstanceId")<InstanceId, Identity>() {}
+
+export interface Surroundings {
+  readonly hostName: string
+  /** the HTTP port really bound */
+  readonly boundPort: number
+  /** of the pod, "" outside one */
+  readonly podIp: string
+}
+
+/** The identity by the settings, for an instance whose listener is bound. */
+export const make = (
+  settings: Pick<SettingsShape, "backing" | "instanceId" | "advertiseAddress" | "host" | "httpPort" | "tlsCert">,
+  surroundings: Surroundings
+): Identity => ({
+  id: settings.instanceId === "" ? chooseId(settings, surroundings.hostName) : settings.instanceId,
+  address:
+    settings.advertiseAddress === ""
+      ? `${settings.tlsCert === "" ? "http" : "https"}://${bracketed(reachable(settings.host, surroundings.podIp))}:${surroundings.boundPort}`
+      : settings.advertiseAddress
+})
+
+const chooseId = (settings: Pick<SettingsShape, "backing" | "httpPort">, hostName: string): string => {
+  const host = hostName.replace(/[^A-Za-z0-9.-]/g, "-").slice(0, 100) || "instance"
+  if (settings.backing === "dapr") return host
+  return `${host}-${settings.httpPort === 0 ? randomBytes(4).toString("hex") : settings.httpPort}`
+}
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
+
+const reachable = (host: string, podIp: string): string => {
+  if (host !== "0.0.0.0" && host !== "::" && host !== "") return host
+  if (podIp !== "") return podIp
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
+  const outside = addresses.filter((a) => !a.internal)
+  return (outside.find((a) => a.family === "IPv4") ?? outside[0])?.address ?? "127.0.0.1"
+}

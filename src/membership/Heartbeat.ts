@@ -1,0 +1,158 @@
+/**
+ * Says that this instance lives: its record, by compare-and-set, once each interval (architecture, section 2, Renewing).
+ *
+ * Runs from the life's first record on, until the life has ended or `left` is written. Knows nothing of connections.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, encodeHeartbeat, type HeartbeatRecord, type HeartbeatStatus } from "../domain/Instance.js"
+import { instanceKey } from "../domain/Key.js"
+import type { MetricsShape } from "../observability/Metrics.js"
+import type { StateStore, Version } from "../ports/StateStore.js"
+import type { Elapsed, Mark } from "./Elapsed.js"
+import type { LeaseBoard } from "./LeaseBoard.js"
+import type { LifeState } from "./Life.js"
+import type { Periods } from "./Periods.js"
+
+export interface HeartbeatServices {
+  readonly store: StateStore["Type"]
+  readonly elapsed: Elapsed
+  readonly periods: Periods
+  readonly board: LeaseBoard
+  readonly metrics: MetricsShape
+  readonly instanceId: string
+  /** The record as it stands now, for this write. */
+  readonly record: (life: LifeState, status: HeartbeatStatus, beat: number, nonce: string) => HeartbeatRecord
+  /** Opened to send the next beat at once; closed by each sending. */
+  readonly wake: Effect.Latch
+}
+
+/** Attempts whose sending time is remembered; one that lands later than all of these could not renew a lease anyway. */
+const REMEMBERED = 64
+const PAUSE = 100
+const COMPLAIN_EVERY = 10_000
+
+/** Ends when the life has: `left` on request, else fenced. */
+export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effect<void> => {
+  const { board, elapsed, instanceId, metrics, periods, store, wake } = services
+  const key = instanceKey(instanceId)
+  const sent = new Map<string, Mark>()
+  let attempts = 0
+  let complainedAt: number | undefined
+
+  const withDeadline = <A, E>(operation: Effect.Effect<A, E>, outcome: { readonly outcome?: "unknown" }) =>
+    Effect.timeoutFail(operation, {
+      duration: periods.deadline,
+      onTimeout: () => new StateStoreUnavailable({ ...outcome, reason: `no answer within ${periods.deadline} ms` })
+    })
+
+  const complain = (what: string, failure: unknown): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const now = elapsed.now()
+      if (complainedAt !== undefined && now - complainedAt < COMPLAIN_EVERY) return Effect.void
+      complainedAt = now
+      const rest = (life.remaining() / 1000).toFixed(1)
+      return Effect.logWarning(`${what}; the lease runs for another ${rest} s`, failure)
+    })
+
+  const landed = (
+    version: Version,
+    beat: number,
+    status: HeartbeatStatus,
+    mark: Mark | undefined
+  ): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      life.version = version
+      life.written = status
+      life.beat = beat
+      sent.clear()
+      if (mark !== undefined) board.renew(life, mark)
+      if (complainedAt === undefined) return Effect.void
+      complainedAt = undefined
+      return Effect.logInfo("the heartbeat is written again")
+    })
+
+  const emptied = Effect.suspend(() => {
+    board.end(life, "emptied")
+    return Effect.logError("the state store has lost the record of this instance: it stops acting and joins again")
+  })
+  const fenced = (how: string) =>
+    Effect.suspend(() => {
+      board.end(life, "fenced")
+      return Effect.logWarning(`fenced: the record of this instance was written by another (${how}); it stops acting`)
+    })
+
+  /** The compare failed: an earlier attempt of mine has landed, or I was fenced. */
+  const readBack: Effect.Effect<HeartbeatStatus | undefined> = Effect.gen(function* () {
+    while (!life.ended()) {
+      const read = yield* Effect.either(withDeadline(store.get(key), {}))
+      if (Either.isLeft(read)) {
+        yield* complain("the heartbeat cannot be read back", read.left)
+        yield* Effect.sleep(PAUSE)
+        continue
+      }
+      if (Option.isNone(read.right)) return yield* Effect.as(emptied, undefined)
+      const { value, version } = read.right.value
+      const record = decodeHeartbeat(instanceId, value)
+      if (Either.isLeft(record)) return yield* Effect.as(fenced(record.left.message), undefined)
+      if (!record.right.nonce.startsWith(`${life.incarnation}.`)) {
+        return yield* Effect.as(fenced(describe(record.right)), undefined)
+      }
+      yield* landed(version, record.right.beat, record.right.status, sent.get(record.right.nonce))
+      return record.right.status
+    }
+    return undefined
+  })
+
+  /** One attempt with its own nonce; the status that stands in the store after it, if that is known. */
+  const attempt: Effect.Effect<HeartbeatStatus | undefined> = Effect.gen(function* () {
+    const mark = elapsed.mark()
+    const nonce = `${life.incarnation}.${++attempts}`
+    const status = life.laidDown() ? "left" : life.status
+    const beat = life.beat + 1
+    sent.set(nonce, mark)
+    if (sent.size > REMEMBERED) sent.delete(sent.keys().next().value!)
+    const value = encodeHeartbeat(services.record(life, status, beat, nonce))
+    const write = life.version === undefined ? store.create(key, value) : store.replace(key, value, life.version)
+    const result = yield* Effect.either(withDeadline(write, { outcome: "unknown" }))
+    const observe = (outcome: string) => metrics.heartbeatSeconds(outcome).observe(elapsed.since(mark) / 1000)
+    if (Either.isRight(result)) {
+      observe("ok")
+      yield* landed(result.right, beat, status, mark)
+      return status
+    }
+    if (result.left._tag === "VersionMismatch") {
+      const found = yield* readBack
+      observe(found === undefined ? "fenced" : "ok")
+      return found
+    }
+    observe("failed")
+    yield* complain("the heartbeat was not written", result.left)
+    yield* Effect.sleep(PAUSE)
+    return undefined
+  })
+
+  /** A defect of a step must not end the heart: it is said, and the next attempt follows. */
+  const steady = attempt.pipe(
+    Effect.catchAllCause((cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.failCause(cause as Cause.Cause<never>)
+        : Effect.as(Effect.zipRight(Effect.logError("the heartbeat failed", cause), Effect.sleep(PAUSE)), undefined)
+    )
+  )
+
+  return Effect.gen(function* () {
+    while (!life.ended()) {
+      const rest = periods.interval - life.sinceBeat()
+      if (rest > 0) yield* Effect.timeoutOption(wake.await, rest)
+      yield* wake.close
+      if ((yield* steady) === "left") return board.end(life, "left")
+    }
+  })
+}
+
+const describe = ({ by, reason, status }: HeartbeatRecord): string =>
+  [status, by === undefined ? "" : `by ${by}`, reason ?? ""].filter((word) => word !== "").join(", ")

@@ -1,0 +1,91 @@
+/** Where the present life hangs, and who is told of its changes; the writing side of `Lease`. */
+import * as Effect from "effect/Effect"
+import type { Mark } from "./Elapsed.js"
+import { Lease, type LeaseChange, type Life } from "./Lease.js"
+import type { LifeEnd, LifeState } from "./Life.js"
+
+export interface LeaseBoard {
+  readonly lease: Lease["Type"]
+  readonly present: () => LifeState
+  /** A new life, whose record is written. */
+  readonly begin: (life: LifeState) => void
+  /** The index names it: work may begin. */
+  readonly joined: (life: LifeState) => void
+  readonly renew: (life: LifeState, mark: Mark) => void
+  /** Called ahead of the expiry. */
+  readonly lapse: (life: LifeState) => void
+  /** Never acts again. */
+  readonly end: (life: LifeState, reason: LifeEnd) => void
+}
+
+export const make = (first: LifeState): LeaseBoard => {
+  const listeners = new Set<(change: LeaseChange, life: Life) => void>()
+  let present = first
+
+  const tell = (change: LeaseChange, life: LifeState): void => {
+    if (change !== "ended") life.told = change
+    const failures: Array<unknown> = []
+    for (const listener of Array.from(listeners)) {
+      try {
+        listener(change, life)
+      } catch (failure) {
+        failures.push(failure)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+  const tellHeld = (life: LifeState): void => {
+    if (life.joined && life.told !== "held" && life.valid()) tell("held", life)
+  }
+  const tellLost = (life: LifeState): void => {
+    if (life.told === "held" && !life.valid()) tell("lost", life)
+  }
+
+  const onChange: Lease["Type"]["onChange"] = (listener) => {
+    listeners.add(listener)
+    return () => {
+      listeners.delete(listener)
+    }
+  }
+  const held = (life: LifeState): boolean => life.joined && life.valid()
+
+  return {
+    present: () => present,
+    begin: (life) => {
+      present = life
+    },
+    joined: (life) => {
+      life.joined = true
+      tellHeld(life)
+    },
+    // a lease that ran out unnoticed (a freeze) is told as lost before the beat that revives it: its sockets must close
+    renew: (life, mark) => {
+      tellLost(life)
+      life.renew(mark)
+      tellHeld(life)
+    },
+    lapse: (life) => {
+      life.lapse()
+      tellLost(life)
+    },
+    end: (life, reason) => {
+      if (life.endedBy !== undefined) return
+      life.endedBy = reason
+      tell("ended", life)
+    },
+    lease: {
+      life: () => present,
+      valid: () => held(present),
+      awaitHeld: Effect.async<Life>((resume) => {
+        if (held(present)) return resume(Effect.succeed(present))
+        const stop = onChange((change, life) => {
+          if (change !== "held") return
+          stop()
+          resume(Effect.succeed(life))
+        })
+        return Effect.sync(stop)
+      }),
+      onChange
+    }
+  }
+}

@@ -1,0 +1,42 @@
+/** The two loops beside the heartbeat: close ahead of the expiry, and extend a lease that nobody could end. */
+import * as Effect from "effect/Effect"
+import type { Elapsed } from "./Elapsed.js"
+import type { LeaseBoard } from "./LeaseBoard.js"
+import type { LifeState } from "./Life.js"
+import type { Periods } from "./Periods.js"
+
+/** Sockets are closed this long before the expiry, milliseconds. */
+export const CLOSE_AHEAD = 75
+/** A clock that was set, or a machine that was suspended, is noticed within this time, milliseconds. */
+const LOOK_EVERY = 250
+
+/**
+ * Tells `lost` before the expiry instant. After a pause (SIGSTOP, a frozen machine) its comparison is what runs first.
+ * Ends with the life that it watches.
+ */
+export const guard = (board: LeaseBoard, life: LifeState): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    while (!life.ended()) {
+      const rest = life.remaining() - CLOSE_AHEAD
+      if (rest <= 0) board.lapse(life)
+      yield* Effect.sleep(rest <= 0 ? LOOK_EVERY : Math.min(Math.max(rest, 1), LOOK_EVERY))
+    }
+  })
+
+/**
+ * While no beat lands: an instance that knows of nobody who could fence it extends its own lease, each eighth of an
+ * interval, as long as it runs; a freeze longer than the lease ends that.
+ */
+export const loneRenewal = (
+  life: LifeState,
+  elapsed: Elapsed,
+  periods: Periods,
+  hasMembers: () => boolean
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    while (!life.ended()) {
+      yield* Effect.sleep(periods.eighth)
+      if (life.sinceBeat() < periods.interval + periods.eighth || !life.valid() || hasMembers()) continue
+      life.extend(elapsed.mark())
+    }
+  })

@@ -1,0 +1,233 @@
+/**
+ * This instance among the others: joins, renews, leaves, and joins again when it was fenced.
+ *
+ * Started once the listener is bound (who is in the store can be reached), before anything that acts under the lease.
+ * Stopped last, after the manager has given everything away. Judging others is not its business: the failure detector
+ * will meet it in the store.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Settings } from "../config/Settings.js"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, hasEnded } from "../domain/Instance.js"
+import { instanceKey } from "../domain/Key.js"
+import type { Instance } from "../domain/Messages.js"
+import { uuidv7 } from "../domain/Uuid.js"
+import { Metrics } from "../observability/Metrics.js"
+import { StateStore } from "../ports/StateStore.js"
+import * as Elapsed from "./Elapsed.js"
+import * as Heartbeat from "./Heartbeat.js"
+import { InstanceId } from "./InstanceId.js"
+import * as InstanceIndex from "./InstanceIndex.js"
+import * as Instances from "./Instances.js"
+import { join, type JoiningServices } from "./Joining.js"
+import { Lease, type Life } from "./Lease.js"
+import * as LeaseBoard from "./LeaseBoard.js"
+import { guard, loneRenewal } from "./LeaseWatch.js"
+import { type LifeEnd, LifeState } from "./Life.js"
+import * as Periods from "./Periods.js"
+import { ProcessIdentity } from "./ProcessIdentity.js"
+
+/** joining: for the first time; fenced: joining again. */
+export type MembershipPhase = "joining" | "joined" | "draining" | "fenced" | "left"
+
+/** What whoever keeps connections tells of them. */
+export interface Holdings {
+  /** for the heartbeat record */
+  readonly connections: () => number
+  /** whether the pages are empty and no write is open: only then the index entry goes at leaving */
+  readonly empty: () => boolean
+}
+
+export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
+  Membership,
+  {
+    /** Done once this instance has joined for the first time. */
+    readonly joined: Effect.Effect<void>
+    readonly phase: () => MembershipPhase
+    /** Every instance in the store, this one first. */
+    readonly instances: Effect.Effect<ReadonlyArray<Instance>, StateStoreUnavailable>
+    /** The record says `draining` from the next beat on, which goes out at once; done when that landed, or after half an interval. */
+    readonly drain: Effect.Effect<void>
+    /**
+     * Lays the lease down, and only then writes `left`; the index entry goes if nothing is held. Call it when everything is
+     * released. Goes on until it is written: bound it by a time-out.
+     */
+    readonly leave: Effect.Effect<void>
+    /** Looks whether this life still stands in the store; ends it if not. For whoever lost a write that only we make. */
+    readonly check: (life: Life) => Effect.Effect<boolean, StateStoreUnavailable>
+    /** Why this life ended; undefined while it has not. */
+    readonly endOf: (life: Life) => LifeEnd | undefined
+    readonly holds: (holdings: Holdings) => void
+  }
+>() {
+  /** Lease and Membership, over one heartbeat. */
+  static readonly layer: Layer.Layer<
+    Membership | Lease,
+    never,
+    StateStore | Settings | InstanceId | ProcessIdentity | Metrics
+  > = Layer.scopedContext(
+    Effect.map(
+      Effect.suspend(() => make),
+      ({ lease, membership }) => Context.make(Membership, membership).pipe(Context.add(Lease, lease))
+    )
+  )
+}
+
+const make = Effect.gen(function* () {
+  const store = yield* StateStore
+  const { address, id } = yield* InstanceId
+  const identity = yield* ProcessIdentity
+  const metrics = yield* Metrics
+  const periods = Periods.make(yield* Settings)
+  const elapsed = yield* Elapsed.make
+  const joined = yield* Deferred.make<void>()
+  const stopJoining = yield* Deferred.make<undefined>()
+  const wake = yield* Effect.makeLatch(false)
+  const board = LeaseBoard.make(new LifeState(uuidv7(elapsed.now()), elapsed, periods))
+  const startedAt = new Date(elapsed.now()).toISOString()
+
+  let holdings: Holdings = { connections: () => 0, empty: () => true }
+  let draining = false
+  let phase: MembershipPhase = "joining"
+
+  const services: JoiningServices = {
+    board,
+    elapsed,
+    identity,
+    metrics,
+    periods,
+    store,
+    wake,
+    instanceId: id,
+    own: new Set(),
+    record: (life, status, beat, nonce) => ({
+      id,
+      status,
+      address,
+      startedAt,
+      bootId: identity.bootId,
+      pidNamespace: identity.pidNamespace,
+      pid: identity.pid,
+      processStart: identity.processStart,
+      beat,
+      nonce,
+      incarnation: life.incarnation,
+      intervalMs: periods.interval,
+      ttlMs: periods.ttl,
+      connections: holdings.connections(),
+      unknown: {}
+    })
+  }
+
+  const settleIn = (life: LifeState) =>
+    InstanceIndex.change(store, (ids) => ({ ...ids, [id]: life.incarnation }), life.ended).pipe(
+      Effect.tap(() => {
+        if (life.ended()) return Effect.void
+        phase = draining ? "draining" : "joined"
+        board.joined(life)
+        return Effect.zipRight(
+          Effect.logInfo(`joined as instance ${id} at ${address}, incarnation ${life.incarnation}`),
+          Deferred.succeed(joined, undefined)
+        )
+      })
+    )
+
+  const live = (life: LifeState) =>
+    Effect.gen(function* () {
+      const over = yield* Deferred.make<void>()
+      const stop = board.lease.onChange((change, of) => {
+        if (change === "ended" && of === life) Deferred.unsafeDone(over, Effect.void)
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(stop))
+      yield* Effect.forkScoped(guard(board, life))
+      yield* Effect.forkScoped(loneRenewal(life, elapsed, periods, () => false))
+      yield* Effect.forkScoped(settleIn(life))
+      yield* Effect.raceFirst(Heartbeat.beats(services, life), Deferred.await(over))
+    }).pipe(Effect.scoped)
+
+  /** One life, from joining to its end; false when there will be no other. */
+  const turn = Effect.gen(function* () {
+    const life = yield* Effect.raceFirst(join(services), Deferred.await(stopJoining))
+    if (life === undefined) return false
+    life.status = draining ? "draining" : "alive"
+    board.begin(life)
+    yield* live(life)
+    // whoever drains and is fenced does not come back
+    if (draining) return false
+    phase = "fenced"
+    return true
+  }).pipe(
+    Effect.catchAllCause((cause) => {
+      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
+      board.end(board.present(), "fenced")
+      return Effect.as(Effect.zipRight(Effect.logError("membership failed", cause), Effect.sleep("1 second")), true)
+    })
+  )
+  const run = turn.pipe(
+    Effect.repeat({ while: (again) => again }),
+    Effect.zipRight(
+      Effect.sync(() => {
+        phase = "left"
+      })
+    ),
+    Effect.annotateLogs({ room: "membership" })
+  )
+  const fiber = yield* Effect.forkScoped(run)
+
+  metrics.instances(() => [[[board.present().status], phase === "joined" || phase === "draining" ? 1 : 0]])
+  metrics.leaseRemaining(() => [[[], Math.max(0, board.present().remaining() / 1000)]])
+
+  const drain = Effect.gen(function* () {
+    draining = true
+    if (phase === "joined") phase = "draining"
+    const life = board.present()
+    life.status = "draining"
+    yield* wake.open
+    while (!life.ended() && life.written === "alive") yield* Effect.sleep(20)
+  }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)
+
+  const leave = Effect.gen(function* () {
+    draining = true
+    const life = board.present()
+    life.layDown()
+    yield* Deferred.succeed(stopJoining, undefined)
+    yield* wake.open
+    yield* fiber.await
+    if (life.endedBy !== "left" || !holdings.empty()) return
+    const without = (ids: Readonly<Record<string, string>>) =>
+      Object.fromEntries(Object.entries(ids).filter(([other]) => other !== id))
+    yield* InstanceIndex.change(
+      store,
+      (ids) => (ids[id] === life.incarnation ? without(ids) : undefined),
+      () => false
+    )
+  })
+
+  const membership: Membership["Type"] = {
+    joined: Deferred.await(joined),
+    phase: () => phase,
+    instances: Instances.make(store, elapsed, id),
+    drain,
+    leave,
+    check: (life) =>
+      Effect.gen(function* () {
+        if (life.ended()) return false
+        const read = yield* store.get(instanceKey(id))
+        const record = Option.isNone(read) ? undefined : yield* decodeHeartbeat(id, read.value.value)
+        if (!hasEnded(record, life.incarnation)) return true
+        const state = board.present()
+        if (state === life) board.end(state, record === undefined ? "emptied" : "fenced")
+        return false
+      }),
+    endOf: (life) => (life instanceof LifeState ? life.endedBy : undefined),
+    holds: (next) => {
+      holdings = next
+    }
+  }
+  return { lease: board.lease, membership }
+})
