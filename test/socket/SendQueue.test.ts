@@ -1,0 +1,149 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { BufferFull, ConnectionNotOpen } from "../../src/domain/Errors.js"
+import * as SendQueue from "../../src/socket/SendQueue.js"
+
+/** A socket that keeps what it is given until it is told to let it go. */
+const slowSocket = () => {
+  const taken: Array<{ readonly data: Uint8Array; readonly done: (error?: Error) => void }> = []
+  const sent: Array<string> = []
+  let may = true
+  const target: SendQueue.SendTarget = {
+    send: (data, _binary, done) => taken.push({ data, done }),
+    bufferedAmount: () => taken.reduce((sum, m) => sum + m.data.length, 0),
+    mayAct: () => may
+  }
+  return {
+    target,
+    taken,
+    sent,
+    forbid: () => (may = false),
+    /** The kernel takes the oldest message. */
+    drain: (error?: Error) => {
+      const message = taken.shift()!
+      sent.push(String(message.data.length))
+      message.done(error)
+    }
+  }
+}
+
+const start = () => {
+  const socket = slowSocket()
+  return { ...socket, queue: SendQueue.make("c1", socket.target) }
+}
+const KIB = 1024
+const message = (bytes: number) => new Uint8Array(bytes)
+const forkSend = (queue: SendQueue.SendQueue, bytes: number) =>
+  Effect.tap(Effect.fork(queue.send(message(bytes), false)), () => Effect.yieldNow())
+const failure = (fiber: Fiber.Fiber<void, BufferFull | ConnectionNotOpen>) =>
+  Effect.map(Effect.flip(Fiber.join(fiber)), (e) => e._tag)
+
+describe("SendQueue", () => {
+  it.effect("a message is done when the socket took it, not when it was queued", () =>
+    Effect.gen(function* () {
+      const { drain, queue } = start()
+      const fiber = yield* forkSend(queue, 10)
+      expect(fiber.unsafePoll()).toBeNull()
+      drain()
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("the socket is handed messages only while it has less than 1 MiB unsent, in order", () =>
+    Effect.gen(function* () {
+      const { drain, queue, sent, taken } = start()
+      for (let i = 0; i < 6; i++) yield* forkSend(queue, 400 * KIB + i)
+      expect(taken.length).toBe(3)
+      drain()
+      expect(taken.length).toBe(3)
+      while (taken.length > 0) drain()
+      expect(sent).toEqual([0, 1, 2, 3, 4, 5].map((i) => String(400 * KIB + i)))
+    })
+  )
+
+  it.effect("1,024 messages wait, the next one is refused", () =>
+    Effect.gen(function* () {
+      const { queue } = start()
+      yield* forkSend(queue, 1024 * KIB)
+      for (let i = 0; i < 1024; i++) yield* forkSend(queue, 1)
+      expect((yield* Effect.flip(queue.send(message(1), false)))._tag).toBe("BufferFull")
+    })
+  )
+
+  it.effect("the socket is never handed more than 1,024 messages that have not left, however small", () =>
+    Effect.gen(function* () {
+      const { drain, queue, taken } = start()
+      for (let i = 0; i < 2000; i++) yield* forkSend(queue, 1)
+      expect(taken.length).toBe(1024)
+      drain()
+      expect(taken.length).toBe(1024)
+    })
+  )
+
+  it.effect("4 MiB wait, what would go beyond is refused; a smaller one still fits", () =>
+    Effect.gen(function* () {
+      const { queue } = start()
+      yield* forkSend(queue, 1024 * KIB)
+      for (let i = 0; i < 4; i++) yield* forkSend(queue, 1023 * KIB)
+      expect((yield* Effect.flip(queue.send(message(8 * KIB), false)))._tag).toBe("BufferFull")
+      const fits = yield* forkSend(queue, 4 * KIB)
+      expect(fits.unsafePoll()).toBeNull()
+      expect((yield* Effect.flip(queue.send(message(1), false)))._tag).toBe("BufferFull")
+    })
+  )
+
+  it.effect("a message larger than the whole queue is taken when the queue is empty", () =>
+    Effect.gen(function* () {
+      const { drain, queue, taken } = start()
+      yield* forkSend(queue, 1024 * KIB)
+      const large = yield* forkSend(queue, 16 * 1024 * KIB)
+      expect((yield* Effect.flip(queue.send(message(1), false)))._tag).toBe("BufferFull")
+      drain()
+      expect(taken.length).toBe(1)
+      drain()
+      yield* Fiber.join(large)
+    })
+  )
+
+  it.effect("interruption takes a waiting message back, and makes room", () =>
+    Effect.gen(function* () {
+      const { drain, queue, sent, taken } = start()
+      yield* forkSend(queue, 1024 * KIB)
+      const waiting = yield* forkSend(queue, 4 * 1024 * KIB)
+      yield* Fiber.interrupt(waiting)
+      const other = yield* forkSend(queue, 7)
+      while (taken.length > 0) drain()
+      yield* Fiber.join(other)
+      expect(sent).toEqual([String(1024 * KIB), "7"])
+    })
+  )
+
+  it.effect("when the socket ends, waiting messages and those that come fail with ConnectionNotOpen", () =>
+    Effect.gen(function* () {
+      const { drain, queue } = start()
+      const gone = yield* forkSend(queue, 1024 * KIB)
+      const waiting = yield* forkSend(queue, 5)
+      queue.end()
+      expect(yield* failure(waiting)).toBe("ConnectionNotOpen")
+      expect((yield* Effect.flip(queue.send(message(1), false)))._tag).toBe("ConnectionNotOpen")
+      drain(new Error("socket destroyed"))
+      expect(yield* failure(gone)).toBe("ConnectionNotOpen")
+    })
+  )
+
+  it.effect("right before each message it is asked whether anything may go out", () =>
+    Effect.gen(function* () {
+      const { drain, forbid, queue, sent, taken } = start()
+      yield* forkSend(queue, 1024 * KIB)
+      const waiting = yield* forkSend(queue, 5)
+      forbid()
+      drain()
+      expect(yield* failure(waiting)).toBe("ConnectionNotOpen")
+      expect(Exit.isFailure(yield* Effect.exit(queue.send(message(1), false)))).toBe(true)
+      expect(sent).toEqual([String(1024 * KIB)])
+      expect(taken.length).toBe(0)
+    })
+  )
+})
