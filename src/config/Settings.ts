@@ -4,7 +4,9 @@
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import { fromOptions, type SettingsError } from "./Load.js"
 
 export interface SettingsShape {
   readonly backing: "embedded" | "dapr"
@@ -59,4 +61,8 @@ export interface SettingsShape {
   readonly logFormat: "pretty" | "json"
 }
 
-export class Settings extends Context.Tag("websocketmanager/config/Settings")<Settings, SettingsShape>() {}
+export class Settings extends Context.Tag("websocketmanager/config/Settings")<Settings, SettingsShape>() {
+  /** Settings given in code, under the same checks as those of the environment; what is left out is the default. */
+  static readonly layer = (options: Partial<SettingsShape> = {}): Layer.Layer<Settings, SettingsError> =>
+    Layer.effect(this, fromOptions(options))
+}

@@ -1,0 +1,177 @@
+/** What the values of settings may be, and how they are written: one kind for each sort of value. */
+import { isIP } from "node:net"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+
+export interface Kind<A> {
+  /** what a value must be, as the end of "must be …" */
+  readonly rule: string
+  /** undefined: the text is not of this kind */
+  readonly parse: (text: string) => A | undefined
+  /** whether a value, however it was given, keeps the rule */
+  readonly holds: (value: A) => boolean
+  /** the value as an operator writes it; a secret is never shown */
+  readonly show: (value: A) => string
+}
+
+const kind = <A>(
+  rule: string,
+  parse: (text: string) => A | undefined,
+  holds: (value: A) => boolean,
+  show: (value: A) => string
+): Kind<A> => ({ rule, parse, holds, show })
+
+export const oneOf = <const A extends string>(...values: ReadonlyArray<A>): Kind<A> =>
+  kind<A>(
+    `${values.slice(0, -1).join(", ")} or ${values.at(-1)!}`,
+    (text) => values.find((value) => value === text),
+    (value) => values.includes(value),
+    String
+  )
+
+export const flag: Kind<boolean> = kind<boolean>(
+  "true or false",
+  (text) => ({ true: true, "1": true, false: false, "0": false })[text.toLowerCase()],
+  (value) => typeof value === "boolean",
+  String
+)
+
+export const text = (rule: string, pattern: RegExp): Kind<string> =>
+  kind<string>(
+    rule,
+    (value) => value,
+    (value) => typeof value === "string" && pattern.test(value),
+    String
+  )
+
+export const whole = (rule: string, min: number, max: number): Kind<number> =>
+  kind<number>(
+    `${rule} from ${min} to ${max}`,
+    (value) => (/^\d+$/.test(value) ? Number(value) : undefined),
+    (value) => Number.isInteger(value) && value >= min && value <= max,
+    String
+  )
+
+const DURATION = /^\d+(?:\.\d+)? (?:nano|micro|milli|second|minute|hour|day|week)s?$/
+
+/** Durations as `10 seconds`, `500 millis`. */
+export const duration = (min: Duration.DurationInput, max: Duration.DurationInput): Kind<Duration.Duration> =>
+  kind<Duration.Duration>(
+    `a duration from ${showDuration(Duration.decode(min))} to ${showDuration(Duration.decode(max))}, as 10 seconds or 500 millis`,
+    (value) => (DURATION.test(value) ? Option.getOrUndefined(Duration.decodeUnknown(value)) : undefined),
+    (value) => Duration.isDuration(value) && Duration.between(value, { minimum: min, maximum: max }),
+    showDuration
+  )
+
+export const showDuration = (value: Duration.Duration): string => {
+  if (!Duration.isDuration(value)) return String(value)
+  const millis = Duration.toMillis(value)
+  for (const [unit, size] of [
+    ["hour", 3_600_000],
+    ["minute", 60_000],
+    ["second", 1000]
+  ] as const) {
+    // prettier-ignore
+    if (millis >= size && millis % size === 0) return `${millis / size} ${unit}${millis === size ? "" : "s"}`
+  }
+  return `${millis} millis`
+}
+
+/** Rates as `200 per second`; the number alone is the same. */
+export const rate: Kind<number> = kind<number>(
+  "a rate above 0, as 200 per second",
+  (value) => {
+    const [, number] = /^(\d+(?:\.\d+)?)(?:\s+per\s+second)?$/.exec(value.trim()) ?? []
+    return number === undefined ? undefined : Number(number)
+  },
+  (value) => Number.isFinite(value) && value > 0 && value <= 1_000_000,
+  (value) => `${value} per second`
+)
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
+
+/** Sizes as `512 MiB`, or plain bytes. */
+export const size = (min: number, max: number): Kind<number> =>
+  kind<number>(
+    `a size from ${showSize(min)} to ${showSize(max)}, as 512 MiB or a number of bytes`,
+    (value) => {
+      const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)?$/.exec(value.trim()) ?? []
+      return number === undefined ? undefined : Number(number) * UNITS[unit]!
+    },
+    (value) => Number.isInteger(value) && value >= min && value <= max,
+    showSize
+  )
+
+const showSize = (bytes: number): string => {
+  for (const unit of ["GiB", "MiB", "KiB"]) {
+    const whole = bytes / UNITS[unit]!
+    if (whole >= 1 && Number.isInteger(whole)) return `${whole} ${unit}`
+  }
+  return String(bytes)
+}
+
+/** A value that is never shown. What travels in a header is visible ASCII. */
+export const secret: Kind<Redacted.Redacted<string>> = kind<Redacted.Redacted<string>>(
+  "one or more visible ASCII characters without spaces",
+  Redacted.make,
+  (value) => Redacted.isRedacted(value) && /^[\u0021-\u007e]+$/.test(Redacted.value(value)),
+  () => "***"
+)
+
+const HOST_NAME =
+  /^(?:\*\.)?[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?(?:\.[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?)*\.?$/u
+
+const isHost = (entry: string): boolean => isIP(entry.replace(/^\[(.*)\]$/, "$1")) !== 0 || HOST_NAME.test(entry)
+
+const isRange = (entry: string): boolean => {
+  const [address = "", bits = "", ...rest] = entry.split("/")
+  const family = isIP(address)
+  return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)
+}
+
+/** Lists of hosts (`name`, `*.suffix`, an address) and CIDRs, separated by commas. */
+export const hosts: Kind<ReadonlyArray<string>> = kind<ReadonlyArray<string>>(
+  "a list of hosts and CIDRs, as feed.example.com, *.example.org, 10.0.0.0/8",
+  (value) => split(value, ","),
+  (value) => Array.isArray(value) && value.every((entry) => (entry.includes("/") ? isRange(entry) : isHost(entry))),
+  (value) => (Array.isArray(value) ? value.join(", ") : String(value))
+)
+
+const split = (value: string, separator: string): ReadonlyArray<string> =>
+  value
+    .split(separator)
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "")
+
+const SECRET_NAME = /^(?!\.)[A-Za-z0-9_.-]{1,128}(?:\/(?!\.)[A-Za-z0-9_.-]{1,128})?$/
+
+/** Which hosts a secret may go to: `NAME=host[,host]; …`. */
+export const secretHosts: Kind<ReadonlyMap<string, ReadonlyArray<string>>> = kind<
+  ReadonlyMap<string, ReadonlyArray<string>>
+>(
+  "a list of secrets and their hosts, each secret once, as NAME=host,host; NAME=host",
+  (value) => {
+    const entries = split(value, ";").map((entry) => {
+      const [name = "", ...rest] = entry.split("=")
+      return [name.trim(), split(rest.join("="), ",")] as const
+    })
+    const map = new Map(entries)
+    return map.size === entries.length ? map : undefined
+  },
+  (value) =>
+    value instanceof Map &&
+    [...value].every(([name, list]) => SECRET_NAME.test(name) && list.length > 0 && list.every((host: string) => isHost(host))),
+  (value) => (value instanceof Map ? [...value] : []).map(([name, list]) => `${name}=${list.join(",")}`).join("; ")
+)
+
+const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:\/\/[^/?#]/i.test(value)
+
+/** An http or https URL, or empty. */
+export const httpUrl = (show: (url: string) => string): Kind<string> =>
+  kind<string>(
+    "an http or https URL",
+    (value) => value.trim(),
+    (value) => value === "" || isHttpUrl(value),
+    show
+  )

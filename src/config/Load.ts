@@ -1,0 +1,132 @@
+/** Settings from flags, environment and options: flag before environment before default, all under the same checks. */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import { CATALOGUE, entryOf, flagOf, KEYS, type SettingKey, show } from "./Catalogue.js"
+import { isLoopback, RELATIONS } from "./Relations.js"
+import type { SettingsShape } from "./Settings.js"
+import { unknownVariables } from "./UnknownVariables.js"
+
+/** Represents a setting that is bad, or contradicts another. `message` is one line: setting, value, rule. */
+export class SettingsError extends Data.TaggedError("SettingsError")<{
+  /** as it was given: the variable, the flag, or the option's name */
+  readonly setting: string
+  /** never a secret's */
+  readonly value: string
+  /** as the end of "must …" */
+  readonly rule: string
+}> {
+  override get message() {
+    return `${this.setting}=${this.value} is refused: it must ${this.rule}`
+  }
+}
+
+export type Source = "flag" | "environment" | "option" | "default"
+
+export interface Loaded {
+  readonly settings: SettingsShape
+  readonly sources: Readonly<Record<SettingKey, Source>>
+  /** one line for each `WSM_…` variable that nobody reads */
+  readonly warnings: ReadonlyArray<string>
+}
+
+export interface LoadOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** by name without dashes: `http-port` */
+  readonly flags?: Readonly<Record<string, string | undefined>>
+  /** whether the log goes to a terminal */
+  readonly terminal?: boolean
+}
+
+/** Settings of a process. */
+export const load = (options: LoadOptions): Either.Either<Loaded, SettingsError> =>
+  Either.gen(function* () {
+    const values: Partial<Record<SettingKey, unknown>> = {}
+    const sources: Partial<Record<SettingKey, Source>> = {}
+    for (const key of KEYS) {
+      const { emptyIsValue, env, kind } = entryOf(key)
+      const flag = options.flags?.[flagOf(key)]
+      const text = flag ?? options.env[env]
+      if (text === undefined || (text === "" && emptyIsValue !== true)) continue
+      const value = kind.parse(text)
+      const setting = nameOf(key, flag === undefined ? "environment" : "flag")
+      if (value === undefined || !kind.holds(value)) {
+        const shown = oneLine(value === undefined ? text : kind.show(value))
+        return yield* Either.left(new SettingsError({ setting, value: shown, rule: `be ${kind.rule}` }))
+      }
+      values[key] = value
+      sources[key] = flag === undefined ? "environment" : "flag"
+    }
+    const standard = { logFormat: options.terminal === true ? "pretty" : "json" } as const
+    const all = yield* complete({ ...standard, ...(values as Partial<SettingsShape>) }, sources)
+    return { ...all, warnings: unknownVariables(options.env) }
+  })
+
+/** Settings of a program that composes the manager itself: what is left out is the default. */
+export const fromOptions = (options: Partial<SettingsShape> = {}): Either.Either<SettingsShape, SettingsError> =>
+  Either.gen(function* () {
+    const sources: Partial<Record<SettingKey, Source>> = {}
+    for (const key of KEYS) {
+      const value = options[key]
+      if (value === undefined) continue
+      sources[key] = "option"
+      const { kind } = entryOf(key)
+      if (!kind.holds(value)) {
+        return yield* Either.left(
+          new SettingsError({ setting: key, value: oneLine(kind.show(value)), rule: `be ${kind.rule}` })
+        )
+      }
+    }
+    return (yield* complete(options, sources)).settings
+  })
+
+const complete = (given: Partial<SettingsShape>, sources: Partial<Record<SettingKey, Source>>) =>
+  Either.gen(function* () {
+    const settings = Object.fromEntries(
+      KEYS.map((key) => [key, given[key] ?? CATALOGUE[key].standard])
+    ) as unknown as SettingsShape
+    const derived: SettingsShape = {
+      ...settings,
+      egress: given.egress ?? (isLoopback(settings.host) ? "any" : CATALOGUE.egress.standard)
+    }
+    for (const { holds, key, other, rule } of RELATIONS) {
+      if (holds(derived)) continue
+      const beside =
+        other === undefined ? "" : ` ${nameOf(other, sources[other])}=${oneLine(show(other, derived[other]))}`
+      return yield* Either.left(
+        new SettingsError({
+          setting: nameOf(key, sources[key]),
+          value: oneLine(show(key, derived[key])),
+          rule: `${rule}${beside}`
+        })
+      )
+    }
+    const all = Object.fromEntries(KEYS.map((key) => [key, sources[key] ?? "default"])) as Record<SettingKey, Source>
+    return { settings: derived, sources: all }
+  })
+
+const nameOf = (key: SettingKey, source: Source | undefined): string =>
+  source === "flag" ? `--${flagOf(key)}` : source === "option" ? key : CATALOGUE[key].env
+
+/** A value inside a message of one line. */
+const oneLine = (value: string): string => {
+  const clean = value.replace(/\p{Cc}/gu, "\ufffd")
+  return clean.length <= 128 ? clean : `${clean.slice(0, 127)}…`
+}
+
+/** Every default of the contract, listening on loopback. */
+export const defaults: SettingsShape = Either.getOrThrow(fromOptions())
+
+/** For tests and trials on one host: nothing on disk, any port, short periods. */
+export const fast: SettingsShape = Either.getOrThrow(
+  fromOptions({
+    dataDir: "",
+    httpPort: 0,
+    grpcPort: 0,
+    heartbeatInterval: Duration.millis(500),
+    heartbeatTtl: Duration.millis(1500),
+    reclaimInterval: Duration.millis(100),
+    drainTimeout: Duration.seconds(3),
+    logLevel: "warning"
+  })
+)

@@ -1,0 +1,249 @@
+import { it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import { describe, expect } from "vitest"
+import { CATALOGUE, flagOf, KEYS, type SettingKey } from "../../src/config/Catalogue.js"
+import { defaults, fast, fromOptions, load } from "../../src/config/Load.js"
+import { isLoopback } from "../../src/config/Relations.js"
+import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import { helpText, loadedRows, settingsTable } from "../../src/config/Table.js"
+
+const loaded = (env: Record<string, string>, flags: Record<string, string> = {}) =>
+  Either.getOrThrow(load({ env, flags })).settings
+const refused = (env: Record<string, string>, flags: Record<string, string> = {}): string => {
+  const result = load({ env, flags })
+  return Either.isLeft(result) ? result.left.message : "accepted"
+}
+
+/** Of every setting: [text, the value it becomes, texts that are refused]. */
+const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyArray<string>] } = {
+  backing: ["dapr", "dapr", ["Dapr", "redis"]],
+  dataDir: ["/var/lib/wsm", "/var/lib/wsm", ["a\u0000b"]],
+  host: ["::1", "::1", ["a b", "http://h"]],
+  httpPort: ["0", 0, ["-1", "65536", "http", "5001.5", "0x10", "5e3"]],
+  grpcPort: ["65535", 65_535, ["65536", "any"]],
+  instanceId: ["node-1.a_b", "node-1.a_b", ["_index", "a/b", "a b", "i".repeat(129)]],
+  advertiseAddress: ["http://10.0.0.5:5001", "http://10.0.0.5:5001", ["10.0.0.5:5001", "ws://h", "http://"]],
+  tlsCert: ["cert.pem", "cert.pem", ["a\nb"]],
+  tlsKey: ["key.pem", "key.pem", ["a\nb"]],
+  apiToken: ["s3cret", Redacted.make("s3cret"), ["two words", "line\nbreak", "schlüssel"]],
+  insecure: ["true", true, ["yes", "on"]],
+  egress: ["public", "public", ["none", "private"]],
+  egressAllow: ["10.0.0.0/8, feed.example.com,*.example.org,::1,[fd00::1]", ["10.0.0.0/8", "feed.example.com", "*.example.org", "::1", "[fd00::1]"], ["10.0.0.0/33", "10.0.0/8", "a/b", "http://h", "fd00::/129", "a b"]], // prettier-ignore
+  egressDeny: ["fd00::/8", ["fd00::/8"], ["*", "-"]],
+  stateStore: ["redis", "redis", ["a b"]],
+  pubsub: ["kafka", "kafka", ["a\tb"]],
+  daprHost: ["dapr", "dapr", ["a b"]],
+  daprHttpPort: ["3501", 3501, ["0", "65536"]],
+  daprGrpcPort: ["50002", 50_002, ["0", "x"]],
+  daprApiToken: ["t", Redacted.make("t"), ["a b"]],
+  lifecycleTopic: ["events", "events", ["t".repeat(257), "a\nb"]],
+  heartbeatInterval: [
+    "500 millis",
+    Duration.millis(500),
+    ["499 millis", "61 seconds", "2", "2s", "-2 seconds", "soon"]
+  ],
+  heartbeatTtl: ["1 minute", Duration.minutes(1), ["1 second", "2 hours"]],
+  reclaimInterval: ["0.5 seconds", Duration.millis(500), ["0 seconds", "Infinity"]],
+  claimRate: ["200 per second", 200, ["0 per second", "200 per minute", "-1", "fast"]],
+  crashDetection: ["off", "off", ["false"]],
+  secretsDir: ["/run/secrets", "/run/secrets", ["a\u0007b"]],
+  secretStore: ["vault", "vault", ["a b"]],
+  secretHosts: ["A=h1,h2; vault/k = h3", new Map([["A", ["h1", "h2"]], ["vault/k", ["h3"]]]), ["A", "A=", "=h", "../x=h", "A=h;A=i", "A=h i"]], // prettier-ignore
+  onLeaseLoss: ["continue", "continue", ["stay"]],
+  dialRatePerHost: ["0.5", 0.5, ["0", "1/s"]],
+  drainMode: ["wait", "wait", ["kill"]],
+  drainTimeout: ["0 seconds", Duration.zero, ["2 hours", "30"]],
+  maxConnections: ["1", 1, ["0", "1e3"]],
+  bufferMaxBytes: ["1 GiB", 1024 ** 3, ["1 MB", "0", "1023 KiB", "0.3 KiB"]],
+  publishMaxBytes: ["1048576", 1024 ** 2, ["1 KiB", "2 GiB"]],
+  publishBatch: ["1", 1, ["0", "10001"]],
+  publishLinger: ["0 millis", Duration.zero, ["11 seconds"]],
+  keepaliveUrl: ["https://me.example/alive", "https://me.example/alive", ["me.example", "ftp://me.example"]],
+  keepaliveMin: ["1 second", Duration.seconds(1), ["999 millis"]],
+  keepaliveMax: ["2 minutes", Duration.minutes(2), ["25 hours"]],
+  logLevel: ["debug", "debug", ["verbose", "INFO"]],
+  logFormat: ["pretty", "pretty", ["xml"]]
+}
+/** What some of them need beside them. */
+const WITH: Partial<Record<SettingKey, Record<string, string>>> = {
+  tlsCert: { WSM_TLS_KEY: "key.pem" },
+  tlsKey: { WSM_TLS_CERT: "cert.pem" }
+}
+
+describe("the defaults", () => {
+  it("are those of the contract", () => {
+    expect(defaults).toEqual(loaded({}))
+    expect(defaults).toMatchObject({
+      backing: "embedded",
+      dataDir: ".wsm",
+      host: "127.0.0.1",
+      httpPort: 5001,
+      grpcPort: 5002,
+      instanceId: "",
+      advertiseAddress: "",
+      apiToken: undefined,
+      insecure: false,
+      egress: "any",
+      stateStore: "statestore",
+      pubsub: "pubsub",
+      daprHost: "127.0.0.1",
+      daprHttpPort: 3500,
+      daprGrpcPort: 50_001,
+      lifecycleTopic: "websocketmanager.lifecycle",
+      heartbeatInterval: Duration.seconds(2),
+      heartbeatTtl: Duration.seconds(6),
+      reclaimInterval: Duration.seconds(1),
+      claimRate: 1000,
+      crashDetection: "refused",
+      secretStore: "secretstore",
+      onLeaseLoss: "stop",
+      dialRatePerHost: 100,
+      drainMode: "migrate",
+      drainTimeout: Duration.seconds(30),
+      maxConnections: 50_000,
+      bufferMaxBytes: 512 * 1024 * 1024,
+      publishMaxBytes: 4 * 1024 * 1024,
+      publishBatch: 100,
+      publishLinger: Duration.millis(5),
+      keepaliveMin: Duration.seconds(10),
+      keepaliveMax: Duration.seconds(60),
+      logLevel: "info",
+      logFormat: "json"
+    })
+  })
+
+  it("log prettily on a terminal", () => {
+    expect(Either.getOrThrow(load({ env: {}, terminal: true })).settings.logFormat).toBe("pretty")
+    expect(Either.getOrThrow(load({ env: { WSM_LOG_FORMAT: "json" }, terminal: true })).settings.logFormat).toBe("json")
+  })
+
+  it("let sockets go anywhere only while listening on loopback", () => {
+    const egress = (env: Record<string, string>) => loaded({ WSM_API_TOKEN: "t", ...env }).egress
+    expect(egress({ WSM_HOST: "::1" })).toBe("any")
+    expect(egress({ WSM_HOST: "0.0.0.0" })).toBe("public")
+    expect(egress({ WSM_HOST: "0.0.0.0", WSM_EGRESS: "any" })).toBe("any")
+    expect(egress({ WSM_EGRESS: "public" })).toBe("public")
+    expect(["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"].every(isLoopback)).toBe(true)
+    expect(["0.0.0.0", "::", "127.example.com", "10.0.0.1", "localhost.example.com"].some(isLoopback)).toBe(false)
+  })
+
+  it("of a preset for tests keep every rule, and nothing on disk", () => {
+    expect(fast).toEqual(Either.getOrThrow(fromOptions(fast)))
+    expect([fast.dataDir, fast.httpPort, fast.grpcPort]).toEqual(["", 0, 0])
+  })
+})
+
+describe.each(KEYS)("the setting %s", (key) => {
+  const [text, value, bad] = VALUES[key]
+  const { env } = CATALOGUE[key]
+  const beside = WITH[key] ?? {}
+
+  it("is read from the environment and from its flag, the flag first", () => {
+    expect(loaded({ ...beside, [env]: text })[key]).toEqual(value)
+    expect(loaded({ ...beside, [env]: "no such value\u0000" }, { [flagOf(key)]: text })[key]).toEqual(value)
+  })
+
+  it("keeps what it was when it is written as it is shown, secrets apart", () => {
+    const { settings } = Either.getOrThrow(load({ env: { ...beside, [env]: text } }))
+    const shown = loadedRows(Either.getOrThrow(load({ env: { ...beside, [env]: text } }))).find(
+      (row) => row.env === env
+    )
+    expect(shown?.source).toBe("environment")
+    if (shown?.value === "***") expect(key).toMatch(/token/i)
+    else expect(loaded({ ...beside, [env]: shown!.value })[key]).toEqual(settings[key])
+  })
+
+  it.each(bad)("refuses %j in one line that names it and the rule", (text) => {
+    const message = refused({ ...beside, [env]: text })
+    expect(message).toMatch(new RegExp(`^${env}=.* is refused: it must be .+$`))
+    expect(message).not.toMatch(/\p{Cc}/u)
+    if (key === "apiToken" || key === "daprApiToken") expect(message).not.toContain(text)
+    expect(refused(beside, { [flagOf(key)]: text })).toMatch(new RegExp(`^--${flagOf(key)}=`))
+  })
+
+  it("has a text for operators, in the help and in the table", () => {
+    expect(helpText(key)).toMatch(/^\S.+ Must be .+\. Default: .+\.$/)
+    expect(settingsTable()).toContain(`| \`${env}\` | \`--${flagOf(key)}\` |`)
+  })
+})
+
+describe("relations", () => {
+  it.each<[Record<string, string>, string]>([
+    [{ WSM_HEARTBEAT_TTL: "5 seconds" }, "WSM_HEARTBEAT_TTL=5 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2 seconds"], // prettier-ignore
+    [{ WSM_HEARTBEAT_INTERVAL: "2001 millis" }, "WSM_HEARTBEAT_TTL=6 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2001 millis"], // prettier-ignore
+    [{ WSM_HOST: "0.0.0.0" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
+    [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
+    [{ WSM_TLS_CERT: "c.pem" }, "WSM_TLS_CERT=c.pem is refused: it must be set together with WSM_TLS_KEY"],
+    [{ WSM_TLS_KEY: "k.pem" }, "WSM_TLS_CERT= is refused: it must be set together with WSM_TLS_KEY"],
+    [{ WSM_GRPC_PORT: "5001" }, "WSM_GRPC_PORT=5001 is refused: it must be another port than WSM_HTTP_PORT=5001"],
+    [{ WSM_KEEPALIVE_MIN: "61 seconds" }, "WSM_KEEPALIVE_MIN=61 seconds is refused: it must not be above WSM_KEEPALIVE_MAX=1 minute"] // prettier-ignore
+  ])("%j is refused in one line", (env, message) => {
+    expect(refused(env)).toBe(message)
+  })
+
+  it.each<Record<string, string>>([
+    { WSM_HEARTBEAT_TTL: "6 seconds", WSM_HEARTBEAT_INTERVAL: "2 seconds" },
+    { WSM_HOST: "0.0.0.0", WSM_INSECURE: "true" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t" },
+    { WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
+    { WSM_HTTP_PORT: "0", WSM_GRPC_PORT: "0" },
+    { WSM_KEEPALIVE_MIN: "60 seconds" }
+  ])("%j is accepted", (env) => {
+    expect(refused(env)).toBe("accepted")
+  })
+
+  it("blame a flag by its flag", () => {
+    expect(refused({}, { "heartbeat-ttl": "3 seconds" })).toBe(
+      "--heartbeat-ttl=3 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2 seconds"
+    )
+  })
+})
+
+describe("the environment", () => {
+  it("empty is as if not set, but for the settings where empty means something", () => {
+    const settings = loaded({ WSM_HTTP_PORT: "", WSM_API_TOKEN: "", WSM_DATA_DIR: "", WSM_LIFECYCLE_TOPIC: "" })
+    expect([settings.httpPort, settings.apiToken, settings.dataDir, settings.lifecycleTopic]).toEqual([5001, undefined, "", ""]) // prettier-ignore
+  })
+
+  it("a variable that nobody reads is reported by name, never by value, with the one that was meant", () => {
+    const env = { WSM_HTTP_PROT: "1", WSM_API_TOKNE: "s3cret", WSM_WHATEVER_ELSE: "1", WSM_SERVER: "x", WSM_SECRET_VALUE_A: "x", OTHER: "x" } // prettier-ignore
+    expect(Either.getOrThrow(load({ env })).warnings).toEqual([
+      "WSM_API_TOKNE is no setting and was ignored: did you mean WSM_API_TOKEN?",
+      "WSM_HTTP_PROT is no setting and was ignored: did you mean WSM_HTTP_PORT?",
+      "WSM_WHATEVER_ELSE is no setting and was ignored"
+    ])
+  })
+
+  it("a secret is not in what check-config shows, nor the password of a URL", () => {
+    const env = { WSM_API_TOKEN: "hunter2", DAPR_API_TOKEN: "hunter2", WSM_KEEPALIVE_URL: "https://u:hunter2@h/" }
+    expect(JSON.stringify(loadedRows(Either.getOrThrow(load({ env }))))).not.toContain("hunter2")
+    expect(JSON.stringify(loaded(env).apiToken)).not.toContain("hunter2")
+    expect(Redacted.value(loaded(env).apiToken!)).toBe("hunter2")
+    expect(refused({ WSM_KEEPALIVE_URL: "ftp://u:hunter2@h/" })).not.toContain("hunter2")
+  })
+})
+
+describe("options in code", () => {
+  it.each<[Partial<SettingsShape>, string]>([
+    [{ httpPort: 70_000 }, "httpPort=70000 is refused: it must be a port from 0 to 65535"],
+    [{ heartbeatInterval: Duration.millis(10) }, "heartbeatInterval=10 millis is refused: it must be a duration from 500 millis to 1 minute, as 10 seconds or 500 millis"], // prettier-ignore
+    [{ heartbeatTtl: Duration.seconds(5) }, "heartbeatTtl=5 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2 seconds"], // prettier-ignore
+    [{ apiToken: Redacted.make("hunter 2") }, "apiToken=*** is refused: it must be one or more visible ASCII characters without spaces"], // prettier-ignore
+    [{ host: "0.0.0.0" }, "host=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"] // prettier-ignore
+  ])("%j are under the same checks", (options, message) => {
+    const result = fromOptions(options)
+    expect(Either.isLeft(result) && result.left.message).toBe(message)
+  })
+
+  it.effect("make the layer, or fail it", () =>
+    Effect.gen(function* () {
+      const settings = yield* Effect.provide(Settings, Settings.layer({ dataDir: "", maxConnections: 3 }))
+      expect(settings).toEqual({ ...defaults, dataDir: "", maxConnections: 3 })
+      const error = yield* Effect.flip(Effect.provide(Settings, Settings.layer({ httpPort: 5002 })))
+      expect(error._tag).toBe("SettingsError")
+    })
+  )
+})
