@@ -1,0 +1,136 @@
+/**
+ * A bus inside the process. Events are handed on as they are; a topic without readers costs one map look-up.
+ *
+ * Each reader has a bounded buffer of its own; a reader that falls behind misses the oldest, counted. One that keeps up
+ * misses nothing: where a batch would not fit, the publisher lets the other fibers run first, a few times and no longer.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { BoundedBuffer } from "../../domain/BoundedBuffer.js"
+import { PubSub, type PublishFailure, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
+
+/** How often a publish stands back for readers that are ready to run. */
+const STAND_BACK = 8
+/** A batch beyond this goes in parts, so that a part fits into an empty buffer. */
+const PART_ITEMS = 256
+const PART_BYTES = 1024 * 1024
+/** What an event holds beyond its payload, roughly. */
+const OVERHEAD_BYTES = 128
+
+const NO_FAILURES: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed([])
+
+type Reader = BoundedBuffer<TopicEvent>
+
+/** Lives as long as it has readers. */
+interface Topic {
+  readonly readers: Set<Reader>
+  /** Publishers that found no room go one after another, so that none takes the room another has waited for. */
+  readonly turn: Effect.Semaphore
+  queued: number
+}
+
+export const make = (): typeof PubSub.Service => {
+  const topics = new Map<string, Topic>()
+
+  const publish = (name: string, batch: ReadonlyArray<TopicEvent>, from: number) =>
+    Effect.suspend((): Effect.Effect<ReadonlyArray<PublishFailure>> => {
+      const topic = topics.get(name)
+      if (topic === undefined) return NO_FAILURES
+      const part = partOf(batch, from)
+      if (topic.queued > 0 || !haveRoom(topic, part)) return Effect.zipRight(inTurn(topic, part), rest(name, part))
+      push(topic, part)
+      return rest(name, part)
+    })
+  const rest = (name: string, { batch, to }: Part) => (to === batch.length ? NO_FAILURES : publish(name, batch, to))
+
+  const subscribe = (name: string): Effect.Effect<Subscription, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const filled = Effect.unsafeMakeLatch(false)
+        const reader: Reader = new BoundedBuffer(() => filled.unsafeOpen())
+        const take: Subscription["take"] = Effect.suspend(() => {
+          if (reader.size === 0) return Effect.zipRight(filled.await, take)
+          filled.unsafeClose()
+          const { items, missed } = reader.takeAll()
+          return Effect.succeed({ events: items, missed })
+        })
+        const topic = topics.get(name) ?? { readers: new Set(), turn: Effect.unsafeMakeSemaphore(1), queued: 0 }
+        topics.set(name, topic)
+        topic.readers.add(reader)
+        return { topic, reader, take }
+      }),
+      ({ reader, topic }) =>
+        Effect.sync(() => {
+          topic.readers.delete(reader)
+          if (topic.readers.size === 0) topics.delete(name)
+        })
+    ).pipe(Effect.map(({ take }) => ({ take })))
+
+  return {
+    orderedWithinBatch: true,
+    maxEventBytes: Infinity,
+    publish: (topic, batch) => publish(topic, batch, 0),
+    subscribe,
+    ping: Effect.void
+  }
+}
+
+/** The entries `from` up to, not including, `to`. */
+interface Part {
+  readonly batch: ReadonlyArray<TopicEvent>
+  readonly from: number
+  readonly to: number
+  readonly bytes: number
+}
+
+const partOf = (batch: ReadonlyArray<TopicEvent>, from: number): Part => {
+  const most = Math.min(batch.length, from + PART_ITEMS)
+  let to = from
+  let bytes = 0
+  while (to < most) {
+    const more = bytesOf(batch[to]!)
+    if (to > from && bytes + more > PART_BYTES) break
+    bytes += more
+    to += 1
+  }
+  return { batch, from, to, bytes }
+}
+
+const push = ({ readers }: Topic, { batch, from, to }: Part): void => {
+  for (const reader of readers) for (let i = from; i < to; i++) reader.offer(batch[i]!, bytesOf(batch[i]!))
+}
+
+/** Whether no reader would miss anything, but for those that miss something already: they have had their chance. */
+const haveRoom = ({ readers }: Topic, { bytes, from, to }: Part): boolean => {
+  for (const reader of readers) if (reader.missed === 0 && !reader.hasRoom(to - from, bytes)) return false
+  return true
+}
+
+const inTurn = (topic: Topic, part: Part): Effect.Effect<void> => {
+  const standBack = (times: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (times > 0 && !haveRoom(topic, part)) return Effect.zipRight(Effect.yieldNow(), standBack(times - 1))
+      push(topic, part)
+      return Effect.void
+    })
+  return Effect.suspend(() => {
+    topic.queued += 1
+    return Effect.ensuring(
+      topic.turn.withPermits(1)(standBack(STAND_BACK)),
+      Effect.sync(() => {
+        topic.queued -= 1
+      })
+    )
+  })
+}
+
+const bytesOf = (event: TopicEvent): number => {
+  if (event.kind === "frame") return event.data.length + OVERHEAD_BYTES
+  if (event.kind === "lifecycle") return 4 * OVERHEAD_BYTES
+  let bytes = OVERHEAD_BYTES
+  for (const frame of event.frames) bytes += frame.data.length + OVERHEAD_BYTES
+  return bytes
+}
+
+export const layer: Layer.Layer<PubSub> = Layer.sync(PubSub, make)
