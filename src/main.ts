@@ -4,14 +4,22 @@
  *
  * The first SIGTERM or SIGINT asks the command to end and gives it a deadline; the second ends the process at once.
  */
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 
 /** What a command may take to end after a signal unless it asks for more, milliseconds. */
 const END_WITHIN = 2000
 const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
 
 const argv = process.argv.slice(2)
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+
+/** Of the package this file stands in, however deep its build was put. */
+const versionOf = (folder: URL): string => {
+  const file = new URL("package.json", folder)
+  if (existsSync(file)) return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version
+  const above = new URL("../", folder)
+  return above.href === folder.href ? "unknown" : versionOf(above)
+}
+const version = versionOf(new URL("./", import.meta.url))
 
 const fatal = (what: string) => (cause: unknown) => {
   process.stderr.write(`wsm: ${what}: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)

@@ -28,7 +28,7 @@ export interface CommandLine {
   readonly command: string
   /** the words for `@effect/cli`, without the two in front of them */
   readonly words: ReadonlyArray<string>
-  /** options with a value, as written, the last one wins: name without `--` -> value */
+  /** the options that were asked to be kept apart, as written, the last one wins: name without `--` -> value */
   readonly given: ReadonlyMap<string, string>
 }
 
@@ -62,7 +62,7 @@ const optionsOf = (usage: Usage): ReadonlyMap<string, boolean> => {
 
 const refuse = (line: string) => Either.left(new UsageError({ line }))
 
-/** Reads what stands after `wsm`. Options whose names `apart` holds are only collected in `given`. */
+/** Reads what stands after `wsm`. Options that `apart` names are only collected in `given`. */
 export const read = (
   root: Command<unknown>,
   argv: ReadonlyArray<string>,
@@ -105,6 +105,11 @@ export const read = (
     if (takesValue === undefined) {
       return refuse(`'wsm ${name}' has no option '${option}': 'wsm ${name} --help' lists them`)
     }
+    const isApart = apart(name, option.slice(2))
+    if (!takesValue && isApart) {
+      given.set(option.slice(2), equals === -1 ? "true" : word.slice(equals + 1))
+      continue
+    }
     if (!takesValue) {
       if (equals !== -1) return refuse(`the option '${option}' takes no value`)
       options.push(option)
@@ -112,8 +117,8 @@ export const read = (
     }
     const value = equals === -1 ? rest[++i] : word.slice(equals + 1)
     if (value === undefined) return refuse(`the option '${option}' needs a value`)
-    given.set(option.slice(2), value)
-    if (!apart(name, option.slice(2))) options.push(option, guard(value))
+    if (isApart) given.set(option.slice(2), value)
+    else options.push(option, guard(value))
   }
   return Either.right({ command: name, words: [name, ...options, "--", ...positional.map(guard)], given })
 }

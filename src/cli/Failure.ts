@@ -6,6 +6,9 @@ import { plain } from "./Text.js"
 /** Represents a command that failed for a reason of its own. `line` is what the person reads. */
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly line: string }> {}
 
+/** Represents a command that said itself why it ended, and with which exit status. */
+export class Ended extends Data.TaggedError("Ended")<{ readonly status: number }> {}
+
 /** Represents a command line that cannot be read: exit status 2. */
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly line: string }> {}
 

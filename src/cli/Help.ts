@@ -128,7 +128,7 @@ const paragraphs = (doc: HelpDoc.HelpDoc): string => {
 }
 
 /** `wsm COMMAND --help` */
-export const commandHelp = (root: Command<unknown>, name: string): string => {
+export const commandHelp = (root: Command<unknown>, name: string, columns: number): string => {
   const command = HashMap.unsafeGet(Descriptor.getSubcommands(root), name)
   const [own, ...rest] = head(name, command).split(" ")
   const parts = sections(Descriptor.getHelp(command, config))
@@ -139,7 +139,22 @@ export const commandHelp = (root: Command<unknown>, name: string): string => {
     ...parts.flatMap(({ entries, lines, title }) => [
       "",
       ...(title in titles ? [titles[title]!] : lines),
-      ...entries.map(([name, text]) => `  ${name.replace(/^<(.*)>$/, "$1").padEnd(width)}  ${text}`.trimEnd())
+      ...entries.flatMap(([name, text]) =>
+        wrap(text, Math.max(40, columns - width - 4)).map((line, i) =>
+          `  ${(i === 0 ? name.replace(/^<(.*)>$/, "$1") : "").padEnd(width)}  ${line}`.trimEnd()
+        )
+      )
     ])
   ].join("\n")
+}
+
+/** Lines of at most `width` characters, cut between words. */
+const wrap = (text: string, width: number): ReadonlyArray<string> => {
+  const lines = [""]
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!
+    if (line !== "" && line.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`
+  }
+  return lines
 }

@@ -9,14 +9,18 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import { type CommandLine, read, unguardIn } from "./CommandLine.js"
 import { connectionCommands } from "./commands/connections.js"
 import { fleetCommands } from "./commands/fleet.js"
-import { localCommands } from "./commands/local.js"
+import { isSetting, localCommands } from "./commands/local.js"
 import { messageCommands } from "./commands/messages.js"
-import type { CommandFailed, UsageError } from "./Failure.js"
+import type { CommandFailed, Ended, UsageError } from "./Failure.js"
 import { commandHelp, oneLine, overview } from "./Help.js"
+import { SettingFlags } from "./SettingFlags.js"
 import { Host, type OutputClosed } from "./Host.js"
 
 export const DONE = 0
@@ -46,13 +50,10 @@ export interface Program {
 
 /** What the words after `wsm` ask for. */
 export const program = (argv: ReadonlyArray<string>, version: string): Program =>
-  Either.match(
-    read(root.descriptor, argv, () => false),
-    {
-      onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false }),
-      onRight: (line) => ({ run: ended(execute(line, version)), endless: ENDLESS.has(line.command) })
-    }
-  )
+  Either.match(read(root.descriptor, argv, isSetting), {
+    onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false }),
+    onRight: (line) => ({ run: ended(execute(line, version)), endless: ENDLESS.has(line.command) })
+  })
 
 const complain = (line: string) => Effect.flatMap(Host, (host) => host.complain(`wsm: ${line}`))
 
@@ -61,18 +62,23 @@ const execute = (line: CommandLine, version: string) =>
     const host = yield* Host
     if (line.words[0] === "--version") return yield* host.write(`${version}\n`)
     if (line.words.at(-1) === "--help") {
-      const text = line.command === "" ? overview(root.descriptor, version) : commandHelp(root.descriptor, line.command)
+      const text =
+        line.command === ""
+          ? overview(root.descriptor, version)
+          : commandHelp(root.descriptor, line.command, host.columns() ?? 120)
       return yield* host.write(`${text}\n`)
     }
     const quiet = yield* Console.consoleWith((console) => Effect.succeed({ ...console, error: () => Effect.void }))
     yield* Command.run(root, { name: "wsm", version })(["node", "wsm", ...line.words]).pipe(
       Effect.provide(environment),
+      Effect.provideService(SettingFlags, Object.fromEntries(line.given)),
+      line.command === "serve" ? identity : Logger.withMinimumLogLevel(LogLevel.None),
       // what cannot be read is said below, in one line
       Console.withConsole(quiet)
     )
   })
 
-type Failure = CommandFailed | OutputClosed | UsageError | ValidationError.ValidationError
+type Failure = CommandFailed | Ended | OutputClosed | UsageError | ValidationError.ValidationError
 
 /** Every way a command can end, as its exit status. */
 const ended = <R>(command: Effect.Effect<void, Failure, R>): Effect.Effect<number, never, R | Host> =>
@@ -82,6 +88,8 @@ const ended = <R>(command: Effect.Effect<void, Failure, R>): Effect.Effect<numbe
       switch (failure._tag) {
         case "OutputClosed":
           return Effect.succeed(DONE)
+        case "Ended":
+          return Effect.succeed(failure.status)
         case "CommandFailed":
           return Effect.as(complain(failure.line), FAILED)
         case "UsageError":

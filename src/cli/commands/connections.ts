@@ -8,7 +8,7 @@ import { CONNECTION_HEADER, connectionBlock, connectionRow } from "../Lines.js"
 import { argument, flag, optional, optionalText, repeated, repeatedText } from "../Parameters.js"
 import { withManager } from "../Server.js"
 import { jsonLine, table } from "../Text.js"
-import { bytes, choice, duration, integer, keyValue } from "../Values.js"
+import { choice, duration, integer, keyValue, size } from "../Values.js"
 import { hint, print, remote } from "./shared.js"
 
 export const id = argument("ID", "The connection, as 'wsm ls' shows it")
@@ -62,7 +62,7 @@ const connectOptions = {
   deadAfter: optional("dead-after", "D", duration, "Lost when nothing at all came for this long"),
   idleAfter: optional("idle-after", "D", duration, "Lost when no data came for this long, whatever the pongs say"),
   maxAttempts: optional("max-attempts", "N", integer(1, 0xffff_ffff), "Give up after this many dials, else never"),
-  maxMessage: optional("max-message", "SIZE", bytes, "A larger frame closes the socket, else 16 MiB"),
+  maxMessage: optional("max-message", "SIZE", size(1024 ** 3), "A larger frame closes the socket, else 16 MiB"),
   overflow: optional("overflow", "RULE", overflow, "When the buffer is full: pause, drop-oldest, drop-newest")
 }
 type ConnectOptions = Command.Command.ParseConfig<typeof connectOptions>

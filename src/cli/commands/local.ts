@@ -1,10 +1,105 @@
-/** Commands that need no manager: feed. */
+/** Commands that need no manager: serve, check-config, feed. */
 import * as Command from "@effect/cli/Command"
+import type * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { CATALOGUE, flagOf, KEYS } from "../../config/Catalogue.js"
+import * as Kinds from "../../config/Kinds.js"
+import { load, type Loaded } from "../../config/Load.js"
+import { helpText, loadedRows } from "../../config/Table.js"
+import { CommandFailed, Ended } from "../Failure.js"
 import { Host } from "../Host.js"
-import { optional, optionalText } from "../Parameters.js"
-import { bytes, duration, integer, rate } from "../Values.js"
+import { flag, optional, optionalText } from "../Parameters.js"
+import { duration, integer, rate, size } from "../Values.js"
+import { jsonLine, plain, table } from "../Text.js"
+import { SettingFlags } from "../SettingFlags.js"
+import { DEFAULT_SERVER } from "../Server.js"
 import { print } from "./shared.js"
+
+/**
+ * The settings as options: for `--help` and for their names. Their values are read by the settings' own rules, the same as
+ * the environment's, and reach the commands as `SettingFlags`.
+ */
+const settingOptions: Record<string, Options.Options<unknown>> = Object.fromEntries(
+  KEYS.map((key) => {
+    const name = flagOf(key)
+    const isFlag = (CATALOGUE[key].kind as unknown) === Kinds.flag
+    return [name, isFlag ? flag(name, helpText(key)) : optionalText(name, "V", helpText(key))]
+  })
+)
+
+const SETTING_NAMES: ReadonlySet<string> = new Set(KEYS.map(flagOf))
+
+/** Whether an option of a command is a setting. */
+export const isSetting = (command: string, option: string): boolean =>
+  (command === "serve" || command === "check-config") && SETTING_NAMES.has(option)
+
+/** The settings of this process. A bad one is one line; a variable that nobody reads is a warning. */
+const settings: Effect.Effect<Loaded, CommandFailed, Host | SettingFlags> = Effect.gen(function* () {
+  const { complain, env, terminal } = yield* Host
+  const flags = yield* SettingFlags
+  const loaded = yield* Either.mapLeft(
+    load({ env, flags, terminal }),
+    ({ message }) => new CommandFailed({ line: plain(message) })
+  )
+  for (const warning of loaded.warnings) yield* complain(`wsm: warning: ${plain(warning)}`)
+  return loaded
+})
+
+/** Past the drain's own time the process ends whatever still holds it. */
+const GRACE_MILLIS = 5000
+
+const serve = Command.make("serve", settingOptions, () =>
+  Effect.gen(function* () {
+    const host = yield* Host
+    const loaded = yield* settings
+    yield* host.endWithin(Duration.toMillis(loaded.settings.drainTimeout) + GRACE_MILLIS)
+    const { serve } = yield* Effect.promise(() => import("../../app/Serve.js"))
+    const status = yield* serve(loaded.settings, {
+      env: host.env,
+      // whoever reads our output may leave: the service stays
+      onStarted: (info) => Effect.ignore(host.write(`${howToTry(info).join("\n")}\n`))
+    })
+    if (status !== 0) return yield* new Ended({ status })
+  })
+).pipe(Command.withDescription("Run an instance of the manager"))
+
+interface Started {
+  readonly httpUrl: string
+  readonly grpcAddress: string
+  readonly instanceId: string
+}
+
+/** The three lines a newcomer starts from. */
+export const howToTry = ({ grpcAddress, httpUrl, instanceId }: Started): ReadonlyArray<string> => {
+  const server = httpUrl.replace(/\/+$/, "") === DEFAULT_SERVER ? "" : ` --server ${httpUrl}`
+  return [
+    `websocketmanager is up: http ${httpUrl}  grpc ${grpcAddress}  (instance ${instanceId})`,
+    `try:   npx wsm feed   then   npx wsm connect ws://127.0.0.1:${FEED_PORT} --topic demo${server}`,
+    `then:  npx wsm subscribe demo${server}   ·   npx wsm events${server}   ·   README.md has the rest`
+  ]
+}
+
+const checkConfig = Command.make(
+  "check-config",
+  { json: flag("json", "JSON for programs"), ...settingOptions },
+  ({ json }) =>
+    Effect.gen(function* () {
+      const loaded = yield* settings
+      const rows = loadedRows(loaded)
+      if (json) {
+        const entries = rows.map(({ env, source, value }) => [env, { value, source }] as const)
+        return yield* print(jsonLine({ settings: Object.fromEntries(entries), warnings: loaded.warnings }))
+      }
+      yield* print(
+        table(
+          ["SETTING", "VALUE", "SOURCE"],
+          rows.map(({ env, source, value }) => [env, value === "" ? "-" : value, source])
+        )
+      )
+    })
+).pipe(Command.withDescription("Show the settings that would be in force, and where each comes from"))
 
 export const FEED_PORT = 8999
 
@@ -14,7 +109,7 @@ const feed = Command.make(
     port: optional("port", "N", integer(0, 65535), `The port to listen on, else ${FEED_PORT}; 0 is any free one`),
     host: optionalText("host", "ADDRESS", "The address to listen on, else 127.0.0.1"),
     rate: optional("rate", "R", rate, "Ticks for each socket, as '200 per second'; else 10 per second"),
-    size: optional("size", "SIZE", bytes, "Pad each tick to this many bytes"),
+    size: optional("size", "SIZE", size(16 * 1024 * 1024), "Pad each tick to this many bytes"),
     dropEvery: optional("drop-every", "D", duration, "Cut every socket this often, to see reconnects")
   },
   (options) =>
@@ -37,4 +132,4 @@ const feed = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("A sample WebSocket server to try things on"))
 
-export const localCommands = [feed] as const
+export const localCommands = [serve, feed, checkConfig] as const
