@@ -1,0 +1,118 @@
+/**
+ * The login that runs after each open: send, expect, send.
+ *
+ * Synchronous on purpose: the frame that answers a step, and the frames behind it, may come in the same read of the
+ * socket, so the next step is in place before the next frame is looked at. A frame that a step expected goes nowhere
+ * else; every other one is an ordinary frame, in order.
+ */
+import * as Either from "effect/Either"
+import * as JsonPath from "../domain/JsonPath.js"
+import type { ExpectStep, HandshakeStep } from "../domain/Spec.js"
+import { fillTemplate, parseTemplate, type Placeholder } from "../domain/Templates.js"
+import type { Timers } from "./Timers.js"
+
+/** All that the login may do. */
+export interface HandshakeTarget {
+  readonly send: (data: Uint8Array, binary: boolean) => void
+  /** An ordinary frame. */
+  readonly pass: (data: Buffer, binary: boolean) => void
+  /** Called once: undefined when all steps are done, else why not. */
+  readonly done: (failure: string | undefined) => void
+  /** Asked right before each message. */
+  readonly mayAct: () => boolean
+}
+
+export interface Handshake {
+  /** The socket is open. */
+  readonly start: () => void
+  readonly frame: (data: Buffer, binary: boolean) => void
+  /** The socket is gone, or nobody waits any more; `done` is not called. */
+  readonly stop: () => void
+}
+
+/** `value` fills the placeholders whose values are known before the socket opens: all but captures. */
+export const make = (
+  steps: ReadonlyArray<HandshakeStep>,
+  value: (placeholder: Placeholder) => string,
+  target: HandshakeTarget,
+  timers: Timers
+): Handshake => {
+  const captured = new Map<string, string>()
+  const filled = (placeholder: Placeholder) =>
+    placeholder.kind === "capture" ? (captured.get(placeholder.name) ?? "") : value(placeholder)
+  const text = (data: Uint8Array) => Buffer.from(fillTemplate(parseTemplate(asText(data)), filled))
+
+  let next = 0
+  let expected: ExpectStep | undefined
+  let stopTimer = () => {}
+
+  const finish = (failure: string | undefined) => {
+    stop()
+    target.done(failure)
+  }
+  const stop = () => {
+    next = Infinity
+    expected = undefined
+    stopTimer()
+  }
+  const advance = () => {
+    stopTimer()
+    expected = undefined
+    while (next < steps.length) {
+      const step = steps[next++]!
+      if (step.kind === "expect") {
+        expected = step
+        const failure = `step ${next}: no matching frame within ${step.timeoutMs} ms`
+        stopTimer = timers.after(step.timeoutMs, () => finish(failure))
+        return
+      }
+      if (!target.mayAct()) return finish(`step ${next}: this instance may not act now`)
+      target.send(step.kind === "text" ? text(step.data) : step.data, step.kind === "binary")
+    }
+    finish(undefined)
+  }
+
+  return {
+    start: advance,
+    stop,
+    frame: (data, binary) => {
+      const found = expected === undefined ? undefined : match(expected, data)
+      if (found === undefined) return target.pass(data, binary)
+      for (const [name, content] of found) captured.set(name, content)
+      advance()
+    }
+  }
+}
+
+/**
+ * What a frame gives to a step: its captures, or undefined where the frame is not the one that was expected. A frame without
+ * something to capture is not. A captured string is filled in by its content, any other value by its JSON text.
+ */
+export const match = (
+  step: ExpectStep,
+  data: Buffer
+): ReadonlyArray<readonly [name: string, content: string]> | undefined => {
+  if (step.jsonPath === "" && step.equals !== "" && !data.equals(Buffer.from(step.equals))) return undefined
+  if (step.jsonPath === "" && step.capture.length === 0) return []
+  const text = asText(data)
+  const json = JsonPath.isJson(text)
+  const at = (path: string): string | undefined => {
+    if (path === "") return text
+    const parsed = json ? JsonPath.parsePath(path) : Either.left("")
+    const span = Either.isRight(parsed) ? JsonPath.locate(text, parsed.right) : undefined
+    return span === undefined ? undefined : JsonPath.valueText(text, span)
+  }
+  if (step.jsonPath !== "") {
+    const content = at(step.jsonPath)
+    if (content === undefined || (step.equals !== "" && content !== step.equals)) return undefined
+  }
+  const captures: Array<readonly [string, string]> = []
+  for (const [name, path] of step.capture) {
+    const content = at(path)
+    if (content === undefined) return undefined
+    captures.push([name, content])
+  }
+  return captures
+}
+
+const asText = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
