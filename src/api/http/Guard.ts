@@ -21,7 +21,7 @@ export interface GuardOptions {
 
 export interface GuardedRequest {
   /** the request target: path and query */
-  readonly url: string | undefined
+  readonly url?: string | undefined
   readonly headers: IncomingHttpHeaders
 }
 

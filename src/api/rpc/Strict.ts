@@ -33,9 +33,12 @@ const firstIssue = (issue: ParseResult.ParseIssue, path: string): InvalidRequest
       return firstIssue(issue.issue, [...(path === "" ? [] : [path]), ...steps.map(String)].join("."))
     }
     case "Composite": {
-      if (issue.ast._tag === "Union") break
-      const inner = Array.isArray(issue.issues) ? issue.issues[0] : issue.issues
-      return firstIssue(inner as ParseResult.ParseIssue, path)
+      const inner = (Array.isArray(issue.issues) ? issue.issues : [issue.issues]) as Array<ParseResult.ParseIssue>
+      if (issue.ast._tag !== "Union") return firstIssue(inner[0]!, path)
+      // an optional field is a union with undefined: what matters is the other member
+      const members = inner.filter((i) => !(i._tag === "Type" && i.ast._tag === "UndefinedKeyword"))
+      if (members.length !== 1) break
+      return firstIssue(members[0]!, path)
     }
     case "Missing":
       return new InvalidRequest({ field: path, reason: "is missing" })
@@ -58,6 +61,17 @@ const decoders = new Map(
 /** The payload of a call, or what is wrong with it. */
 export const decodePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
   Either.mapLeft(decoders.get(tag)!(payload), (error) => firstIssue(error.issue, ""))
+
+const encoders = new Map(
+  [...ManagerRpcs.requests].map(([tag, rpc]) => [
+    tag,
+    Schema.encodeUnknownEither(rpc.payloadSchema as Schema.Schema<unknown, unknown>)
+  ])
+)
+
+/** Whether a caller's request can go out at all; the client asks this before it sends. */
+export const encodablePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
+  Either.mapLeft(encoders.get(tag)!(payload), (error) => firstIssue(error.issue, ""))
 
 const headersOf = (headers: unknown): ReadonlyArray<[string, string]> =>
   Array.isArray(headers)

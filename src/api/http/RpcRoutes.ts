@@ -1,0 +1,38 @@
+/** `POST /rpc`: the RPC group for unary calls, MessagePack in and out. */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import type { Metrics } from "../../observability/Metrics.js"
+import * as HttpCalls from "../rpc/HttpCalls.js"
+import type { StreamQuota } from "../rpc/StreamQuota.js"
+import { MAX_BODY_BYTES, serialization } from "../rpc/Wire.js"
+import * as Body from "./Body.js"
+import * as Problem from "./Problem.js"
+import * as Respond from "./Respond.js"
+
+const tooLarge = Problem.fromStatus(413, "Content Too Large", `a body has at most ${MAX_BODY_BYTES} bytes`)
+
+export const layer: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | ConnectionManager | Metrics | StreamQuota> =
+  HttpLayerRouter.use((router) =>
+    Effect.gen(function* () {
+      const calls = yield* HttpCalls.make
+      yield* router.add("POST", "/rpc", (request) =>
+        Body.read(NodeHttpServerRequest.toIncomingMessage(request), MAX_BODY_BYTES).pipe(
+          Effect.flatMap(calls),
+          Effect.map((answer) => HttpServerResponse.uint8Array(answer, { contentType: serialization.contentType })),
+          Effect.catchTags({
+            InvalidRequest: (error) => Effect.succeed(Respond.problem(Problem.fromError(error))),
+            BodyTooLarge: () =>
+              Effect.succeed(HttpServerResponse.setHeader(Respond.problem(tooLarge), "connection", "close")),
+            BodyCut: () => Effect.succeed(Respond.empty(400))
+          }),
+          // a caller that goes away interrupts its calls
+          Effect.interruptible
+        )
+      )
+      yield* router.add("GET", "/rpc/ws", Respond.line(426, "the RPC door is a WebSocket: send an upgrade"))
+    })
+  )

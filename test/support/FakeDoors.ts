@@ -1,0 +1,123 @@
+/** The HTTP port with all that is served on it, over a fake manager, on a free port of the loopback. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Redacted from "effect/Redacted"
+import * as HttpListener from "../../src/api/http/HttpListener.js"
+import * as Server from "../../src/api/http/Server.js"
+import * as Client from "../../src/api/rpc/Client.js"
+import * as RpcDoor from "../../src/api/rpc/RpcDoor.js"
+import * as StreamQuota from "../../src/api/rpc/StreamQuota.js"
+import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import { Health } from "../../src/manager/Health.js"
+import { Metrics } from "../../src/observability/Metrics.js"
+import * as FakeManager from "./FakeManager.js"
+
+export const settings = (changes: Partial<SettingsShape> = {}): SettingsShape => ({
+  backing: "embedded",
+  dataDir: "",
+  host: "127.0.0.1",
+  httpPort: 0,
+  grpcPort: 0,
+  instanceId: "fake",
+  advertiseAddress: "",
+  tlsCert: "",
+  tlsKey: "",
+  apiToken: undefined,
+  insecure: false,
+  egress: "any",
+  egressAllow: [],
+  egressDeny: [],
+  stateStore: "statestore",
+  pubsub: "pubsub",
+  daprHost: "127.0.0.1",
+  daprHttpPort: 3500,
+  daprGrpcPort: 50001,
+  daprApiToken: undefined,
+  lifecycleTopic: "websocketmanager.lifecycle",
+  heartbeatInterval: Duration.seconds(2),
+  heartbeatTtl: Duration.seconds(6),
+  reclaimInterval: Duration.seconds(1),
+  claimRate: 1000,
+  crashDetection: "refused",
+  secretsDir: "",
+  secretStore: "secretstore",
+  secretHosts: new Map(),
+  onLeaseLoss: "stop",
+  dialRatePerHost: 100,
+  drainMode: "migrate",
+  drainTimeout: Duration.seconds(30),
+  maxConnections: 50_000,
+  bufferMaxBytes: 512 * 1024 * 1024,
+  publishMaxBytes: 4 * 1024 * 1024,
+  publishBatch: 100,
+  publishLinger: Duration.millis(5),
+  keepaliveUrl: "",
+  keepaliveMin: Duration.seconds(10),
+  keepaliveMax: Duration.seconds(60),
+  logLevel: "none",
+  logFormat: "json",
+  ...changes
+})
+
+export interface FakeHealth {
+  phase: string
+  ready: boolean
+}
+
+export interface DoorsOptions {
+  readonly settings?: Partial<SettingsShape>
+  readonly advertised?: string
+  readonly quota?: number
+}
+
+/** Serves until the scope closes. */
+export const start = (options: DoorsOptions = {}) =>
+  Effect.gen(function* () {
+    const fake = FakeManager.make()
+    const health: FakeHealth = { phase: "ready", ready: true }
+    const fakeHealth = Layer.succeed(Health, {
+      ready: () => health.ready,
+      phase: () => health.phase,
+      report: Effect.succeed([
+        { name: "stateStore", status: "ok" as const, detail: "answers" },
+        { name: "pubsub", status: "degraded" as const, detail: "no answer" }
+      ]),
+      onChange: () => () => {}
+    })
+    const base = Layer.mergeAll(
+      fake.layer,
+      fakeHealth,
+      Metrics.layer,
+      Layer.sync(StreamQuota.StreamQuota, () => StreamQuota.make(options.quota ?? StreamQuota.MAX_STREAMS)),
+      Layer.provideMerge(HttpListener.layer, Layer.succeed(Settings, settings(options.settings)))
+    )
+    const served = Server.layer({ advertised: options.advertised ?? "http://advertised.example:5001" })
+    const context = yield* Layer.build(served.pipe(Layer.provideMerge(RpcDoor.layer), Layer.provideMerge(base))).pipe(
+      Logger.withMinimumLogLevel(LogLevel.None)
+    )
+    const listener = Context.get(context, HttpListener.HttpListener)
+    return {
+      ...fake,
+      health,
+      metrics: Context.get(context, Metrics),
+      quota: Context.get(context, StreamQuota.StreamQuota),
+      listener,
+      url: listener.address
+    }
+  })
+
+/** A client over the named transport, until the scope closes. */
+export const client = (transport: "ws" | "http", url: string, token?: string) =>
+  Effect.map(
+    Layer.build(
+      (transport === "ws" ? Client.layer : Client.layerHttp)({
+        url,
+        token: token === undefined ? undefined : Redacted.make(token)
+      })
+    ),
+    Context.get(Client.ManagerClient)
+  )
