@@ -407,22 +407,27 @@ describe("errors over gRPC", () => {
   it.scopedLive("a defect is INTERNAL and its text stays here", () =>
     Effect.gen(function* () {
       const secret = () => Effect.die(new Error("password=hunter2"))
-      const { client } = yield* open({ get: secret, receive: secret })
+      const { client, logs } = yield* open({ get: secret, receive: secret })
       const failed = yield* Effect.flip(unary(client, "Get", { id: "c1" }))
       assert.strictEqual(failed.code, grpc.status.INTERNAL)
       assert.notInclude(JSON.stringify([failed.message, failed.metadata.getMap()]), "hunter2")
       const status = yield* next<grpc.StatusObject>(stream(client, "Receive", { id: "c1" }), "status")
       assert.strictEqual(status.code, grpc.status.INTERNAL)
       assert.notInclude(status.details, "hunter2")
+      assert.deepStrictEqual(
+        logs.map((line) => line.split("\n")[0]),
+        ["Get", "Receive"].map((method) => `${method} failed unexpectedly Error: password=hunter2`)
+      )
     })
   )
 
   it.scopedLive("an answer that cannot be encoded is INTERNAL", () =>
     Effect.gen(function* () {
       const broken = { ...connection, epoch: 1.5 }
-      const { client } = yield* open({ get: () => Effect.succeed(broken) })
+      const { client, logs } = yield* open({ get: () => Effect.succeed(broken) })
       const failed = yield* Effect.flip(unary(client, "Get", { id: "c1" }))
       expect(failed.code).toBe(grpc.status.INTERNAL)
+      expect(logs).toEqual([expect.stringMatching(/^the answer of Get cannot be encoded RangeError/)])
     })
   )
 

@@ -2,8 +2,11 @@
 import { join } from "node:path"
 import * as grpc from "@grpc/grpc-js"
 import { fromJSON, loadSync, type MessageTypeDefinition } from "@grpc/proto-loader"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import * as GrpcServer from "../../src/api/grpc/Server.js"
@@ -80,16 +83,17 @@ export const makeClient = (
     (client) => Effect.sync(() => client.close())
   )
 
-/** An open door, and a client of it. Both end with the test. */
+/** An open door, and a client of it. Both end with the test. What the door logs is kept in `logs`. */
 export const open = (operations: Partial<Manager>, options: DoorOptions = {}) =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(doorLayer(operations, options))
-    return yield* Effect.gen(function* () {
-      const { port } = yield* GrpcServer.GrpcListener
-      const metrics = yield* Metrics
-      const client = yield* makeClient(`127.0.0.1:${port}`)
-      return { port, metrics, client }
-    }).pipe(Effect.provide(context))
+    const logs: Array<string> = []
+    const recorder = Logger.make(({ cause, message }) => void logs.push(`${String(message)} ${Cause.pretty(cause)}`))
+    const context = yield* Layer.build(
+      Layer.provideMerge(doorLayer(operations, options), Logger.replace(Logger.defaultLogger, recorder))
+    )
+    const { port } = Context.get(context, GrpcServer.GrpcListener)
+    const client = yield* makeClient(`127.0.0.1:${port}`)
+    return { port, metrics: Context.get(context, Metrics), client, logs }
   })
 
 interface CallOptions {

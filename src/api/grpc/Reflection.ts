@@ -1,23 +1,20 @@
-/** Server reflection (v1 and v1alpha) from the descriptors in the generated code: none of our .proto files is needed at run time. */
+/** Server reflection (v1 and v1alpha) from embedded descriptors: none of our .proto files is needed at run time. */
 import { type DescFile, toBinary } from "@bufbuild/protobuf"
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt"
+import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt"
 import type { Server } from "@grpc/grpc-js"
-import { loadSync } from "@grpc/proto-loader"
 import { ReflectionService } from "@grpc/reflection"
-import { protoPath as healthProto } from "grpc-health-check"
 import { file_websocketmanager_v1_websocketmanager } from "./generated/websocketmanager/v1/websocketmanager_pb.js"
+import { healthFile } from "./HealthDescriptor.js"
 
 /** A file and all it imports, imports first. */
-const withImports = (file: DescFile): ReadonlyArray<DescFile> => [
-  ...new Set([...file.dependencies.flatMap(withImports), file])
+const withImports = (file: DescFile): ReadonlyArray<FileDescriptorProto> => [
+  ...new Set([...file.dependencies.flatMap(withImports), file.proto])
 ]
 
 export const addTo = (server: Server): void => {
-  const fileDescriptorProtos = withImports(file_websocketmanager_v1_websocketmanager).map((file) =>
-    Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto))
-  )
+  const files = [...withImports(file_websocketmanager_v1_websocketmanager), healthFile]
+  const fileDescriptorProtos = files.map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file)))
   new ReflectionService({
-    ...loadSync(healthProto),
-    websocketmanager: { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos }
+    "": { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos }
   }).addToServer(server)
 }
