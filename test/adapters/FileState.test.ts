@@ -1,20 +1,17 @@
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { expect, it } from "@effect/vitest"
 import Libsql from "libsql"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as FileState from "../../src/adapters/embedded/FileState.js"
 import { StateStore } from "../../src/ports/StateStore.js"
 import { stateStoreConformance } from "../conformance/StateStoreConformance.js"
-
-const directory = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "wsm-state-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
+import { temporaryDirectory } from "../support/temporaryDirectory.js"
 
 const handle = (dataDir: string) =>
   Effect.map(Layer.build(FileState.layer(dataDir)), (context) => Context.get(context, StateStore))
@@ -39,7 +36,7 @@ const lockedByAnother = (dataDir: string) =>
 stateStoreConformance(
   "file",
   Effect.gen(function* () {
-    const dataDir = yield* directory
+    const dataDir = yield* temporaryDirectory
     return {
       a: yield* handle(dataDir),
       b: yield* handle(dataDir),
@@ -51,3 +48,170 @@ stateStoreConformance(
     }
   })
 )
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
+
+it.scoped("the directory and everything in it are for their owner alone", () =>
+  Effect.gen(function* () {
+    const dataDir = join(yield* temporaryDirectory, "deep/er")
+    const store = yield* handle(dataDir)
+    yield* store.create("k", "v")
+    expect(mode(dataDir)).toBe("700")
+    const names = readdirSync(dataDir)
+    expect(names).toEqual(["state.db", "state.db-shm", "state.db-wal"])
+    expect(names.map((name) => mode(join(dataDir, name)))).toEqual(["600", "600", "600"])
+  })
+)
+
+it.scoped("what was written is there after the store was closed and opened again", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const write = Effect.flatMap(handle(dataDir), (store) => store.create("k", "v"))
+    const version = yield* Effect.scoped(write)
+    expect(yield* (yield* handle(dataDir)).get("k")).toMatchObject(Option.some({ value: "v", version }))
+  })
+)
+
+it.scoped("a file of another layout is left alone, and the refusal says so", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const database = new Libsql(join(dataDir, "state.db"))
+    database.exec("pragma user_version = 7; create table other (x)")
+    const refusal = yield* Effect.flip(handle(dataDir))
+    expect(refusal).toMatchObject({ _tag: "StateStoreUnavailable" })
+    expect(refusal.reason).toMatch(/state\.db cannot be opened: its layout is 7, this version knows 1/)
+    expect(database.prepare("select name from sqlite_master").all()).toMatchObject([{ name: "other" }])
+    database.close()
+  })
+)
+
+it.scoped("a file that is no database, and a path that is no directory, are refused by name", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    writeFileSync(join(dataDir, "state.db"), "not a database, and long enough to be read as one ".repeat(100))
+    expect((yield* Effect.flip(handle(dataDir))).reason).toMatch(/state\.db cannot be opened: SQLITE_NOTADB/)
+    expect((yield* Effect.flip(handle(join(dataDir, "state.db")))).reason).toMatch(/cannot be opened: (EEXIST|ENOTDIR)/)
+  })
+)
+
+it.scoped("twenty handles opened at once on a new file all get it", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const stores = yield* Effect.all(Array(20).fill(handle(dataDir)) as Array<ReturnType<typeof handle>>, {
+      concurrency: "unbounded"
+    })
+    yield* stores[0]!.create("k", "v")
+    expect(Option.isSome(yield* stores[19]!.get("k"))).toBe(true)
+  })
+)
+
+it.scoped("a closed store is unavailable, not a crash", () =>
+  Effect.gen(function* () {
+    const store = yield* Effect.scoped(handle(yield* temporaryDirectory))
+    for (const call of [store.get("k"), store.create("k", "v"), store.ping] as ReadonlyArray<
+      Effect.Effect<unknown, unknown>
+    >) {
+      expect(yield* Effect.flip(call)).toMatchObject({ _tag: "StateStoreUnavailable" })
+    }
+  })
+)
+
+it.scoped("while another process holds the lock, a hundred waiting writers do not hold up the event loop", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const store = yield* handle(dataDir)
+    yield* lockedByAnother(dataDir)
+    let last = performance.now()
+    let longest = 0
+    const tick = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last)
+      last = performance.now()
+    }, 1)
+    const writes = Array.from({ length: 100 }, (_, i) => Effect.either(store.create(`k${i}`, "v")))
+    const results = yield* Effect.all(writes, { concurrency: "unbounded" })
+    clearInterval(tick)
+    expect(results.every((result) => result._tag === "Left")).toBe(true)
+    expect(longest).toBeLessThan(500)
+  })
+)
+
+it.scoped("expired rows that nobody reads again are swept", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const store = yield* handle(dataDir)
+    for (let i = 0; i < 200; i++) yield* store.create(`old${i}`, "v", { ttl: Duration.hours(1) })
+    yield* TestClock.adjust(Duration.hours(1))
+    for (let i = 0; i < 300; i++) yield* store.create(`new${i}`, "v")
+    const database = new Libsql(join(dataDir, "state.db"))
+    expect(database.prepare("select count(*) as n from kv").get()).toMatchObject({ n: 300 })
+    database.close()
+  })
+)
+
+/** A database whose next write, done or not, ends in an input/output error; reading back may fail too. */
+const failing = (path: string, fault: { lands: boolean; readable: boolean }) => {
+  const database = new Libsql(path)
+  const failure = Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR_WRITE" })
+  let armed = false
+  const prepare = (sql: string) => {
+    const statement = database.prepare(sql)
+    return {
+      all: statement.all.bind(statement),
+      get: (...args: Array<unknown>) => {
+        if (armed && !fault.readable) throw failure
+        return statement.get(...args)
+      },
+      run: (...args: Array<unknown>) => {
+        if (!armed || fault.lands) statement.run(...args)
+        if (armed) throw failure
+        return { changes: 1 }
+      }
+    }
+  }
+  return {
+    database: { open: true, prepare } as never as Parameters<typeof FileState.make>[0],
+    arm: () => (armed = true)
+  }
+}
+
+for (const [fault, expected] of [
+  [{ lands: true, readable: true }, "succeeds"],
+  [
+    { lands: false, readable: true },
+    { _tag: "StateStoreUnavailable", outcome: undefined }
+  ],
+  [
+    { lands: true, readable: false },
+    { _tag: "StateStoreUnavailable", outcome: "unknown" }
+  ],
+  [
+    { lands: false, readable: false },
+    { _tag: "StateStoreUnavailable", outcome: "unknown" }
+  ]
+] as const) {
+  const title = `${fault.lands ? "landed" : "did not land"} and ${fault.readable ? "can" : "cannot"} be read back`
+  it.scoped(`S07 a write that met an input/output error, ${title}, is told as it is`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const honest = yield* handle(dataDir)
+      const version = yield* honest.create("replaced", "before")
+      const other = yield* honest.create("removed", "before")
+      const { arm, database } = failing(join(dataDir, "state.db"), fault)
+      const store = FileState.make(database)
+      arm()
+      const calls: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
+        store.create("created", "v"),
+        store.replace("replaced", "after", version),
+        store.remove("removed", other)
+      ]
+      for (const call of calls) {
+        const result = yield* Effect.either(call)
+        if (expected === "succeeds") expect(result._tag).toBe("Right")
+        else expect(yield* Effect.flip(result)).toMatchObject({ _tag: expected._tag })
+        if (expected !== "succeeds" && result._tag === "Left") {
+          expect((result.left as { outcome?: string }).outcome).toBe(expected.outcome)
+        }
+      }
+    })
+  )
+}

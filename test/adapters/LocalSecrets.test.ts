@@ -1,15 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as LocalSecrets from "../../src/adapters/secrets/LocalSecrets.js"
+import { temporaryDirectory } from "../support/temporaryDirectory.js"
 
-const directory = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "wsm-secrets-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
 const valueOf = (options: LocalSecrets.LocalSecretsOptions, name: string) =>
   Effect.map(LocalSecrets.make(options).resolve(name), Redacted.value)
 const reasonOf = (options: LocalSecrets.LocalSecretsOptions, name: string) =>
@@ -20,7 +16,7 @@ const reasonOf = (options: LocalSecrets.LocalSecretsOptions, name: string) =>
 
 it.scoped("a secret is the file of its name, without its last line break and no more", () =>
   Effect.gen(function* () {
-    const dir = yield* directory
+    const dir = yield* temporaryDirectory
     const expected = { a: "plain", b: "unix", c: "windows", d: "two\n", e: " spaces ", "f.1-x_Y": "odd name" }
     const written = { ...expected, b: "unix\n", c: "windows\r\n", d: "two\n\n" }
     for (const [name, value] of Object.entries(written)) writeFileSync(join(dir, name), value)
@@ -33,7 +29,7 @@ it.scoped("a secret is the file of its name, without its last line break and no 
 it.scoped("without a file it is the variable of its name, upper case, other characters as _", () =>
   Effect.gen(function* () {
     const env = { WSM_SECRET_VALUE_FEED_TOKEN_1: "from env\n", WSM_SECRET_VALUE_EMPTY: "" }
-    const dir = yield* directory
+    const dir = yield* temporaryDirectory
     expect(yield* valueOf({ dir, env }, "feed.token-1")).toBe("from env")
     expect(yield* valueOf({ dir: "", env }, "feed_Token_1")).toBe("from env")
     expect(yield* reasonOf({ dir: "", env }, "empty")).toBe("it is empty")
@@ -45,7 +41,7 @@ it.scoped("without a file it is the variable of its name, upper case, other char
 
 it.scoped("a rotated secret is seen at the next question", () =>
   Effect.gen(function* () {
-    const dir = yield* directory
+    const dir = yield* temporaryDirectory
     const { resolve } = LocalSecrets.make({ dir, env: {} })
     for (const value of ["first", "second"]) {
       writeFileSync(join(dir, "token"), value)
@@ -58,7 +54,7 @@ it.scoped("a rotated secret is seen at the next question", () =>
 
 it.scoped("no name leads out of the directory", () =>
   Effect.gen(function* () {
-    const root = yield* directory
+    const root = yield* temporaryDirectory
     const dir = join(root, "secrets")
     mkdirSync(dir)
     writeFileSync(join(root, "x"), "outside")
@@ -90,7 +86,7 @@ it.effect("NAME/KEY says that it needs the dapr backing", () =>
 
 it.scoped("a file that cannot be read is a missing secret with its reason, not another value", () =>
   Effect.gen(function* () {
-    const dir = yield* directory
+    const dir = yield* temporaryDirectory
     mkdirSync(join(dir, "folder"))
     const env = { WSM_SECRET_VALUE_FOLDER: "v" }
     expect(yield* reasonOf({ dir, env }, "folder")).toContain("EISDIR")

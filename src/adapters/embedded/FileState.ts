@@ -55,8 +55,8 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
     `delete from kv where k in (select k from kv where expires_at <= ? limit ${SWEEP_EVERY})`
   )
 
-  const reading = makePatient()
-  const writing = makePatient()
+  const reading = makePatient(database)
+  const writing = makePatient(database)
   let writes = 0
 
   /** Whether the statement changed its row. An error that may have come after the change is settled by `landed`. */

@@ -38,7 +38,7 @@ export const open = (dataDir: string): Effect.Effect<Database, StateStoreUnavail
       }),
       (database) => Effect.sync(() => database.close())
     )
-    yield* makePatient()(() => prepare(database))
+    yield* makePatient(database)(() => prepare(database))
     return database
   }).pipe(
     Effect.mapError((error) => new StateStoreUnavailable({ reason: `${path} cannot be opened: ${error.reason ?? ""}` }))

@@ -20,11 +20,13 @@ const pause = Effect.suspend(() => Effect.sleep(5 + Math.random() * 20)).pipe(Ef
 export type Patient = <A>(body: () => A) => Effect.Effect<A, StateStoreUnavailable>
 
 /** Runs synchronous statements; repeats one that met a lock, which has changed nothing, until its time is over. */
-export const makePatient = (): Patient => {
+export const makePatient = (database: { readonly open: boolean }): Patient => {
   let quietUntil = 0
   return <A>(body: () => A) =>
     Effect.suspend(() => {
       const deadline = performance.now() + PATIENCE_MS
+      // Asked here, because prepared statements outlive their database.
+      if (!database.open) return Effect.fail(new StateStoreUnavailable({ reason: "it is closed" }))
       const attempt: Effect.Effect<A, StateStoreUnavailable> = Effect.suspend(() => {
         if (performance.now() >= quietUntil) {
           try {
