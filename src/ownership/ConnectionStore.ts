@@ -6,31 +6,31 @@
  * reading back; each sending of it, the repeated ones too, happens under the lease of the life that began it.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
-import type * as Stream from "effect/Stream"
-import type { StateStoreUnavailable } from "../domain/Errors.js"
-import type { ConnectionRecord } from "../domain/Record.js"
-import type { Life } from "../membership/Lease.js"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
+import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
+import * as Elapsed from "../membership/Elapsed.js"
+import { InstanceId } from "../membership/InstanceId.js"
+import { Lease, type Life } from "../membership/Lease.js"
+import { Membership } from "../membership/Membership.js"
+import { StateStore } from "../ports/StateStore.js"
+import { claimOwn } from "./Claiming.js"
+import { create } from "./Creating.js"
+import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
+import * as Pages from "./Pages.js"
+import { read, rewrite } from "./Records.js"
+import { ANSWER_WITHIN, remove } from "./Removing.js"
+import type { Room, Tenure } from "./Room.js"
+import * as WriteBehind from "./WriteBehind.js"
 
-/** A connection this instance owns, under one life and one epoch. */
-export interface Owned {
-  readonly id: string
-  readonly epoch: number
-  readonly life: Life
-  /** as last written or adopted */
-  readonly record: () => ConnectionRecord
-  /** False once the record named somebody else, became a tombstone, or the life ended: stop acting for it. */
-  readonly owned: () => boolean
-}
-
-/** The part of a record that its owner changes after creation. */
-export type RecordChange = Partial<
-  Pick<
-    ConnectionRecord,
-    "status" | "tags" | "topic" | "spec" | "connectedAt" | "lastFrameAt" | "lastError" | "lastCloseCode" | "last"
-  >
->
+export type { Owned, RecordChange }
 
 /** What a create met. `exists`: the id has a record already (a repeated request_id); nothing was written. */
 export type Created =
@@ -51,21 +51,31 @@ export type NewConnection = Pick<
   "id" | "spec" | "specHash" | "tags" | "topic" | "status" | "createdAt"
 >
 
+export interface CreateOptions {
+  /** It has a request_id: an outcome that is unknown at the deadline is kept, not ended by a tombstone. */
+  readonly keepUnknown: boolean
+  /** With `keepUnknown`: it was created after all, when nobody waited any more. Without it, it is removed then. */
+  readonly onLate?: (owned: Owned) => void
+  /** The longest wait for the store; 5 seconds. */
+  readonly within?: Duration.DurationInput
+}
+
 export class ConnectionStore extends Context.Tag("websocketmanager/ownership/ConnectionStore")<
   ConnectionStore,
   {
     /**
      * Page, then record (create-if-absent), then the lease again: two writes. An unknown outcome at the deadline is kept
-     * when `keepUnknown` (a request_id: another instance may have answered success), else ended by a tombstone.
+     * when `keepUnknown` (a request_id: another instance may have answered success), else ended by a tombstone; so is
+     * what was created for a caller that was interrupted. InvalidRequest: the record would be over 256 KiB.
      */
     readonly create: (
       connection: NewConnection,
-      options: { readonly keepUnknown: boolean }
-    ) => Effect.Effect<Created, StateStoreUnavailable>
+      options: CreateOptions
+    ) => Effect.Effect<Created, StateStoreUnavailable | InvalidRequest>
     /** The record of any connection, whoever owns it; none for a tombstone. */
     readonly read: (id: string) => Effect.Effect<Option.Option<ConnectionRecord>, StateStoreUnavailable>
-    /** Writes the record now (tags, topic): done when it is in the store. */
-    readonly update: (owned: Owned, change: RecordChange) => Effect.Effect<void, StateStoreUnavailable>
+    /** Writes the record now (tags, topic): done when it is in the store. InvalidRequest: it would be over its limit. */
+    readonly update: (owned: Owned, change: RecordChange) => Effect.Effect<void, StateStoreUnavailable | InvalidRequest>
     /** Writes the record behind: coalesced, at most once in 5 seconds a connection. Synchronous, never fails. */
     readonly note: (owned: Owned, change: () => RecordChange) => void
     /** Tombstone, then off the page. While the store is away the answer is `outcome: "unknown"` and it goes on trying. */
@@ -73,7 +83,8 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** Stops owning without a word to the store (drain, fence): the record stays for whoever comes. */
     readonly release: (owned: Owned) => void
     /**
-     * What a former life of this instance left, claimed one by one with a higher epoch. Runs once per life, after joining.
+     * What a former life of this instance left, claimed one by one with a higher epoch, and what it held when the store came
+     * back empty, created anew. Run it once per life, when its lease is held; it ends when all of it is settled.
      */
     readonly claimOwn: Stream.Stream<Claimed>
     /** Writes all that is noted and not yet written. */
@@ -81,4 +92,164 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** Page ids and records the caller must know to be gone: calls back when a record no longer names this life. */
     readonly onDisowned: (listener: (owned: Owned) => void) => () => void
   }
->() {}
+>() {
+  /** Started after Membership, stopped before it: its writes need the lease. */
+  static readonly layer: Layer.Layer<ConnectionStore, never, StateStore | InstanceId | Lease | Membership> =
+    Layer.scoped(
+      ConnectionStore,
+      Effect.suspend(() => make)
+    )
+}
+
+const make = Effect.gen(function* () {
+  const lease = yield* Lease
+  const room: Room = {
+    store: yield* StateStore,
+    membership: yield* Membership,
+    instanceId: (yield* InstanceId).id,
+    elapsed: yield* Elapsed.make,
+    scope: yield* Effect.scope,
+    owned: new Map(),
+    doomed: new Set(),
+    busy: new Map(),
+    disowned: new Set(),
+    open: 0,
+    tenure: undefined
+  }
+  const writeBehind = WriteBehind.make(room)
+  yield* Effect.forkScoped(writeBehind.loop)
+  yield* followLives(room, lease)
+  room.membership.holds({
+    connections: () => room.owned.size,
+    empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true)
+  })
+
+  /** Only what this store handed out, and still holds, is written. */
+  const mine = (owned: Owned): OwnedState | undefined => {
+    const state = room.owned.get(owned.id)
+    return state === owned ? state : undefined
+  }
+
+  return ConnectionStore.of({
+    create: (connection, options) => create(room, connection, options),
+    read: (id) =>
+      Effect.map(read(room, id), ({ stored }) =>
+        stored === undefined || isTombstone(stored) ? Option.none() : Option.some(stored)
+      ),
+    update: (owned, change) => update(room, mine(owned), change),
+    note: (owned, change) => {
+      const state = mine(owned)
+      if (state !== undefined) writeBehind.note(state, change)
+    },
+    remove: (owned) => {
+      const state = mine(owned)
+      if (state !== undefined) return remove(room, state)
+      if (owned.life.ended()) room.doomed.add(owned.id)
+      return new StateStoreUnavailable({ outcome: "unknown", reason: "this instance was fenced meanwhile" })
+    },
+    release: (owned) => {
+      const state = mine(owned)
+      if (state === undefined) return
+      state.letGo()
+      room.owned.delete(owned.id)
+    },
+    claimOwn: Stream.unwrap(
+      Effect.flatMap(lease.awaitHeld, () =>
+        Effect.sync(() => (room.tenure === undefined ? Stream.empty : claimOwn(room, room.tenure)))
+      )
+    ),
+    flush: writeBehind.flush,
+    onDisowned: (listener) => {
+      room.disowned.add(listener)
+      return () => {
+        room.disowned.delete(listener)
+      }
+    }
+  })
+})
+
+/** A write that its caller waits for; it is carried through, also when the caller has gone. */
+const update = (
+  room: Room,
+  owned: OwnedState | undefined,
+  change: RecordChange
+): Effect.Effect<void, StateStoreUnavailable | InvalidRequest> =>
+  Effect.gen(function* () {
+    if (owned === undefined || owned.removing || !owned.life.valid()) {
+      return yield* new StateStoreUnavailable({ reason: "this instance may not write it now" })
+    }
+    const answer = yield* Deferred.make<boolean, StateStoreUnavailable | InvalidRequest>()
+    yield* rewrite(room, owned, (record) => ({ ...record, ...change }), { patient: false }).pipe(
+      Effect.catchTag("ValueTooLarge", (error) => new InvalidRequest({ field: "", reason: error.message })),
+      Effect.intoDeferred(answer),
+      Effect.forkIn(room.scope)
+    )
+    const written = yield* Deferred.await(answer).pipe(
+      Effect.timeoutFail({
+        duration: ANSWER_WITHIN,
+        onTimeout: () => new StateStoreUnavailable({ outcome: "unknown", reason: "the store does not answer" })
+      })
+    )
+    if (!written) return yield* new StateStoreUnavailable({ reason: "this instance does not own it any more" })
+  })
+
+/** One tenure for each life: its pages are taken over, then written, until it ends. */
+const followLives = (room: Room, lease: Lease["Type"]) =>
+  Effect.gen(function* () {
+    const tenures = yield* Queue.unbounded<Tenure>()
+    let forgotten: ReadonlyArray<ConnectionRecord> = []
+
+    const begin = (life: Life): void => {
+      if (room.tenure?.life === life) return
+      const wants = new Map<string, number>()
+      const pages = Pages.make({
+        store: room.store,
+        instanceId: room.instanceId,
+        life,
+        check: room.membership.check(life),
+        keep: (id) => room.owned.has(id) || wants.has(id)
+      })
+      room.tenure = { life, pages, wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten }
+      forgotten = []
+      tenures.unsafeOffer(room.tenure)
+    }
+
+    const end = (life: Life): void => {
+      const held = Array.from(room.owned.values()).filter((owned) => owned.life === life)
+      for (const owned of held) room.owned.delete(owned.id)
+      if (room.membership.endOf(life) !== "emptied") return
+      forgotten = held.filter((owned) => !owned.removing).map((owned) => owned.record())
+    }
+
+    const stop = lease.onChange((change, life) => {
+      if (change === "held") begin(life)
+      if (change === "ended") end(life)
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
+    if (lease.valid()) begin(lease.life())
+
+    const serve = (tenure: Tenure) =>
+      Effect.gen(function* () {
+        if (!(yield* tenure.pages.adopt)) return
+        yield* Deferred.succeed(tenure.adopted, undefined)
+        yield* tenure.pages.writer
+      })
+
+    const over = (life: Life) =>
+      Effect.async<void>((resume) => {
+        if (life.ended()) return resume(Effect.void)
+        const stop = lease.onChange((change, of) => {
+          if (change !== "ended" || of !== life) return
+          stop()
+          resume(Effect.void)
+        })
+        return Effect.sync(stop)
+      })
+
+    yield* Queue.take(tenures).pipe(
+      Effect.flatMap((tenure) => Effect.raceFirst(serve(tenure), over(tenure.life))),
+      Effect.catchAllDefect((defect) => Effect.logError("the pages of this instance cannot be kept", defect)),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  })

@@ -1,0 +1,200 @@
+/**
+ * How a connection enters the store: page first, then the record (create-if-absent), then the lease check again.
+ *
+ * The work goes on behind when its caller stops waiting: an outcome is always found out. What nobody waits for any more is
+ * kept when it had a request_id (another instance may have answered success), else ended by a tombstone.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
+import { nextEpoch } from "../domain/Ownership.js"
+import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
+import type { ValueTooLarge } from "../ports/StateStore.js"
+import type { Created, CreateOptions, NewConnection } from "./ConnectionStore.js"
+import { OwnedState } from "./Owned.js"
+import { decode, type Found, read, write } from "./Records.js"
+import { ANSWER_WITHIN, bury, remove } from "./Removing.js"
+import { type Room, type Tenure, unwant, want } from "./Room.js"
+
+type CreateError = StateStoreUnavailable | InvalidRequest
+
+/** What became of one create, while its caller waits and after. */
+interface Attempt {
+  /** nobody waits any more */
+  left: boolean
+  /** the record was sent: it may have landed */
+  sent: boolean
+}
+
+const NOTHING: Found = { stored: undefined, version: undefined }
+const refused = (reason: string) => new StateStoreUnavailable({ reason })
+
+export const create = (
+  room: Room,
+  connection: NewConnection,
+  options: CreateOptions
+): Effect.Effect<Created, CreateError> =>
+  Effect.gen(function* () {
+    const { tenure } = room
+    if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
+    yield* checkSize(connection)
+    const attempt: Attempt = { left: false, sent: false }
+    const answer = yield* Deferred.make<Created, CreateError>()
+    yield* creating(room, tenure, connection, options, attempt).pipe(
+      // handed over, or seen to be unwanted, in one step
+      Effect.onExit((exit) => (attempt.left ? unwanted(room, exit, options) : Deferred.done(answer, exit))),
+      Effect.exit,
+      Effect.forkIn(room.scope)
+    )
+    return yield* Deferred.await(answer).pipe(
+      Effect.timeoutFail({
+        duration: options.within ?? ANSWER_WITHIN,
+        onTimeout: () =>
+          new StateStoreUnavailable({
+            ...(attempt.sent && { outcome: "unknown" }),
+            reason: "the store does not answer"
+          })
+      }),
+      Effect.onError(() =>
+        Effect.suspend(() => {
+          if (attempt.left) return Effect.void
+          attempt.left = true
+          return Effect.flatMap(Deferred.poll(answer), (done) =>
+            done._tag === "None"
+              ? Effect.void
+              : Effect.flatMap(Effect.exit(done.value), (exit) => unwanted(room, exit, options))
+          )
+        })
+      )
+    )
+  })
+
+/** It was created, and its caller has gone. */
+const unwanted = (
+  room: Room,
+  exit: Exit.Exit<Created, CreateError>,
+  { keepUnknown, onLate }: CreateOptions
+): Effect.Effect<void> => {
+  if (!Exit.isSuccess(exit) || exit.value._tag === "Exists") return Effect.void
+  const { owned } = exit.value
+  if (keepUnknown && onLate !== undefined) return Effect.sync(() => onLate(owned))
+  const state = room.owned.get(owned.id)
+  return state === undefined || state !== owned ? Effect.void : Effect.ignore(remove(room, state))
+}
+
+const creating = (
+  room: Room,
+  tenure: Tenure,
+  connection: NewConnection,
+  options: CreateOptions,
+  attempt: Attempt
+): Effect.Effect<Created, CreateError> => {
+  const { id } = connection
+  return Effect.gen(function* () {
+    for (let other = room.busy.get(id); other !== undefined; other = room.busy.get(id)) yield* Deferred.await(other)
+    const settled = yield* Deferred.make<void>()
+    room.busy.set(id, settled)
+    return yield* work(room, tenure, connection, options, attempt).pipe(
+      Effect.ensuring(
+        Effect.suspend(() => {
+          room.busy.delete(id)
+          return Deferred.succeed(settled, undefined)
+        })
+      )
+    )
+  })
+}
+
+const work = (
+  room: Room,
+  tenure: Tenure,
+  connection: NewConnection,
+  options: CreateOptions,
+  attempt: Attempt
+): Effect.Effect<Created, CreateError> =>
+  Effect.gen(function* () {
+    const { id } = connection
+    const { life, pages } = tenure
+    yield* Deferred.await(tenure.adopted)
+    // an id that a request_id made may stand there, as a record or as a tombstone; a minted one is new
+    const before = options.keepUnknown ? yield* read(room, id) : NOTHING
+    if (before.stored !== undefined && !isTombstone(before.stored)) return exists(before.stored)
+
+    const epoch = nextEpoch(before.stored?.epoch ?? 0, room.elapsed.now())
+    want(tenure, id)
+    return yield* Effect.gen(function* () {
+      yield* pages.add(id)
+      if (attempt.left && !attempt.sent) return yield* refused("nobody waits for it any more")
+      const record = newRecord(room, tenure, connection, epoch)
+      attempt.sent = true
+      const written = yield* write(room, life, before.version, record, {
+        patient: false,
+        abandoned: () => life.ended() || (attempt.left && !options.keepUnknown)
+      }).pipe(Effect.catchTag("ValueTooLarge", (error) => Effect.fail(tooLarge(error))))
+      if (written._tag === "Written") {
+        // the lease check again: after it the caller opens the socket
+        if (life.ended()) return yield* unknownAfterFence
+        const owned = new OwnedState(life, record, written.version)
+        room.owned.set(id, owned)
+        room.doomed.delete(id)
+        return { _tag: "Created", owned } satisfies Created
+      }
+      const { stored } = yield* decode(id, written.current)
+      if (stored !== undefined && !isTombstone(stored)) return exists(stored)
+      return yield* refused("it was ended while it was being created")
+    }).pipe(
+      Effect.tapError((error) =>
+        // whatever was sent shall not land any more
+        error._tag === "StateStoreUnavailable" && error.outcome === "unknown" && !options.keepUnknown
+          ? Effect.forkIn(bury(room, tenure, id, epoch), room.scope)
+          : Effect.void
+      ),
+      Effect.ensuring(
+        Effect.sync(() => {
+          unwant(tenure, id)
+          if (!room.owned.has(id)) pages.drop(id)
+        })
+      )
+    )
+  })
+
+const exists = (record: ConnectionRecord): Created => ({ _tag: "Exists", record })
+
+const unknownAfterFence = new StateStoreUnavailable({
+  outcome: "unknown",
+  reason: "this instance was fenced meanwhile"
+})
+
+const newRecord = (room: Room, tenure: Tenure, connection: NewConnection, epoch: number): ConnectionRecord => ({
+  ...connection,
+  ...UNUSED,
+  owner: room.instanceId,
+  incarnation: tenure.life.incarnation,
+  epoch,
+  nonce: ""
+})
+
+const tooLarge = ({ bytes, limit }: Pick<ValueTooLarge, "bytes" | "limit">): InvalidRequest =>
+  new InvalidRequest({ field: "", reason: `the connection's record has ${bytes} bytes, at most ${limit} are kept` })
+
+/** The rest of a record takes this much at most. */
+const OVERHEAD = 1024
+
+const checkSize = (connection: NewConnection): Effect.Effect<void, InvalidRequest> =>
+  Effect.suspend(() => {
+    const text = encodeRecord({ ...connection, ...UNUSED, owner: "", incarnation: "", epoch: 0, nonce: "" })
+    const bytes = Buffer.byteLength(text) + OVERHEAD
+    return bytes > RECORD_MAX_BYTES ? tooLarge({ bytes, limit: RECORD_MAX_BYTES }) : Effect.void
+  })
+
+/** The fields that begin to tell something later. */
+const UNUSED = {
+  handover: undefined,
+  connectedAt: undefined,
+  lastFrameAt: undefined,
+  lastError: "",
+  lastCloseCode: 0,
+  last: { epoch: 0, sequence: 0, at: 0 },
+  unknown: {}
+} as const

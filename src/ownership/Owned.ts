@@ -1,0 +1,83 @@
+/** A connection that this instance owns, and what is written of it. */
+import * as Effect from "effect/Effect"
+import type { ConnectionRecord } from "../domain/Record.js"
+import type { Life } from "../membership/Lease.js"
+import type { Version } from "../ports/StateStore.js"
+
+/** A connection this instance owns, under one life and one epoch. */
+export interface Owned {
+  readonly id: string
+  readonly epoch: number
+  readonly life: Life
+  /** as last written or adopted */
+  readonly record: () => ConnectionRecord
+  /** False once the record named somebody else, became a tombstone, or the life ended: stop acting for it. */
+  readonly owned: () => boolean
+}
+
+/** The part of a record that its owner changes after creation. */
+export type RecordChange = Partial<
+  Pick<
+    ConnectionRecord,
+    "status" | "tags" | "topic" | "spec" | "connectedAt" | "lastFrameAt" | "lastError" | "lastCloseCode" | "last"
+  >
+>
+
+export class OwnedState implements Owned {
+  /** it is being removed: nothing else is written any more */
+  removing = false
+  /** noted, not yet written */
+  dirty = false
+  /** when the record was written behind last, milliseconds; the creation does not count */
+  notedAt = Number.NEGATIVE_INFINITY
+  /** one write of a record at a time */
+  readonly lock = Effect.unsafeMakeSemaphore(1)
+
+  #letGo = false
+  #pending: RecordChange | undefined = undefined
+  #lazy: (() => RecordChange) | undefined = undefined
+
+  constructor(
+    readonly life: Life,
+    public current: ConnectionRecord,
+    public version: Version
+  ) {}
+
+  get id(): string {
+    return this.current.id
+  }
+  get epoch(): number {
+    return this.current.epoch
+  }
+  readonly record = (): ConnectionRecord => this.current
+  readonly owned = (): boolean => !this.#letGo && !this.life.ended()
+
+  letGo(): void {
+    this.#letGo = true
+  }
+
+  /** Keeps the change for the next write behind; asked for its values then, or when another one follows it. */
+  note(change: () => RecordChange): void {
+    if (this.#lazy !== undefined && this.#lazy !== change) this.#pending = { ...this.#pending, ...this.#lazy() }
+    this.#lazy = change
+    this.dirty = true
+  }
+
+  /** What is noted, and forgets it; undefined when the record says all of it already. */
+  takeNoted(): RecordChange | undefined {
+    const change: RecordChange = { ...this.#pending, ...this.#lazy?.() }
+    this.#pending = undefined
+    this.#lazy = undefined
+    this.dirty = false
+    const fields = Object.keys(change) as Array<keyof RecordChange>
+    return fields.some((field) => !same(change[field], this.current[field])) ? change : undefined
+  }
+
+  /** A write behind that came to nothing: what was noted meanwhile is newer. */
+  putBack(change: RecordChange): void {
+    this.#pending = { ...change, ...this.#pending }
+    this.dirty = true
+  }
+}
+
+const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b)

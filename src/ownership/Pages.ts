@@ -1,0 +1,237 @@
+/**
+ * The pages of this instance under one life: which connections it owns, for whoever has to take over.
+ *
+ * One writer, one write at a time; what comes while one is in flight goes into the next. Page n + 1 is made only after n
+ * was acknowledged, so a reader reads up to the first missing one.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodePage, encodePage, type Page } from "../domain/Instance.js"
+import { PAGE_SIZE, pageKey } from "../domain/Key.js"
+import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
+import type { Life } from "../membership/Lease.js"
+import type { StateStore, ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
+
+export interface PagesServices {
+  readonly store: StateStore["Type"]
+  readonly instanceId: string
+  readonly life: Life
+  /** Whether the life still stands in the store; ends it if not. */
+  readonly check: Effect.Effect<boolean, StateStoreUnavailable>
+  /** Whether this id must stay: owned, or being claimed or created. */
+  readonly keep: (id: string) => boolean
+}
+
+interface MyPage {
+  /** undefined: the store has lost it, it is made anew */
+  readonly version: Version | undefined
+  readonly ids: ReadonlySet<string>
+  readonly unknown: Page["unknown"]
+}
+
+export interface Pages {
+  /** Makes the pages of a former life mine; false when the life ended over it. First of all. */
+  readonly adopt: Effect.Effect<boolean>
+  /** Done when the id stands on a page, acknowledged. Fails when the store says that nothing was changed. */
+  readonly add: (id: string) => Effect.Effect<void, StateStoreUnavailable>
+  /** Takes the id off its page, behind; not if it must be kept by then. */
+  readonly drop: (id: string) => void
+  readonly ids: () => ReadonlyArray<string>
+  /** Nothing on any page, nothing waiting to be written, no write open. */
+  readonly empty: () => boolean
+  /** The writer; ends with the life. */
+  readonly writer: Effect.Effect<void>
+}
+
+const PAUSE = "200 millis"
+const LIFE_ENDED = new StateStoreUnavailable({ reason: "this instance was fenced" })
+
+export const make = ({ check, instanceId, keep, life, store }: PagesServices): Pages => {
+  const pages: Array<MyPage> = []
+  const where = new Map<string, number>()
+  const adds = new Map<string, Deferred.Deferred<void, StateStoreUnavailable>>()
+  const drops = new Set<string>()
+  /** taken off by the write that is in flight */
+  let leaving: ReadonlySet<string> = new Set()
+  let writing = false
+  const wake = Effect.unsafeMakeLatch(false)
+
+  const write = (
+    n: number,
+    next: Pick<MyPage, "ids" | "unknown">,
+    expected: Version | undefined,
+    patient: boolean
+  ): Effect.Effect<Outcome, StateStoreUnavailable | ValueTooLarge> => {
+    const guarded: GuardedWrite = {
+      key: pageKey(instanceId, n),
+      expected,
+      value: (nonce) =>
+        encodePage({ incarnation: life.incarnation, sealed: false, ids: [...next.ids], nonce, unknown: next.unknown }),
+      mayWrite: life.valid,
+      abandoned: life.ended,
+      patient
+    }
+    return put(store, guarded)
+  }
+
+  const keepPage = (n: number, page: MyPage): void => {
+    for (const id of pages[n]?.ids ?? []) if (!page.ids.has(id)) where.delete(id)
+    for (const id of page.ids) where.set(id, n)
+    pages[n] = page
+  }
+
+  const decode = (n: number, { value, version }: Versioned) =>
+    Effect.map(decodePage(instanceId, n, value), (page) => ({
+      page: { version, ids: new Set(page.ids), unknown: page.unknown },
+      end: page.end === true
+    }))
+
+  // ---------------------------------------------------------------- adopting
+
+  const adoptOne = (
+    n: number
+  ): Effect.Effect<"mine" | "none" | "last" | "ended", StateStoreUnavailable | ValueTooLarge> =>
+    Effect.gen(function* () {
+      for (;;) {
+        const read = yield* store.get(pageKey(instanceId, n))
+        if (Option.isNone(read)) return "none"
+        const { end, page } = yield* decode(n, read.value)
+        const written = yield* write(n, page, page.version, true)
+        if (written._tag === "Written") {
+          keepPage(n, { ...page, version: written.version })
+          return end ? "last" : "mine"
+        }
+        // somebody seals what was my former life's, or mine
+        if (!(yield* check)) return "ended"
+      }
+    })
+
+  const adopt: Pages["adopt"] = Effect.gen(function* () {
+    for (let n = 0; !life.ended();) {
+      const adopted = yield* Effect.either(adoptOne(n))
+      if (Either.isLeft(adopted)) {
+        if (life.ended()) break
+        yield* Effect.logWarning(`page ${n} of this instance could not be taken over yet`, adopted.left)
+        yield* Effect.sleep("1 second")
+      } else if (adopted.right === "mine") n++
+      else return adopted.right !== "ended"
+    }
+    return false
+  })
+
+  // ---------------------------------------------------------------- writing
+
+  const pageWithRoom = (): number => {
+    const n = pages.findIndex((page) => page.ids.size < PAGE_SIZE)
+    return n === -1 ? pages.length : n
+  }
+
+  /** The next write: a page, what goes off it and what comes onto it; undefined when nothing is to be written. */
+  const plan = () => {
+    for (const id of drops) if (!where.has(id) || keep(id)) drops.delete(id)
+    const first = drops.values().next()
+    if (adds.size === 0 && first.done === true) return undefined
+    const n = adds.size > 0 ? pageWithRoom() : where.get(first.value!)!
+    const off = new Set([...drops].filter((id) => where.get(id) === n))
+    const ids = new Set([...(pages[n]?.ids ?? [])].filter((id) => !off.has(id)))
+    const on: Array<string> = []
+    for (const id of adds.keys()) {
+      if (ids.size >= PAGE_SIZE) break
+      ids.add(id)
+      on.push(id)
+    }
+    return { n, off, on, ids }
+  }
+
+  const failAdds = (ids: Iterable<string>, error: StateStoreUnavailable): void => {
+    for (const id of Array.from(ids)) {
+      const waiting = adds.get(id)
+      adds.delete(id)
+      if (waiting !== undefined) Deferred.unsafeDone(waiting, Effect.fail(error))
+    }
+  }
+
+  const step = (planned: NonNullable<ReturnType<typeof plan>>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      const { ids, n, off, on } = planned
+      const page = pages[n]
+      leaving = off
+      const unknown = page?.unknown ?? {}
+      const written = yield* Effect.either(write(n, { ids, unknown }, page?.version, false))
+      leaving = new Set()
+      if (Either.isLeft(written)) {
+        const error =
+          written.left._tag === "ValueTooLarge"
+            ? new StateStoreUnavailable({ reason: "a page is too large" })
+            : written.left
+        failAdds(on, error)
+        yield* Effect.sleep(PAUSE)
+        return
+      }
+      if (written.right._tag === "Written") {
+        keepPage(n, { ids, unknown, version: written.right.version })
+        for (const id of off) drops.delete(id)
+        for (const id of on) {
+          const waiting = adds.get(id)
+          adds.delete(id)
+          if (waiting !== undefined) Deferred.unsafeDone(waiting, Effect.void)
+        }
+        return
+      }
+      // nobody else writes my pages, except to seal them: then this life has ended
+      yield* lost(n, written.right.current)
+    })
+
+  const lost = (n: number, current: Option.Option<Versioned>): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      if (!(yield* check)) return
+      if (Option.isSome(current)) return keepPage(n, (yield* decode(n, current.value)).page)
+      pages[n] = { ids: new Set(), unknown: {}, ...pages[n], version: undefined }
+      yield* Effect.logError(`the state store has lost page ${n} of this instance; it is written anew`)
+    }).pipe(
+      Effect.catchAll((error) =>
+        Effect.zipRight(Effect.logWarning("a page cannot be read back", error), Effect.sleep(PAUSE))
+      )
+    )
+
+  const writer: Pages["writer"] = Effect.gen(function* () {
+    while (!life.ended()) {
+      yield* wake.await
+      yield* wake.close
+      for (let next = plan(); next !== undefined && !life.ended(); next = plan()) {
+        writing = true
+        yield* Effect.catchAllDefect(step(next), (defect) =>
+          Effect.zipRight(Effect.logError("a page could not be written", defect), Effect.sleep(PAUSE))
+        )
+        writing = false
+      }
+    }
+  }).pipe(Effect.ensuring(Effect.sync(() => failAdds(adds.keys(), LIFE_ENDED))))
+
+  return {
+    adopt,
+    writer,
+    add: (id) =>
+      Effect.suspend(() => {
+        if (life.ended()) return LIFE_ENDED
+        if (where.has(id) && !leaving.has(id)) {
+          drops.delete(id)
+          return Effect.void
+        }
+        let waiting = adds.get(id)
+        if (waiting === undefined) adds.set(id, (waiting = Deferred.unsafeMake(FiberId.none)))
+        wake.unsafeOpen()
+        return Deferred.await(waiting)
+      }),
+    drop: (id) => {
+      drops.add(id)
+      wake.unsafeOpen()
+    },
+    ids: () => [...where.keys()],
+    empty: () => where.size === 0 && adds.size === 0 && !writing
+  }
+}

@@ -1,0 +1,113 @@
+/** Reading and writing what stands under a connection's key. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { connectionKey } from "../domain/Key.js"
+import { names } from "../domain/Ownership.js"
+import {
+  type ConnectionRecord,
+  decodeStored,
+  encodeRecord,
+  encodeTombstone,
+  isTombstone,
+  type Tombstone
+} from "../domain/Record.js"
+import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
+import type { Life } from "../membership/Lease.js"
+import type { ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
+import type { OwnedState } from "./Owned.js"
+import type { Room } from "./Room.js"
+
+/** How long a removed connection's epoch is remembered: some stores let a stale version re-create a deleted key. */
+export const TOMBSTONE_TTL = Duration.hours(1)
+
+export type Stored = ConnectionRecord | Tombstone
+
+export interface Found {
+  readonly stored: Stored | undefined
+  readonly version: Version | undefined
+}
+
+export const decode = (id: string, found: Option.Option<Versioned>): Effect.Effect<Found, StateStoreUnavailable> =>
+  Option.isNone(found)
+    ? Effect.succeed({ stored: undefined, version: undefined })
+    : Effect.map(decodeStored(id, found.value.value), (stored) => ({ stored, version: found.value.version }))
+
+export const read = (room: Room, id: string): Effect.Effect<Found, StateStoreUnavailable> =>
+  Effect.flatMap(room.store.get(connectionKey(id)), (found) => decode(id, found))
+
+export const tombstone = (room: Room, id: string, epoch: number): Tombstone => ({
+  id,
+  tombstone: true,
+  epoch,
+  nonce: "",
+  removedAt: room.elapsed.now(),
+  unknown: {}
+})
+
+type How = Pick<GuardedWrite, "patient"> & Partial<Pick<GuardedWrite, "abandoned" | "onTrouble">>
+
+/** One guarded write under the lease of `life`; a tombstone has its time to live. */
+export const write = (
+  room: Room,
+  life: Life,
+  expected: Version | undefined,
+  value: Stored,
+  how: How
+): Effect.Effect<Outcome, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.suspend(() => {
+    room.open++
+    return put(room.store, {
+      key: connectionKey(value.id),
+      expected,
+      value: (nonce) => (isTombstone(value) ? encodeTombstone({ ...value, nonce }) : encodeRecord({ ...value, nonce })),
+      ...(isTombstone(value) && { ttl: TOMBSTONE_TTL }),
+      mayWrite: life.valid,
+      abandoned: life.ended,
+      ...how
+    })
+  }).pipe(Effect.ensuring(Effect.sync(() => room.open--)))
+
+/** Stops owning, because the store says so, and tells whoever acts for it. */
+export const disown = (room: Room, owned: OwnedState): void => {
+  owned.letGo()
+  if (room.owned.get(owned.id) !== owned) return
+  room.owned.delete(owned.id)
+  if (room.tenure?.life === owned.life) room.tenure.pages.drop(owned.id)
+  for (const listener of Array.from(room.disowned)) listener(owned)
+}
+
+/**
+ * The owner writes its record, one write at a time. Somebody else's version that still names me, my incarnation and my epoch
+ * is adopted; any other ends the ownership, and the answer is false.
+ */
+export const rewrite = (
+  room: Room,
+  owned: OwnedState,
+  next: (current: ConnectionRecord) => Stored,
+  how: How
+): Effect.Effect<boolean, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.gen(function* () {
+    while (owned.owned()) {
+      const value = next(owned.current)
+      const outcome = yield* write(room, owned.life, owned.version, value, how)
+      if (outcome._tag === "Written") {
+        owned.version = outcome.version
+        if (!isTombstone(value)) owned.current = value
+        return true
+      }
+      const { stored, version } = yield* decode(owned.id, outcome.current)
+      const me = { id: room.instanceId, incarnation: owned.life.incarnation, epoch: owned.epoch }
+      if (stored !== undefined && version !== undefined && !isTombstone(stored) && names(stored, me)) {
+        owned.current = stored
+        owned.version = version
+        continue
+      }
+      // a store that came back empty ends the life, and what it held is created anew
+      if (stored === undefined && !(yield* room.membership.check(owned.life))) return false
+      disown(room, owned)
+      return stored !== undefined && isTombstone(stored) && isTombstone(value)
+    }
+    return false
+  }).pipe(owned.lock.withPermits(1))

@@ -1,0 +1,49 @@
+/** What the parts of the connection store share: what is owned, what is under way, and the present life's pages. */
+import type * as Deferred from "effect/Deferred"
+import type * as Scope from "effect/Scope"
+import type { ConnectionRecord } from "../domain/Record.js"
+import type { Elapsed } from "../membership/Elapsed.js"
+import type { Life } from "../membership/Lease.js"
+import type { Membership } from "../membership/Membership.js"
+import type { StateStore } from "../ports/StateStore.js"
+import type { Owned, OwnedState } from "./Owned.js"
+import type { Pages } from "./Pages.js"
+
+/** What belongs to one life. */
+export interface Tenure {
+  readonly life: Life
+  readonly pages: Pages
+  /** ids that are being created or claimed: they stay on their page */
+  readonly wants: Map<string, number>
+  /** the pages of the former life are mine */
+  readonly adopted: Deferred.Deferred<void>
+  /** what the store forgot: to be created anew */
+  readonly forgotten: ReadonlyArray<ConnectionRecord>
+}
+
+export interface Room {
+  readonly store: StateStore["Type"]
+  readonly membership: Membership["Type"]
+  readonly instanceId: string
+  readonly elapsed: Elapsed
+  readonly scope: Scope.Scope
+  readonly owned: Map<string, OwnedState>
+  /** ids that shall be tombstones, whatever this or a later life of ours finds of them */
+  readonly doomed: Set<string>
+  /** ids that are being created or removed; done when that is settled */
+  readonly busy: Map<string, Deferred.Deferred<void>>
+  readonly disowned: Set<(owned: Owned) => void>
+  /** record writes that are open */
+  open: number
+  tenure: Tenure | undefined
+}
+
+export const want = (tenure: Tenure, id: string): void => {
+  tenure.wants.set(id, (tenure.wants.get(id) ?? 0) + 1)
+}
+
+export const unwant = (tenure: Tenure, id: string): void => {
+  const rest = (tenure.wants.get(id) ?? 0) - 1
+  if (rest > 0) tenure.wants.set(id, rest)
+  else tenure.wants.delete(id)
+}
