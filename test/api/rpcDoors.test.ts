@@ -303,7 +303,7 @@ describe("stopping", () => {
       const manager = yield* client("ws", url)
       const call = yield* Effect.fork(Effect.flip(manager.Send({ id: "hang", message: Buffer.from("x") })))
       const stream = yield* Effect.fork(Effect.flip(Stream.runDrain(manager.Receive({ id: "quiet" }))))
-      yield* until(() => log.open === 1)
+      yield* until(() => log.open === 1 && log.hanging === 1)
       const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
       expect(Duration.toMillis(took)).toBeLessThan(1000)
       expect((yield* Fiber.join(call))._tag).toBe("RpcClientError")

@@ -70,6 +70,8 @@ export const make = () => {
   const log = {
     /** ids of calls and streams that ended by interruption */
     interrupted: [] as Array<string>,
+    /** calls of `hang` that began */
+    hanging: 0,
     /** streams that are open now */
     open: 0,
     /** frames that were pulled out of streams */
@@ -81,7 +83,12 @@ export const make = () => {
   const judged = (id: string): Effect.Effect<void, E.ManagerError> => {
     if (id.startsWith("error:")) return Effect.fail(SAMPLE_ERRORS[id.slice("error:".length) as E.ErrorTag])
     if (id === "defect") return Effect.die(new Error("a secret in a defect"))
-    if (id === "hang") return Effect.onInterrupt(Effect.never, () => Effect.sync(() => log.interrupted.push(id)))
+    if (id === "hang") {
+      return Effect.zipRight(
+        Effect.sync(() => (log.hanging += 1)),
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => log.interrupted.push(id)))
+      )
+    }
     return Effect.void
   }
   const shown = (id: string) => Effect.as(judged(id), connection(id))

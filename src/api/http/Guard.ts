@@ -25,15 +25,8 @@ export interface GuardedRequest {
   readonly headers: IncomingHttpHeaders
 }
 
-/** The path of a request target, without the query. */
-export const pathOf = (url: string | undefined): string => {
-  const target = url ?? "/"
-  try {
-    return new URL(target, "http://host").pathname
-  } catch {
-    return target
-  }
-}
+/** The path of a request target as it was sent: the router, too, resolves no dots, so that both speak of the same path. */
+export const pathOf = (url: string | undefined): string => (url ?? "/").split("?", 1)[0]!
 
 const urlOf = (text: string): URL | undefined => {
   try {
