@@ -302,7 +302,11 @@ describe("health and reflection over gRPC", () => {
         const connect = registry.getMessage("websocketmanager.v1.ConnectRequest")!
         expect(connect.field["awaitOpen"]!.proto.proto3Optional).toBe(true)
         expect(registry.getMessage("websocketmanager.v1.HandshakeStep")!.oneofs.length).toBe(1)
-        expect(registry.getService("grpc.health.v1.Health")!.method["check"]).toBeDefined()
+        const official = loadSync(healthProto)["grpc.health.v1.Health"] as grpc.ServiceDefinition
+        const described = registry.getService("grpc.health.v1.Health")!.methods
+        expect(described.map((m) => [m.name, m.methodKind === "server_streaming"])).toEqual(
+          Object.entries(official).map(([name, m]) => [name, m.responseStream])
+        )
       })
     )
   }
@@ -357,16 +361,19 @@ describe("the token on the gRPC door", () => {
 })
 
 describe("opening and closing the gRPC door", () => {
+  const certificate = Effect.gen(function* () {
+    const dir = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "grpc-tls-"))),
+      (dir) => Effect.sync(() => rmSync(dir, { recursive: true }))
+    )
+    const files = { tlsCert: join(dir, "cert.pem"), tlsKey: join(dir, "key.pem") }
+    writeFileSync(files.tlsCert, TEST_CERT)
+    writeFileSync(files.tlsKey, TEST_KEY)
+    return files
+  })
   it.scopedLive("with a certificate the port speaks TLS", () =>
     Effect.gen(function* () {
-      const dir = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "grpc-tls-"))),
-        (dir) => Effect.sync(() => rmSync(dir, { recursive: true }))
-      )
-      const tlsCert = join(dir, "cert.pem")
-      const tlsKey = join(dir, "key.pem")
-      writeFileSync(tlsCert, TEST_CERT)
-      writeFileSync(tlsKey, TEST_KEY)
+      const { tlsCert, tlsKey } = yield* certificate
       const { port } = yield* open({ sendRaw: () => Effect.void }, { settings: { tlsCert, tlsKey } })
       const client = yield* makeClient(`localhost:${port}`, grpc.credentials.createSsl(Buffer.from(TEST_CERT)))
       expect(yield* unary(client, "SendRaw", {})).toEqual({})
@@ -413,21 +420,23 @@ describe("opening and closing the gRPC door", () => {
     })
   )
 
-  it.scopedLive("closing takes a second at most, whatever calls are open", () =>
+  it.scopedLive("closing takes a second at most, whatever calls and half-open connections there are", () =>
     Effect.gen(function* () {
       const { called, interrupted, operation } = yield* hanging
       const scope = yield* Scope.make()
-      const { client, port } = yield* Scope.extend(open({ sendRaw: () => operation }), scope)
-      const idle = Net.connect(port, "127.0.0.1").resume()
-      idle.on("error", () => {})
-      yield* next(idle, "connect")
+      const settings = yield* certificate
+      const { port } = yield* Scope.extend(open({ sendRaw: () => operation }, { settings }), scope)
+      const client = yield* makeClient(`localhost:${port}`, grpc.credentials.createSsl(Buffer.from(TEST_CERT)))
+      const silent = Net.connect(port, "127.0.0.1").resume() // never begins its TLS handshake
+      silent.on("error", () => {})
+      yield* next(silent, "connect")
       const sent = yield* Effect.fork(Effect.flip(unary(client, "SendRaw", {})))
       yield* called
       const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
       yield* interrupted
       expect((yield* sent).code).not.toBe(grpc.status.OK)
       expect(Duration.toMillis(took)).toBeLessThan(2000)
-      if (!idle.closed) yield* next(idle, "close")
+      if (!silent.closed) yield* next(silent, "close")
     })
   )
 })

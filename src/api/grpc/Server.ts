@@ -105,19 +105,22 @@ const stop = (
  * not, and writes to standard error about it.
  */
 const listen = (
-  { grpcPort, host }: SettingsShape,
+  settings: SettingsShape,
   accept: (socket: Net.Socket) => void
 ): Effect.Effect<number, GrpcListenFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<Net.Server, GrpcListenFailed>((resume) => {
       const listener = Net.createServer({ noDelay: true }, accept)
       listener.once("error", (error: NodeJS.ErrnoException) =>
-        resume(new GrpcListenFailed({ address: `${host}:${grpcPort}`, reason: whyNot(error) }))
+        resume(new GrpcListenFailed({ address: addressOf(settings), reason: whyNot(error) }))
       )
-      listener.listen(grpcPort, host, () => resume(Effect.succeed(listener)))
+      listener.listen(settings.grpcPort, settings.host, () => resume(Effect.succeed(listener)))
     }),
     (listener) => Effect.sync(() => listener.close())
   ).pipe(Effect.map((listener) => (listener.address() as Net.AddressInfo).port))
+
+const addressOf = ({ grpcPort, host }: SettingsShape): string =>
+  host.includes(":") ? `[${host}]:${grpcPort}` : `${host}:${grpcPort}`
 
 const whyNot = (error: NodeJS.ErrnoException): string => {
   switch (error.code) {
@@ -137,7 +140,7 @@ const credentialsOf = (settings: SettingsShape): Effect.Effect<grpc.ServerCreden
   if (settings.tlsCert === "") return Effect.succeed(grpc.ServerCredentials.createInsecure())
   const failed = (error: unknown) =>
     new GrpcListenFailed({
-      address: `${settings.host}:${settings.grpcPort}`,
+      address: addressOf(settings),
       reason: `the certificate of WSM_TLS_CERT and WSM_TLS_KEY cannot be used: ${error instanceof Error ? error.message : String(error)}`
     })
   return Effect.tryPromise({
