@@ -253,6 +253,10 @@ export class ScriptedServer {
   connections(): number {
     return this.peers.filter((peer) => peer.open).length
   }
+  /** TCP connections that are open now, also those without an answer. */
+  rawSockets(): number {
+    return this.sockets.size
+  }
   /** The socket accepted last. */
   get last(): Peer {
     const peer = this.peers.at(-1)
@@ -281,7 +285,10 @@ export class ScriptedServer {
   }
   /** Takes the TCP connection and the request, and never answers. */
   stallOpening(): void {
-    this.opening = () => {}
+    this.opening = (_request, socket) => {
+      socket.on("end", () => socket.destroy())
+      socket.resume()
+    }
   }
   /** Takes the request and cuts the socket. */
   cutOpening(): void {
@@ -310,7 +317,10 @@ export class ScriptedServer {
     const track = (socket: Duplex) => {
       this.sockets.add(socket)
       socket.on("error", () => {})
-      socket.on("close", () => this.sockets.delete(socket))
+      socket.on("close", () => {
+        this.sockets.delete(socket)
+        this.changed()
+      })
     }
     http.on("connection", track)
     http.on("secureConnection", track)

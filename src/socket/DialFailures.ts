@@ -1,0 +1,63 @@
+/** Names for what can go wrong with a dial, in the words of the contract. Reasons never carry a URL or a header's value. */
+import type { DialFailureKind } from "../domain/Errors.js"
+import type { DialFailure } from "./Session.js"
+
+export const dialFailure = (
+  kind: DialFailureKind,
+  reason: string,
+  more: Partial<Pick<DialFailure, "httpStatus" | "retryAfterMs" | "closeCode">> = {}
+): DialFailure => ({
+  _tag: "DialFailure",
+  kind,
+  reason,
+  httpStatus: more.httpStatus,
+  retryAfterMs: more.retryAfterMs,
+  closeCode: more.closeCode
+})
+
+/** What ws or the system says about an opening that failed. */
+export const fromError = (error: Error): DialFailure => {
+  const { code, message, syscall } = worst(error)
+  return dialFailure(kindOf(code, syscall, message), message === "" ? code : message)
+}
+
+/** Happy eyeballs tries several addresses and reports all errors together: the first one speaks for them. */
+const worst = (error: Error): { code: string; syscall: string; message: string } => {
+  const single = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
+  const { code, syscall } = single as NodeJS.ErrnoException
+  return { code: code ?? "", syscall: syscall ?? "", message: single.message }
+}
+
+const REFUSED = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "EADDRNOTAVAIL",
+  "EACCES",
+  "EPERM"
+])
+
+const kindOf = (code: string, syscall: string, message: string): DialFailureKind => {
+  if (syscall === "getaddrinfo") return "dns"
+  if (REFUSED.has(code) || (code === "EMFILE" && syscall === "connect")) return "refused"
+  if (code === "ETIMEDOUT") return "timeout"
+  // A certificate that does not hold, or a peer that does not speak TLS; OpenSSL has some hundred names for them.
+  if (
+    /^(ERR_TLS_|ERR_SSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA)/.test(
+      code
+    )
+  )
+    return "tls"
+  if (/\b(certificate|SSL routines|TLS connection)\b/.test(message)) return "tls"
+  return "http"
+}
+
+/** Milliseconds that a Retry-After asks for: seconds, or an HTTP date; undefined where it is neither. */
+export const parseRetryAfter = (value: string | undefined, now: number): number | undefined => {
+  if (value === undefined) return undefined
+  const text = value.trim()
+  if (/^\d+$/.test(text)) return Number(text) * 1000
+  const at = /[A-Za-z]{3}/.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now)
+}

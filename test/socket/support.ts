@@ -1,0 +1,127 @@
+/** A session over real sockets: what the tests of this folder need to open one. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import type { TargetForbidden } from "../../src/domain/Errors.js"
+import type { ExpectStep, ResolvedSpec } from "../../src/domain/Spec.js"
+import { Metrics } from "../../src/observability/Metrics.js"
+import { SecretMissing, Secrets } from "../../src/ports/Secrets.js"
+import * as ClientWrapper from "../../src/socket/ClientWrapper.js"
+import * as DialBudget from "../../src/socket/DialBudget.js"
+import { type DialFailure, type Session, type SessionOptions, Sessions } from "../../src/socket/Session.js"
+import { layer } from "../../src/socket/Sessions.js"
+
+export const specOf = (url: string, more: Partial<ResolvedSpec> = {}): ResolvedSpec => ({
+  url,
+  shownUrl: url,
+  hostPort: hostPortOf(new URL(url.replaceAll(/\$\{[^}]*\}/g, "x"))),
+  autoReconnect: true,
+  headers: [],
+  subprotocols: [],
+  handshake: [],
+  keepAlive: { pingIntervalMs: 20_000, deadAfterMs: 60_000, idleAfterMs: Infinity, ping: undefined },
+  reconnect: {
+    baseDelayMs: 1000,
+    maxDelayMs: 30_000,
+    factor: 2,
+    maxAttempts: Infinity,
+    stableAfterMs: 10_000,
+    dialTimeoutMs: 10_000,
+    giveUpCodes: new Set(),
+    retryCodes: new Set()
+  },
+  buffer: { maxFrames: 4096, maxBytes: 8 * 1024 * 1024, overflow: "pause" },
+  correlation: { mode: "json-field", requestPath: "$.id", replyPath: "$.id" },
+  onLeaseLoss: undefined,
+  makeBeforeBreak: false,
+  maxMessageBytes: 16 * 1024 * 1024,
+  publishing: { packed: false, maxFrames: 256, maxBytes: 262_144, lingerMs: 5, textContentType: "text/plain" },
+  compression: false,
+  ...more
+})
+
+const hostPortOf = ({ hostname, port, protocol }: URL) =>
+  `${hostname}:${port === "" ? (protocol === "ws:" ? 80 : 443) : port}`
+
+export const reconnectWith = (dialTimeoutMs: number) => ({ ...specOf("ws://x").reconnect, dialTimeoutMs })
+
+export const text = (data: string) => ({ kind: "text" as const, data: Buffer.from(data) })
+export const expectFrame = (jsonPath = "", equals = "", more: Partial<ExpectStep> = {}): ExpectStep => ({
+  kind: "expect",
+  jsonPath,
+  equals,
+  timeoutMs: 5000,
+  capture: [],
+  ...more
+})
+
+export interface Surroundings {
+  readonly settings?: Partial<SettingsShape>
+  readonly secrets?: Readonly<Record<string, string>>
+  readonly client?: ClientWrapper.ClientOptions
+  readonly share?: () => number
+}
+
+export const sessionsLayer = ({ client, secrets = {}, settings, share }: Surroundings = {}) =>
+  layer.pipe(
+    Layer.provide(ClientWrapper.layer(client)),
+    Layer.provide(DialBudget.layer(share)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Layer.succeed(Settings, {
+          egress: "any",
+          egressAllow: [],
+          egressDeny: [],
+          secretHosts: new Map(),
+          dialRatePerHost: 1000,
+          ...settings
+        } as Partial<SettingsShape> as SettingsShape),
+        Layer.succeed(Secrets, {
+          resolve: (name) =>
+            name in secrets
+              ? Effect.succeed(Redacted.make(secrets[name]!))
+              : Effect.fail(new SecretMissing({ name, reason: "not configured" }))
+        }),
+        Metrics.layer
+      )
+    )
+  )
+
+/** Waits until a condition of this side of the wire holds, looking at each turn of the event loop. */
+export const eventually = (condition: () => boolean, timeoutMs = 5000): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    const started = performance.now()
+    while (!condition()) {
+      if (performance.now() - started > timeoutMs)
+        throw new Error(`not within ${timeoutMs} ms: ${condition.toString()}`)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })
+
+export interface Opened {
+  readonly session: Session
+  /** text of the ordinary frames so far */
+  readonly frames: Array<string>
+}
+
+/** Opens a session that keeps the text of its frames; `options` may replace any of its parts. */
+export const open = (
+  spec: ResolvedSpec,
+  options: Partial<SessionOptions> = {}
+): Effect.Effect<Opened, DialFailure | TargetForbidden, Sessions | Scope.Scope> =>
+  Effect.gen(function* () {
+    const sessions = yield* Sessions
+    const frames: Array<string> = []
+    const session = yield* sessions.open({
+      connectionId: "c1",
+      instanceId: "i1",
+      epoch: 7,
+      spec,
+      onFrame: (data) => frames.push(data.toString()),
+      mayAct: () => true,
+      ...options
+    })
+    return { session, frames }
+  })
