@@ -7,6 +7,7 @@
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import { DialFailureKind } from "../domain/Errors.js"
 
 export class Counter {
   value = 0
@@ -49,6 +50,15 @@ export interface Family {
   readonly samples: ReadonlyArray<Sample>
 }
 
+/** A label, and the values it is known to take: with all of them known, every line is there before its first use. */
+type Label = readonly [name: string, ...values: ReadonlyArray<string>]
+
+const combinations = (labels: ReadonlyArray<Label>): ReadonlyArray<ReadonlyArray<string>> =>
+  labels.reduce<ReadonlyArray<ReadonlyArray<string>>>(
+    (rows, [, ...values]) => rows.flatMap((row) => values.map((value) => [...row, value])),
+    [[]]
+  )
+
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const PREFIX = "websocketmanager_"
 
@@ -65,7 +75,7 @@ export const make = () => {
     type: MetricType,
     name: string,
     help: string,
-    labels: ReadonlyArray<string>,
+    labels: ReadonlyArray<Label>,
     create: () => M
   ) => {
     const members = new Map<string, { readonly values: ReadonlyArray<string>; readonly metric: M }>()
@@ -75,21 +85,23 @@ export const make = () => {
       help,
       samples: () =>
         [...members.values()].map(({ metric, values }) => ({
-          labels: labels.map((label, i) => [label, values[i] ?? ""] as const),
+          labels: labels.map(([label], i) => [label, values[i] ?? ""] as const),
           value: metric instanceof Counter ? metric.value : (metric as Histogram)
         }))
     })
     /** The member with these label values, made on first use. Keep it where it is used often. */
-    return (...values: ReadonlyArray<string>): M => {
+    const member = (...values: ReadonlyArray<string>): M => {
       const key = values.join("\u0000")
-      let member = members.get(key)
-      if (member === undefined) members.set(key, (member = { values, metric: create() }))
-      return member.metric
+      let known = members.get(key)
+      if (known === undefined) members.set(key, (known = { values, metric: create() }))
+      return known.metric
     }
+    for (const values of combinations(labels)) member(...values)
+    return member
   }
-  const counters = (name: string, help: string, ...labels: ReadonlyArray<string>) =>
+  const counters = (name: string, help: string, ...labels: ReadonlyArray<Label>) =>
     vector("counter", name, help, labels, () => new Counter())
-  const seconds = (name: string, help: string, ...labels: ReadonlyArray<string>) =>
+  const seconds = (name: string, help: string, ...labels: ReadonlyArray<Label>) =>
     vector("histogram", name, help, labels, () => new Histogram(SECONDS))
   const gauge = (name: string, help: string, ...labels: ReadonlyArray<string>) => {
     let read: () => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]> = () => []
@@ -110,31 +122,63 @@ export const make = () => {
     connections: gauge("connections", "Connections this instance owns, by status.", "status"),
     framesReceived: counters("frames_received_total", "Frames that took a sequence.")(),
     framesPublished: counters("frames_published_total", "Frames the broker acknowledged.")(),
-    /** cause: overflow | publish | lease */
-    framesDropped: counters("frames_dropped_total", "Frames not published, by cause.", "cause"),
+    framesDropped: counters("frames_dropped_total", "Frames not published, by cause.", [
+      "cause",
+      "overflow",
+      "publish",
+      "lease"
+    ]),
     framesSent: counters("frames_sent_total", "Frames the sockets took.")(),
     bufferFrames: gauge("buffer_frames", "Frames waiting to be published."),
     bufferBytes: gauge("buffer_bytes", "Bytes of frames waiting to be published."),
-    /** outcome: ok | partial | failed */
-    publishSeconds: seconds("publish_seconds", "Duration of one publish request.", "outcome"),
-    /** outcome: ok | a kind of DialFailed | forbidden */
-    dials: counters("dials_total", "Dials, by outcome.", "outcome"),
-    /** cause: closed | dial | dead | idle */
-    reconnects: counters("reconnects_total", "Lost sockets and failed dials that will be dialled again.", "cause"),
-    /** outcome: ok | timeout | aborted | refused */
-    sends: counters("sends_total", "Send and SendRaw calls, by outcome.", "outcome"),
+    publishSeconds: seconds("publish_seconds", "Duration of one publish request.", [
+      "outcome",
+      "ok",
+      "partial",
+      "failed"
+    ]),
+    /** outcome: ok, a kind of DialFailed, or forbidden */
+    dials: counters("dials_total", "Dials, by outcome.", ["outcome", "ok", ...DialFailureKind.literals, "forbidden"]),
+    reconnects: counters("reconnects_total", "Lost sockets and failed dials that will be dialled again.", [
+      "cause",
+      "closed",
+      "dial",
+      "dead",
+      "idle"
+    ]),
+    sends: counters("sends_total", "Send and SendRaw calls, by outcome.", [
+      "outcome",
+      "ok",
+      "timeout",
+      "aborted",
+      "refused"
+    ]),
     sendSeconds: seconds("send_seconds", "Time from Send to its reply.")(),
-    gaps: counters("gaps_total", "Gap events, by cause.", "cause"),
-    takeovers: counters("takeovers_total", "Connections taken over, by reason.", "reason"),
+    gaps: counters("gaps_total", "Gap events, by cause.", ["cause", "reconnect", "takeover", "overflow", "publish"]),
+    takeovers: counters("takeovers_total", "Connections taken over, by reason.", ["reason", "dead", "left", "restart"]),
     takeoverSeconds: seconds("takeover_seconds", "Time from claiming a connection to its open socket.")(),
     instances: gauge("instances", "Instances as this one sees them, by status.", "status"),
     leaseRemaining: gauge("lease_remaining_seconds", "Time left on this instance's lease."),
-    /** outcome: ok | failed | fenced */
-    heartbeatSeconds: seconds("heartbeat_seconds", "Duration of one heartbeat write.", "outcome"),
-    /** operation: get | getMany | create | replace | remove; outcome: ok | mismatch | unavailable */
-    stateOperations: counters("state_operations_total", "State store operations.", "operation", "outcome"),
+    heartbeatSeconds: seconds("heartbeat_seconds", "Duration of one heartbeat write.", [
+      "outcome",
+      "ok",
+      "failed",
+      "fenced"
+    ]),
+    stateOperations: counters(
+      "state_operations_total",
+      "State store operations.",
+      ["operation", "get", "getMany", "create", "replace", "remove"],
+      ["outcome", "ok", "mismatch", "unavailable"]
+    ),
     /** door: rpc-ws | rpc-http | grpc | rest; code: OK or an error tag */
-    rpcSeconds: seconds("rpc_seconds", "Duration of a call, by door, method and outcome.", "door", "method", "code"),
+    rpcSeconds: seconds(
+      "rpc_seconds",
+      "Duration of a call, by door, method and outcome.",
+      ["door"],
+      ["method"],
+      ["code"]
+    ),
     eventLoopLag: gauge("event_loop_lag_seconds", "Longest event-loop delay of the last ten seconds."),
     eventsDropped: counters("events_dropped_total", "Lifecycle events dropped while the broker was away.")(),
     /** All families as they are now, in the order of the contract. */
