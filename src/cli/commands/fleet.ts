@@ -20,11 +20,12 @@ const events = Command.make(
   },
   ({ count, id, json, server, tag }) =>
     withManager(server, (manager) =>
-      follow(manager.Watch({ ids: id, filters: tag.map(([key, value]) => ({ key, value })) }), {
+      follow(manager.open("Watch", { ids: id, filters: tag.map(([key, value]) => ({ key, value })) }), {
         count,
         json,
         toJson: eventJson,
         toLine: eventLine,
+        what: "the events",
         ended: "no more events will come: the server stops"
       })
     )

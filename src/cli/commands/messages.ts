@@ -68,11 +68,12 @@ const send = Command.make(
 
 const tail = Command.make("tail", { id, count, ...remote }, ({ count, id, json, server }) =>
   withManager(server, (manager) =>
-    follow(manager.Receive({ id }), {
+    follow(manager.open("Receive", { id }), {
       count,
       json,
       toJson: frameJson,
       toLine: frameLine,
+      what: `the frames of ${id}`,
       ended: `no more frames of ${id} will come: the connection is gone or the server stops`
     })
   )
@@ -83,11 +84,12 @@ const subscribe = Command.make(
   { topic: argument("TOPIC", "A topic that connections publish to"), count, ...remote },
   ({ count, json, server, topic }) =>
     withManager(server, (manager) =>
-      follow(manager.Subscribe({ topic }), {
+      follow(manager.open("Subscribe", { topic }), {
         count,
         json,
         toJson: publishedJson,
         toLine: publishedLines,
+        what: `the topic ${topic}`,
         ended: `no more events of ${topic} will come: the server stops`
       })
     )

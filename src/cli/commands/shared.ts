@@ -1,5 +1,6 @@
 /** What the commands that talk to a manager have in common. */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CommandFailed } from "../Failure.js"
 import { Host, type OutputClosed } from "../Host.js"
@@ -24,27 +25,26 @@ export const print = (line: string): Effect.Effect<void, OutputClosed, Host> =>
 export const hint = (line: string): Effect.Effect<void, never, Host> =>
   Effect.flatMap(Host, ({ complain, terminal }) => (terminal ? complain(line) : Effect.void))
 
-export const style: Effect.Effect<Style, never, Host> = Effect.map(Host, ({ colour, columns }) => ({
-  colour,
-  columns: columns()
-}))
-
 /**
  * Prints what comes, a line each, until the person ends it. A stream that ends by itself before `count` items is a
  * failure: whoever reads the output must know that more may have happened.
  */
-export const follow = <A, E, R>(
-  items: Stream.Stream<A, E, R>,
+export const follow = <A, E>(
+  opened: Effect.Effect<Stream.Stream<A, E>, E, Scope.Scope>,
   options: {
     readonly count: number | undefined
     readonly json: boolean
     readonly toJson: (item: A) => string
     readonly toLine: (style: Style, item: A) => string
+    /** what is followed, for the person who waits for the first line */
+    readonly what: string
     readonly ended: string
   }
-): Effect.Effect<void, E | CommandFailed | OutputClosed, R | Host> =>
+): Effect.Effect<void, E | CommandFailed | OutputClosed, Host | Scope.Scope> =>
   Effect.gen(function* () {
     const host = yield* Host
+    const items = yield* opened
+    yield* hint(`following ${options.what}; Ctrl-C ends it`)
     let seen = 0
     const limited = options.count === undefined ? items : Stream.take(items, options.count)
     yield* Stream.runForEachChunk(limited, (chunk) => {
