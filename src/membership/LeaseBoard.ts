@@ -38,7 +38,8 @@ export const make = (first: LifeState): LeaseBoard => {
     if (life.joined && life.told !== "held" && life.valid()) tell("held", life)
   }
   const tellLost = (life: LifeState): void => {
-    if (life.told === "held" && !life.valid()) tell("lost", life)
+    // laid down is not lost: whoever laid it down has closed everything before
+    if (life.told === "held" && !life.valid() && !life.ended() && !life.laidDown()) tell("lost", life)
   }
 
   const onChange: Lease["Type"]["onChange"] = (listener) => {

@@ -40,13 +40,14 @@ export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> =>
           )
         ),
         Stream.filterMap((claimed) => claimed),
-        Stream.ensuring(Effect.sync(() => forgetDoomed(room)))
+        Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(room, tenure))))
       )
     )
   )
 
 /** What was doomed and stands on no page of mine was sorted by somebody else. */
-const forgetDoomed = (room: Room): void => {
+const forgetDoomed = (room: Room, tenure: Tenure): void => {
+  if (tenure.life.ended()) return
   for (const id of Array.from(room.doomed)) if (!room.busy.has(id)) room.doomed.delete(id)
 }
 

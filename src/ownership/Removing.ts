@@ -82,5 +82,10 @@ export const bury = (room: Room, tenure: Tenure, id: string, floor: number): Eff
   }).pipe(
     Effect.tapError((error) => Effect.logDebug("a tombstone is tried again", error)),
     Effect.retry({ while: () => !tenure.life.ended(), schedule: RETRY }),
-    Effect.ignore
+    Effect.ignore,
+    Effect.zipRight(
+      Effect.sync(() => {
+        if (tenure.life.ended()) room.doomed.add(id)
+      })
+    )
   )

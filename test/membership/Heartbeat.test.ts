@@ -1,0 +1,236 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/TestClock"
+import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import type { LifeState } from "../../src/membership/Life.js"
+import { joined, meddle, once, start, stored, until } from "./instances.js"
+
+const KEY = instanceKey("one")
+
+describe("the heartbeat of a lone instance", () => {
+  it.scoped("writes its record, then the index, then one beat an interval", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      expect(stored(backend, KEY)).toMatchObject({
+        v: 1,
+        id: "one",
+        incarnation: life.incarnation,
+        status: "alive",
+        address: "http://127.0.0.1:5001",
+        beat: 0,
+        intervalMs: 2000,
+        ttlMs: 6000,
+        bootId: "boot",
+        pidNamespace: "ns",
+        pid: 1,
+        processStart: "1",
+        connections: 0
+      })
+      expect(stored(backend, INDEX_KEY)).toMatchObject({ v: 1, ids: { one: life.incarnation } })
+      one.faults.calls.length = 0
+      yield* TestClock.adjust("10 seconds")
+      expect(one.faults.calls.map((c) => c.operation)).toEqual(["replace", "replace", "replace", "replace", "replace"])
+      expect(stored(backend, KEY).beat).toBe(5)
+      expect(one.changes).toEqual(["held"])
+    })
+  )
+
+  it.scoped("keeps its lease while the store is gone for 10 seconds, and writes again when it is back", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      for (const mode of ["blackhole", "refused"] as const) {
+        one.faults.mode = mode
+        yield* TestClock.adjust("10 seconds")
+        expect(one.lease.valid()).toBe(true)
+        one.faults.mode = "up"
+        const { beat } = stored(backend, KEY)
+        yield* TestClock.adjust("3 seconds")
+        expect(stored(backend, KEY).beat).toBeGreaterThan(beat)
+      }
+      expect(one.changes).toEqual(["held"])
+    })
+  )
+
+  it.scoped("a beat whose answer is lost is found by reading back, and the lease counts from when it was sent", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      one.faults.loses = once(({ key }) => key === KEY)
+      yield* until(() => stored(backend, KEY).beat === 1)
+      const sentAt = (life as LifeState).sinceBeat() - 2000
+      expect(sentAt).toBeLessThan(100)
+      // its answer never comes: the next attempt does not fit, and reads back what the first has written
+      yield* until(() => one.faults.calls.at(-1)?.operation === "get")
+      expect(stored(backend, KEY).beat).toBe(1)
+      expect((life as LifeState).sinceBeat()).toBeGreaterThanOrEqual(850)
+      expect((life as LifeState).sinceBeat()).toBeLessThan(1100)
+      expect(one.lease.life()).toBe(life)
+      expect(one.changes).toEqual(["held"])
+    })
+  )
+
+  it.scoped("a beat that lands late is its own, not a fence", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      one.faults.delays = once(({ key }) => key === KEY)
+      yield* until(() => one.faults.writes(KEY).length === 2)
+      yield* TestClock.adjust("900 millis")
+      // the repeated one has landed by now: the late one must not fit any more
+      yield* one.faults.land
+      yield* TestClock.adjust("5 seconds")
+      expect(one.lease.life()).toBe(life)
+      // and one that lands while the store does not answer
+      one.faults.delays = ({ key }) => key === KEY
+      yield* TestClock.adjust("3 seconds")
+      yield* one.faults.land
+      one.faults.delays = () => false
+      yield* TestClock.adjust("5 seconds")
+      expect(one.lease.life()).toBe(life)
+      expect(one.changes).toEqual(["held"])
+    })
+  )
+
+  it.scoped("fenced by another's write it stops acting, and joins again with a new incarnation", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      yield* meddle(backend, KEY, (record) => ({ ...record, status: "dead", by: "somebody", nonce: "x" }))
+      yield* until(life.ended)
+      expect(life.valid()).toBe(false)
+      yield* until(one.lease.valid)
+      expect(one.lease.life().incarnation).not.toBe(life.incarnation)
+      expect(stored(backend, KEY)).toMatchObject({ status: "alive", incarnation: one.lease.life().incarnation })
+      expect(stored(backend, INDEX_KEY).ids).toEqual({ one: one.lease.life().incarnation })
+      expect(one.changes).toEqual(["held", "ended", "held"])
+    })
+  )
+
+  it.scoped("a store that came back empty has fenced it", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      backend.entries.clear()
+      yield* until(life.ended)
+      expect(one.membership.endOf(life)).toBe("emptied")
+      yield* until(one.lease.valid)
+      expect(one.lease.life().incarnation).not.toBe(life.incarnation)
+      expect(stored(backend, INDEX_KEY).ids).toEqual({ one: one.lease.life().incarnation })
+    })
+  )
+
+  it.scoped("says draining at once, lays the lease down before it writes left, and takes itself off the index", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      yield* Effect.fork(one.membership.drain)
+      yield* until(() => stored(backend, KEY).status === "draining")
+      expect(life.valid()).toBe(true)
+      let validWhenLeft: boolean | undefined
+      one.faults.loses = ({ key }) => {
+        if (key === KEY) validWhenLeft = life.valid()
+        return false
+      }
+      yield* Effect.fork(one.membership.leave)
+      yield* until(() => one.membership.phase() === "left")
+      yield* TestClock.adjust("100 millis")
+      expect(validWhenLeft).toBe(false)
+      expect(stored(backend, KEY).status).toBe("left")
+      expect(stored(backend, INDEX_KEY).ids).toEqual({})
+      expect(one.changes).toEqual(["held", "ended"])
+    })
+  )
+
+  it.scoped("drained and then fenced it does not come back", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      yield* Effect.fork(one.membership.drain)
+      yield* until(() => stored(backend, KEY).status === "draining")
+      yield* meddle(backend, KEY, (record) => ({ ...record, status: "dead", nonce: "x" }))
+      yield* until(() => one.membership.phase() === "left")
+      yield* TestClock.adjust("10 seconds")
+      expect(stored(backend, KEY).status).toBe("dead")
+    })
+  )
+})
+
+describe("joining", () => {
+  it.scoped("waits while the id is in use, and says so; takes it at once when that one has left", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const first = yield* joined(backend, { pid: 1 })
+      const second = yield* start(backend, { pid: 2 })
+      yield* TestClock.adjust("20 seconds")
+      expect(second.lease.valid()).toBe(false)
+      expect(second.faults.writes()).toEqual([])
+      expect(first.changes).toEqual(["held"])
+      yield* Effect.fork(first.membership.leave)
+      yield* until(second.lease.valid)
+      expect(stored(backend, KEY)).toMatchObject({ status: "alive", pid: 2 })
+    })
+  )
+
+  it.scoped("takes the id at once when the old process is known to be gone", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const first = yield* joined(backend, { pid: 1 })
+      yield* first.crash
+      const second = yield* start(backend, { pid: 2, gone: (pid) => pid === 1 })
+      yield* TestClock.adjust("1 millis")
+      expect(second.lease.valid()).toBe(true)
+    })
+  )
+
+  it.scoped("fences a silent one only after its ttl and the margin, counted from when it began to listen", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const first = yield* joined(backend, { pid: 1 })
+      const { incarnation } = first.lease.life()
+      yield* first.crash
+      yield* TestClock.adjust("1 minute")
+      const second = yield* start(backend, { pid: 2 })
+      yield* TestClock.adjust("6 seconds")
+      expect(stored(backend, KEY)).toMatchObject({ status: "alive", incarnation })
+      yield* TestClock.adjust("2 seconds")
+      expect(second.lease.valid()).toBe(true)
+    })
+  )
+
+  it.scoped("does not count silence while the store is away", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const first = yield* joined(backend, { pid: 1 })
+      yield* first.crash
+      const second = yield* start(backend, { pid: 2 })
+      yield* TestClock.adjust("4 seconds")
+      second.faults.mode = "refused"
+      yield* TestClock.adjust("4 seconds")
+      second.faults.mode = "up"
+      yield* TestClock.adjust("4 seconds")
+      expect(second.lease.valid()).toBe(false)
+      yield* TestClock.adjust("4 seconds")
+      expect(second.lease.valid()).toBe(true)
+    })
+  )
+
+  it.scoped("never overwrites a record of another schema version", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      yield* meddle(backend, KEY, () => ({ v: 2, anything: true }))
+      const one = yield* start(backend)
+      yield* TestClock.adjust("30 seconds")
+      expect(one.lease.valid()).toBe(false)
+      expect(stored(backend, KEY)).toEqual({ v: 2, anything: true })
+    })
+  )
+})

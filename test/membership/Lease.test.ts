@@ -1,0 +1,93 @@
+import { describe, expect, it } from "@effect/vitest"
+import type { Elapsed, Mark } from "../../src/membership/Elapsed.js"
+import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
+import { LifeState } from "../../src/membership/Life.js"
+
+const PERIODS = { interval: 2000, ttl: 6000, margin: 500, lease: 5500, deadline: 1000, eighth: 250 }
+
+/** Two clocks, set by hand. */
+const clocks = () => {
+  const at = { monotonic: 0, wall: 1_000_000 }
+  const elapsed: Elapsed = {
+    now: () => at.wall,
+    mark: (): Mark => ({ ...at }),
+    since: (mark) => Math.max(at.monotonic - mark.monotonic, at.wall - mark.wall)
+  }
+  const pass = (ms: number, suspended = false) => {
+    at.wall += ms
+    if (!suspended) at.monotonic += ms
+  }
+  return { elapsed, pass }
+}
+
+const held = () => {
+  const { elapsed, pass } = clocks()
+  const life = new LifeState("life", elapsed, PERIODS)
+  const board = LeaseBoard.make(life)
+  const changes: Array<string> = []
+  board.lease.onChange((change) => changes.push(change))
+  life.renew(elapsed.mark())
+  board.joined(life)
+  return { board, changes, elapsed, life, pass }
+}
+
+describe("the lease", () => {
+  it("runs for ttl less margin from the mark of the beat that landed", () => {
+    const { life, pass } = held()
+    pass(5499)
+    expect(life.valid()).toBe(true)
+    pass(1)
+    expect(life.valid()).toBe(false)
+  })
+
+  it("ends while the machine is suspended, though its monotonic clock stood still", () => {
+    const { life, pass } = held()
+    pass(5500, true)
+    expect(life.valid()).toBe(false)
+  })
+
+  it("that ran out is not revived by an extension, only by a beat", () => {
+    const { board, elapsed, life, pass } = held()
+    pass(6000)
+    expect(life.valid()).toBe(false)
+    life.extend(elapsed.mark())
+    expect(life.valid()).toBe(false)
+    board.renew(life, elapsed.mark())
+    expect(life.valid()).toBe(true)
+  })
+
+  it("is not revived by a beat that was sent too long ago", () => {
+    const { board, elapsed, life, pass } = held()
+    const sent = elapsed.mark()
+    pass(6000)
+    board.renew(life, sent)
+    expect(life.valid()).toBe(false)
+  })
+
+  it("that ran out unnoticed is told as lost before the beat that revives it", () => {
+    const { board, changes, elapsed, pass } = held()
+    pass(30_000)
+    board.renew(board.present(), elapsed.mark())
+    expect(changes).toEqual(["held", "lost", "held"])
+  })
+
+  it("ends once, and is never valid again", () => {
+    const { board, changes, elapsed, life } = held()
+    board.end(life, "fenced")
+    board.end(life, "fenced")
+    board.renew(life, elapsed.mark())
+    expect(life.valid()).toBe(false)
+    expect(changes).toEqual(["held", "ended"])
+  })
+
+  it("tells every listener, also when one of them fails", () => {
+    const { board, life } = held()
+    const told: Array<string> = []
+    board.lease.onChange(() => {
+      throw new Error("a listener that fails")
+    })
+    board.lease.onChange((change) => told.push(change))
+    expect(() => board.end(life, "fenced")).toThrow("a listener that fails")
+    expect(told).toEqual(["ended"])
+  })
+})
