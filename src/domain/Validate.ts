@@ -39,10 +39,10 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
     const address = yield* checkUrl(asked.url)
     const headers = yield* checkHeaders(asked.headers)
     const subprotocols = yield* checkSubprotocols(asked.subprotocols)
-    const { captures, steps } = yield* checkHandshake(asked.handshake)
+    const handshake = yield* checkHandshake(asked.handshake)
     const keepAlive = yield* resolveKeepAlive(asked.keepAlive)
     if (keepAlive.ping?.binary === false) {
-      yield* checkTemplate("keepAlive.pingMessage", Buffer.from(keepAlive.ping.data).toString(), captures)
+      yield* checkTemplate("keepAlive.pingMessage", Buffer.from(keepAlive.ping.data).toString())
     }
     const maxMessageBytes = yield* uint32("maxMessageBytes", asked.maxMessageBytes, MAX_MESSAGE_BYTES)
     yield* must(maxMessageBytes <= MAX_MESSAGE_BYTES, "maxMessageBytes", `${maxMessageBytes} is over 16 MiB`)
@@ -51,7 +51,7 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
       autoReconnect: asked.autoReconnect ?? true,
       headers,
       subprotocols,
-      handshake: steps,
+      handshake,
       keepAlive,
       reconnect: yield* resolveReconnect(asked.reconnect),
       buffer: yield* resolveBuffer(asked.buffer),

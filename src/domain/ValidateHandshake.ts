@@ -10,13 +10,7 @@ type Asked = NonNullable<Spec["handshake"]>[number]
 const MAX_STEPS = 64
 const CAPTURE_NAME = /^[A-Za-z0-9_.-]{1,128}$/
 
-export interface CheckedHandshake {
-  readonly steps: ReadonlyArray<HandshakeStep>
-  /** the names that the steps set, for what is sent after them */
-  readonly captures: ReadonlySet<string>
-}
-
-export const checkHandshake = (asked: Spec["handshake"] = []): Checked<CheckedHandshake> =>
+export const checkHandshake = (asked: Spec["handshake"] = []): Checked<ReadonlyArray<HandshakeStep>> =>
   Either.gen(function* () {
     yield* must(asked.length <= MAX_STEPS, "handshake", `has ${asked.length} steps, over ${MAX_STEPS}`)
     const captures = new Set<string>()
@@ -26,7 +20,7 @@ export const checkHandshake = (asked: Spec["handshake"] = []): Checked<CheckedHa
       if (checked.kind === "expect") for (const [name] of checked.capture) captures.add(name)
       steps.push(checked)
     }
-    return { steps, captures }
+    return steps
   })
 
 const checkStep = (field: string, step: Asked, captures: ReadonlySet<string>): Checked<HandshakeStep> => {

@@ -143,14 +143,14 @@ describe("what is accepted", () => {
     expect(Either.isRight(V.checkConnect(request))).toBe(true)
   })
 
-  it("a capture that an earlier step sets, in a later step and in the ping", () => {
+  it("a capture that an earlier step sets, and a ping of its own beside no protocol ping", () => {
     const login = bytes('{"token":"${capture:token}"}')
     const spec = resolve({
       handshake: [
         { expect: { jsonPath: "$.type", equals: "hi", capture: { token: "$['a'][0].b" } } },
         { sendText: login }
       ],
-      keepAlive: { pingMessage: bytes("${capture:token}"), disablePing: true, pingIntervalMs: 500 }
+      keepAlive: { pingMessage: bytes("${secret:PING}"), disablePing: true, pingIntervalMs: 500 }
     })
     expect(spec.handshake).toEqual([
       { kind: "expect", jsonPath: "$.type", equals: "hi", timeoutMs: 10_000, capture: [["token", "$['a'][0].b"]] },
@@ -160,7 +160,7 @@ describe("what is accepted", () => {
       pingIntervalMs: Infinity,
       deadAfterMs: 1500,
       idleAfterMs: Infinity,
-      ping: { data: bytes("${capture:token}"), binary: false, intervalMs: 500 }
+      ping: { data: bytes("${secret:PING}"), binary: false, intervalMs: 500 }
     })
   })
 

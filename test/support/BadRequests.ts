@@ -134,7 +134,8 @@ export const BAD_REQUESTS: ReadonlyArray<BadRequest> = [
   connect("a secret with a bad name in a ping", "keepAlive.pingMessage", {
     keepAlive: { pingMessage: bytes("${secret:../x}") }
   }),
-  connect("a capture in a ping that no step sets", "keepAlive.pingMessage", {
+  connect("a capture in a ping", "keepAlive.pingMessage", {
+    handshake: [{ expect: { capture: { x: "$.x" } } }],
     keepAlive: { pingMessage: bytes("${capture:x}") }
   }),
   connect("a negative interval", "keepAlive.pingIntervalMs", { keepAlive: { pingIntervalMs: -1 } }, false),
