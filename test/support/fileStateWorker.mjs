@@ -1,7 +1,7 @@
 /**
  * A process that writes to the file store: `node fileStateWorker.mjs <dist> <dataDir> <command> …`
  *
- *   increment KEY N   N compare-and-set increments; prints how many races it lost
+ *   increment KEY N   once KEY is there, N compare-and-set increments; prints how many races it lost
  *   churn KEY         for ever: counter and text of one key, grown and shrunk; prints each counter once it is acknowledged
  */
 const [dist, dataDir, command, key, count] = process.argv.slice(2)
@@ -12,19 +12,15 @@ const [Effect, Layer, Context, Option] = await Promise.all(
 const FileState = await load("adapters/embedded/FileState.js")
 const { StateStore } = await load("ports/StateStore.js")
 
-const increment = (store) =>
-  Effect.gen(function* () {
-    const current = Option.getOrUndefined(yield* store.get(key))
-    yield* current === undefined
-      ? store.create(key, "1")
-      : store.replace(key, String(Number(current.value) + 1), current.version)
-  })
-
 const incrementAll = (store) =>
   Effect.gen(function* () {
+    while (Option.isNone(yield* store.get(key))) yield* Effect.sleep(1)
     let lost = 0
     for (let done = 0; done < Number(count);) {
-      const result = yield* Effect.either(increment(store))
+      const { value, version } = Option.getOrThrow(yield* store.get(key))
+      // Between reading and writing the others get their chance.
+      yield* Effect.sleep(0)
+      const result = yield* Effect.either(store.replace(key, String(Number(value) + 1), version))
       if (result._tag === "Right") done += 1
       else if (result.left._tag === "VersionMismatch") lost += 1
       else return yield* result
@@ -42,6 +38,7 @@ const churn = (store) =>
     }
   })
 
+process.stdout.write("ready\n")
 await Effect.runPromise(
   Effect.scoped(
     Effect.flatMap(Layer.build(FileState.layer(dataDir)), (context) =>
