@@ -290,6 +290,7 @@ describe("wsm without a manager", () => {
         const help = yield* wsm([name, "--help"])
         assert.strictEqual(help.status, 0, name)
         assert.match(help.out, new RegExp(`^Usage: wsm ${name} \\[OPTIONS\\]`))
+        assert.notInclude(help.out, "\u001b", name)
       }
     })
   )

@@ -5,8 +5,7 @@ import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
-import { builtDist } from "../support/built.js"
-import { spawned, start } from "./support.js"
+import { built, spawned, start } from "./support.js"
 
 const NOWHERE = { WSM_SERVER: "http://127.0.0.1:1" }
 
@@ -31,7 +30,7 @@ const loadedBy = async (argv: ReadonlyArray<string>): Promise<ReadonlyArray<stri
   }
 }
 
-beforeAll(builtDist, 60_000)
+beforeAll(built, 60_000)
 
 describe("the process wsm", () => {
   it("--version prints the version of the package, and loads no library for it", async () => {
@@ -49,21 +48,12 @@ describe("the process wsm", () => {
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
   })
 
-  it("ends with 2 for what it cannot read and with 1 where no manager answers, quickly", async () => {
-    const began = performance.now()
+  it("ends with 2 for what it cannot read and with 1 where no manager answers", async () => {
     const [usage, nobody] = await Promise.all([spawned(["ls", "--nonsense"]), spawned(["ls"], NOWHERE)])
     expect([usage!.status, usage!.out]).toEqual([2, ""])
     expect(usage!.err).toMatch(/^wsm: 'wsm ls' has no option '--nonsense'[^\n]*\n$/)
     expect([nobody!.status, nobody!.out]).toEqual([1, ""])
     expect(nobody!.err).toMatch(/^wsm: no manager at [^\n]*\n$/)
-    expect(performance.now() - began).toBeLessThan(10_000)
-  })
-
-  it("has no colour where nobody looks", async () => {
-    const { out, status } = await spawned(["connect", "--help"])
-    expect(status).toBe(0)
-    expect(out).toContain("--topic T")
-    expect(out).not.toContain("\u001b")
   })
 
   it("a reader that goes away ends it quietly", async () => {

@@ -46,9 +46,13 @@ export const wsm = (argv: ReadonlyArray<string>, options: HostOptions = {}): Eff
     return { status, out: Buffer.concat(out).toString(), err: err.join(""), endWithin }
   })
 
+/** The build that all processes of a test file run: the sources may change meanwhile. */
+let build: Promise<string> | undefined
+export const built = (): Promise<string> => (build ??= builtDist())
+
 /** A process of its own, built from `src`. */
 export const start = async (argv: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) => {
-  const main = join(await builtDist(), "main.js")
+  const main = join(await built(), "main.js")
   const child = spawn(process.execPath, [main, ...argv], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ["ignore", "pipe", "pipe"]
