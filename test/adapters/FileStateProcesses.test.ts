@@ -15,7 +15,7 @@ import { temporaryDirectory } from "../support/temporaryDirectory.js"
 let dist = ""
 beforeAll(async () => {
   dist = await builtDist()
-})
+}, 60_000)
 
 /** Starts a worker; killed with the scope if it still runs. */
 const worker = (...args: ReadonlyArray<string>) =>
