@@ -5,11 +5,22 @@
  * of a topic in turn, and keeps a few requests in flight per topic, so that a slow topic delays no other.
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import { Settings } from "../config/Settings.js"
 import type { GapCause, LifecycleEvent, Position } from "../domain/ConnectionEvent.js"
 import type { Frame } from "../domain/Frame.js"
 import type { ResolvedBuffer, ResolvedPublishing } from "../domain/Spec.js"
+import { Metrics } from "../observability/Metrics.js"
+import { PubSub } from "../ports/PubSub.js"
+import { Alarm } from "./Alarm.js"
+import { Announcer } from "./Announcer.js"
+import { GapDesk } from "./Gaps.js"
+import { Lane as FrameLane, type LaneHost } from "./Lane.js"
+import { Tally } from "./Tally.js"
+import { TopicQueue } from "./TopicQueue.js"
 
 export interface LaneOptions {
   readonly connectionId: string
@@ -59,3 +70,94 @@ export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher
     readonly waiting: () => { readonly frames: number; readonly bytes: number }
   }
 >() {}
+
+/** Started after the bus. Stopped before it, by then drained: what still waits at that point is not published. */
+export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> = Layer.scoped(
+  Publisher,
+  Effect.gen(function* () {
+    const pubsub = yield* PubSub
+    const settings = yield* Settings
+    const metrics = yield* Metrics
+    const clock = yield* Effect.clock
+    const runFork = Runtime.runFork(yield* Effect.runtime())
+    const now = () => clock.unsafeCurrentTimeMillis()
+
+    const tally = new Tally(settings.bufferMaxBytes)
+    const gaps = new GapDesk((ring) => new Alarm(clock, runFork, ring), now)
+    const limited = Number.isFinite(pubsub.maxEventBytes)
+    const maxEventBytes = limited ? Math.min(pubsub.maxEventBytes, settings.publishMaxBytes) : Infinity
+    const dropped = {
+      overflow: metrics.framesDropped("overflow"),
+      publish: metrics.framesDropped("publish"),
+      lease: metrics.framesDropped("lease")
+    }
+    metrics.bufferFrames(() => [[[], tally.frames]])
+    metrics.bufferBytes(() => [[[], tally.bytes]])
+
+    const makeQueue = (topic: string) =>
+      new TopicQueue(topic, {
+        pubsub,
+        clock,
+        runFork,
+        metrics,
+        tally,
+        batch: settings.publishBatch,
+        lingerMillis: Duration.toMillis(settings.publishLinger),
+        maxBytes: maxEventBytes
+      })
+
+    /** a topic is there while it has lanes; `lanes` holds the latest of each connection */
+    const topics = new Map<string, { readonly host: LaneHost; readonly lanes: Map<string, FrameLane>; count: number }>()
+    const makeTopic = (name: string) => {
+      const queue = makeQueue(name)
+      const lanes = new Map<string, FrameLane>()
+      const retired = (lane: FrameLane) => {
+        if (lanes.get(lane.connectionId) === lane) lanes.delete(lane.connectionId)
+        if (--topic.count > 0) return
+        topics.delete(name)
+        queue.close()
+      }
+      const published = metrics.framesPublished
+      const topic = { host: { queue, tally, gaps, published, dropped, now, maxEventBytes, retired }, lanes, count: 0 }
+      topics.set(name, topic)
+      return topic
+    }
+
+    const { lifecycleTopic } = settings
+    const lifecycle = lifecycleTopic === "" ? undefined : makeQueue(lifecycleTopic)
+    const announcer = lifecycle === undefined ? undefined : new Announcer(lifecycle, tally, metrics.eventsDropped)
+
+    const lane = (options: LaneOptions): Lane => {
+      const topic = topics.get(options.topic) ?? makeTopic(options.topic)
+      const made = new FrameLane(options, topic.host, topic.lanes.get(options.connectionId))
+      topic.lanes.set(options.connectionId, made)
+      topic.count++
+      return made
+    }
+
+    const flush = (within: Duration.Duration): Effect.Effect<number> =>
+      Effect.async<void>((resume) => {
+        if (tally.waiting === 0) return resume(Effect.void)
+        const stop = tally.onIdle(() => resume(Effect.void))
+        return Effect.sync(stop)
+      }).pipe(
+        Effect.timeoutOption(within),
+        Effect.map(() => tally.waiting)
+      )
+
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        gaps.close()
+        lifecycle?.close()
+        for (const { host } of topics.values()) host.queue.close()
+      })
+    )
+
+    return {
+      lane,
+      announce: (event) => announcer?.announce(event),
+      flush,
+      waiting: () => ({ frames: tally.frames, bytes: tally.bytes })
+    }
+  })
+)

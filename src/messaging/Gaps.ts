@@ -1,0 +1,106 @@
+/** What a lane lost, told at most once a second for each cause, and once at the end. */
+import type { GapCause, Position } from "../domain/ConnectionEvent.js"
+import type { Frame } from "../domain/Frame.js"
+import type { Alarm } from "./Alarm.js"
+
+export type LaneGapCause = Extract<GapCause, "overflow" | "publish">
+export type OnGap = (cause: LaneGapCause, last: Position, first: Position, lost: number) => void
+
+export const positionOf = (frame: Frame): Position => ({
+  epoch: frame.origin.epoch,
+  sequence: frame.sequence,
+  at: frame.receivedAt
+})
+
+const PACE_MILLIS = 1000
+
+/** What one lane lost by one cause and has not told yet. */
+export class Gap {
+  private lost = 0
+  private last: Position | undefined
+  private until: Frame | undefined
+  private toldAt = -Infinity
+  /** the first frame after the last loss, as soon as it is known */
+  first: Frame | undefined
+
+  constructor(readonly cause: LaneGapCause) {}
+
+  /** Whether the frame after the last loss has still to come. */
+  get unbounded(): boolean {
+    return this.lost > 0 && this.first === undefined
+  }
+
+  get dueAt(): number {
+    return this.lost > 0 ? this.toldAt + PACE_MILLIS : Infinity
+  }
+
+  /** `before` is the frame before the loss, `start` the position where there was none. */
+  add(frames: number, until: Frame, before: Frame | undefined, start: Position, first: Frame | undefined): void {
+    this.last ??= before === undefined ? start : positionOf(before)
+    this.lost += frames
+    this.until = until
+    this.first = first
+  }
+
+  tell(now: number, onGap: OnGap): void {
+    const { first, last, lost, until } = this
+    if (lost === 0) return
+    this.lost = 0
+    this.last = this.first = this.until = undefined
+    this.toldAt = now
+    const next = { epoch: until!.origin.epoch, sequence: until!.sequence + 1, at: 0 }
+    onGap(this.cause, last!, first === undefined ? next : positionOf(first), lost)
+  }
+}
+
+/** Whoever has gaps to tell. */
+export interface GapTeller {
+  /** Tells what is due; when the next is, Infinity when there is none. */
+  readonly tellGaps: (now: number) => number
+}
+
+/** Tells the gaps of all lanes in time: the first at the end of the turn it came in, so that a burst is one gap. */
+export class GapDesk {
+  private readonly tellers = new Set<GapTeller>()
+  private readonly alarm: Alarm
+  private scheduled = false
+
+  constructor(
+    makeAlarm: (ring: () => void) => Alarm,
+    private readonly now: () => number
+  ) {
+    this.alarm = makeAlarm(() => this.run())
+  }
+
+  add(teller: GapTeller): void {
+    if (this.tellers.has(teller)) return
+    this.tellers.add(teller)
+    if (this.scheduled) return
+    this.scheduled = true
+    queueMicrotask(() => this.run())
+  }
+
+  remove(teller: GapTeller): void {
+    this.tellers.delete(teller)
+  }
+
+  close(): void {
+    this.tellers.clear()
+    this.alarm.cancel()
+  }
+
+  private run(): void {
+    this.scheduled = false
+    const now = this.now()
+    let next = Infinity
+    for (const teller of this.tellers) {
+      const due = teller.tellGaps(now)
+      if (due === Infinity) this.tellers.delete(teller)
+      else next = Math.min(next, due)
+    }
+    // Thousands of lanes are due at thousands of times; they are told together, a little late.
+    if (next !== Infinity) this.alarm.set(Math.max(next, now + TOGETHER_MILLIS))
+  }
+}
+
+const TOGETHER_MILLIS = 50

@@ -1,0 +1,341 @@
+/**
+ * One connection's bounded buffer towards one topic.
+ *
+ * Everything that the broker has not answered for counts: what waits and what is in a request. The overflow rules drop only
+ * what waits.
+ */
+import * as Effect from "effect/Effect"
+import type { TopicEvent } from "../domain/CloudEvent.js"
+import type { Position } from "../domain/ConnectionEvent.js"
+import { type Frame, FramePack } from "../domain/Frame.js"
+import type { Counter } from "../observability/Metrics.js"
+import { Backlog } from "./Backlog.js"
+import type { Batch } from "./Batch.js"
+import { Gap, type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
+import { formPack } from "./Packing.js"
+import type { Lane as LaneApi, LaneOptions } from "./Publisher.js"
+import { BLOCKED, LINGERING, RESTING, Source } from "./Source.js"
+import type { Tally } from "./Tally.js"
+import type { TopicQueue } from "./TopicQueue.js"
+
+/** What the lanes of one publisher share. */
+export interface LaneHost {
+  readonly queue: TopicQueue
+  readonly tally: Tally
+  readonly gaps: GapDesk
+  readonly published: Counter
+  readonly dropped: { readonly [cause in "overflow" | "publish" | "lease"]: Counter }
+  readonly now: () => number
+  /** encoded bytes of one event; Infinity: no limit */
+  readonly maxEventBytes: number
+  /** Nothing is left of the lane: called once. */
+  readonly retired: (lane: Lane) => void
+}
+
+export class Lane extends Source implements LaneApi, GapTeller {
+  private readonly queue = new Backlog<Frame>()
+  private queuedBytes = 0
+  /** not answered for, queued ones included */
+  private frames = 0
+  private bytes = 0
+  private paused = false
+  private phase: "open" | "closed" | "discarded" | "retired" = "open"
+  private lastTaken: Frame | undefined
+  private lastTold: Frame | undefined
+  private overflow: Gap | undefined
+  private publish: Gap | undefined
+  private waiters: Array<() => void> | undefined
+
+  /** At one frame more, or at more bytes than this, the overflow rule applies. PAUSE pauses when the limit is reached. */
+  private readonly frameLimit: number
+  private readonly byteLimit: number
+
+  constructor(
+    private readonly options: LaneOptions,
+    private readonly host: LaneHost,
+    /** the lane of the same connection towards the same topic that goes first */
+    predecessor: Lane | undefined
+  ) {
+    super()
+    const { maxBytes, maxFrames, overflow } = options.buffer
+    this.frameLimit = overflow === "pause" ? maxFrames - 1 : maxFrames
+    this.byteLimit = overflow === "pause" ? maxBytes - 1 : maxBytes
+    if (predecessor !== undefined && predecessor.phase !== "retired") {
+      this.state = BLOCKED
+      predecessor.successor = this
+    }
+  }
+
+  private successor: Lane | undefined
+
+  get connectionId(): string {
+    return this.options.connectionId
+  }
+
+  // ------------------------------------------------------------ from the connection
+
+  offer(frame: Frame): void {
+    const size = frame.data.length
+    const { tally } = this.host
+    if (this.phase !== "open") return this.drop(1, "lease")
+    if (this.frames >= this.frameLimit || this.bytes + size > this.byteLimit || tally.full) {
+      if (!this.makeRoom(frame, size)) return
+    }
+    this.queue.push(frame)
+    this.queuedBytes += size
+    this.frames++
+    this.bytes += size
+    tally.frames++
+    tally.bytes += size
+    if (this.overflow !== undefined && this.overflow.unbounded) this.overflow.first = frame
+    if (this.state === RESTING || (this.state === LINGERING && this.packIsFull)) this.host.queue.wake(this)
+  }
+
+  close(): void {
+    if (this.phase !== "open") return
+    this.phase = "closed"
+    if (this.state === LINGERING) this.host.queue.wake(this)
+    this.retireIfDone()
+  }
+
+  discard(): number {
+    if (this.phase === "discarded" || this.phase === "retired") return 0
+    this.phase = "discarded"
+    const formed = this.formed
+    this.formed = []
+    let dropped = 0
+    for (const event of formed) dropped += this.forget(event)
+    while (this.queue.length > 0) dropped += this.forget(this.shift())
+    this.drop(dropped, "lease")
+    this.host.tally.settled()
+    this.retireIfDone()
+    return dropped
+  }
+
+  readonly drained: Effect.Effect<void> = Effect.async<void>((resume) => {
+    if (this.frames === 0) return resume(Effect.void)
+    const waiter = () => resume(Effect.void)
+    const waiters = (this.waiters ??= [])
+    waiters.push(waiter)
+    return Effect.sync(() => {
+      const at = waiters.indexOf(waiter)
+      if (at >= 0) waiters.splice(at, 1)
+    })
+  })
+
+  lastPublished(): Position {
+    return this.lastTold === undefined ? this.options.start : positionOf(this.lastTold)
+  }
+
+  pendingFrames(): number {
+    return this.frames
+  }
+
+  // ------------------------------------------------------------ from the topic's queue
+
+  mayPublish(): boolean {
+    return this.options.mayPublish()
+  }
+
+  entries(): number {
+    return this.formed.length + this.queue.length
+  }
+
+  dueAt(now: number): number {
+    if (this.formed.length > 0) return 0
+    const first = this.queue.first
+    if (first === undefined) return Infinity
+    const { lingerMs, packed } = this.options.publishing
+    if (!packed || this.phase !== "open" || this.packIsFull) return 0
+    // A clock that was set back must not hold anything up.
+    return first.receivedAt > now ? now : first.receivedAt + lingerMs
+  }
+
+  override take(batch: Batch, most: number, now: number): number {
+    if (this.options.publishing.packed || this.formed.length > 0) return super.take(batch, most, now)
+    let taken = 0
+    while (taken < most && this.queue.length > 0 && batch.add(this.queue.first!)) {
+      this.lastTaken = this.shift()
+      taken++
+    }
+    return taken
+  }
+
+  protected form(): TopicEvent {
+    const { maxBytes, maxFrames, packed } = this.options.publishing
+    if (!packed) return (this.lastTaken = this.shift())
+    const frames = formPack(this.queue, maxFrames, maxBytes, this.host.maxEventBytes)
+    for (const frame of frames) this.queuedBytes -= frame.data.length
+    this.lastTaken = frames.at(-1)
+    return new FramePack(frames[0]!.origin, frames)
+  }
+
+  published(events: ReadonlyArray<TopicEvent>, from: number, to: number): void {
+    let frames = 0
+    let bytes = 0
+    for (let i = from; i < to; i++) {
+      const event = events[i]!
+      if (event.kind === "frame") {
+        frames++
+        bytes += event.data.length
+        this.lastTold = event
+      } else if (event.kind === "frames") {
+        frames += event.frames.length
+        for (const frame of event.frames) bytes += frame.data.length
+        this.lastTold = event.frames.at(-1)
+      }
+    }
+    this.remove(frames, bytes)
+    this.options.counters.published += frames
+    this.host.published.add(frames)
+  }
+
+  lost(event: TopicEvent): void {
+    const until = lastFrame(event)
+    const frames = this.forget(event)
+    this.drop(frames, "publish")
+    const gap = (this.publish ??= new Gap("publish"))
+    const next = this.formed.length > 0 ? firstFrame(this.formed[0]!) : this.queue.first
+    gap.add(frames, until, this.lastTold, this.options.start, next)
+    this.host.gaps.add(this)
+  }
+
+  protected get ended(): boolean {
+    return this.phase === "discarded"
+  }
+
+  protected abandoned(event: TopicEvent): void {
+    this.drop(this.forget(event), "lease")
+  }
+
+  settled(): void {
+    this.resumeIfRoom()
+    if (this.frames === 0) this.retireIfDone()
+  }
+
+  // ------------------------------------------------------------ overflow
+
+  /** False: the frame itself is dropped. */
+  private makeRoom(frame: Frame, size: number): boolean {
+    const { overflow } = this.options.buffer
+    if (overflow === "pause") {
+      // A connection that buffers nothing may always bring one frame, however full the instance is.
+      if (this.isFull(size) || this.frames > 0) this.pause()
+      return true
+    }
+    if (this.frames === 0) return true
+    if (overflow === "drop-newest") {
+      this.overflowed(frame, this.queue.last ?? this.lastTaken, undefined)
+      return false
+    }
+    let freed = 0
+    while (this.queue.length > 0 && (this.isFull(size) || (freed < size && this.host.tally.full))) {
+      const oldest = this.shift()
+      freed += oldest.data.length
+      this.forget(oldest)
+      this.overflowed(oldest, this.lastTaken, this.queue.first ?? frame)
+    }
+    return true
+  }
+
+  private isFull(size: number): boolean {
+    return this.frames >= this.frameLimit || this.bytes + size > this.byteLimit
+  }
+
+  private overflowed(frame: Frame, before: Frame | undefined, first: Frame | undefined): void {
+    this.drop(1, "overflow")
+    const gap = (this.overflow ??= new Gap("overflow"))
+    gap.add(1, frame, before, this.options.start, first)
+    this.host.gaps.add(this)
+  }
+
+  private pause(): void {
+    if (this.paused) return
+    this.paused = true
+    this.options.onPause()
+  }
+
+  /** Once the buffer is down to half, or empty while the instance has little room. */
+  readonly resumeIfRoom = (): void => {
+    if (!this.paused || this.phase === "retired") return
+    const { maxBytes, maxFrames } = this.options.buffer
+    if (this.frames > maxFrames / 2 || this.bytes > maxBytes / 2) return
+    const { starved, hasRoom } = this.host.tally
+    if (this.frames > 0 && !hasRoom) {
+      starved.add(this)
+      return
+    }
+    starved.delete(this)
+    this.paused = false
+    if (this.phase === "open") this.options.onResume()
+  }
+
+  // ------------------------------------------------------------ bookkeeping
+
+  tellGaps(now: number): number {
+    const { onGap } = this.options
+    for (const gap of [this.overflow, this.publish]) {
+      if (gap !== undefined && (gap.dueAt <= now || this.phase === "retired")) gap.tell(now, onGap)
+    }
+    return Math.min(this.overflow?.dueAt ?? Infinity, this.publish?.dueAt ?? Infinity)
+  }
+
+  private get packIsFull(): boolean {
+    const { maxBytes, maxFrames } = this.options.publishing
+    return this.queue.length >= maxFrames || this.queuedBytes >= maxBytes
+  }
+
+  private shift(): Frame {
+    const frame = this.queue.shift()
+    this.queuedBytes -= frame.data.length
+    return frame
+  }
+
+  /** Takes an entry out of the sums; its frames. */
+  private forget(event: TopicEvent): number {
+    if (event.kind === "frame") {
+      this.remove(1, event.data.length)
+      return 1
+    }
+    if (event.kind === "lifecycle") return 0
+    let bytes = 0
+    for (const frame of event.frames) bytes += frame.data.length
+    this.remove(event.frames.length, bytes)
+    return event.frames.length
+  }
+
+  private remove(frames: number, bytes: number): void {
+    this.frames -= frames
+    this.bytes -= bytes
+    this.host.tally.remove(frames, bytes)
+  }
+
+  private drop(frames: number, cause: "overflow" | "publish" | "lease"): void {
+    this.options.counters.dropped += frames
+    this.host.dropped[cause].add(frames)
+  }
+
+  private retireIfDone(): void {
+    if (this.frames > 0) return
+    if (this.waiters !== undefined) for (const waiter of this.waiters.splice(0)) waiter()
+    if (this.phase === "open" || this.phase === "retired" || this.state === BLOCKED) return
+    this.phase = "retired"
+    const { gaps, now, queue, retired, tally } = this.host
+    tally.starved.delete(this)
+    gaps.remove(this)
+    this.tellGaps(now())
+    retired(this)
+    const { successor } = this
+    this.successor = undefined
+    if (successor === undefined) return
+    successor.state = RESTING
+    queue.wake(successor)
+    successor.retireIfDone()
+  }
+}
+
+const firstFrame = (event: TopicEvent): Frame | undefined =>
+  event.kind === "frame" ? event : event.kind === "frames" ? event.frames[0] : undefined
+
+const lastFrame = (event: TopicEvent): Frame =>
+  event.kind === "frame" ? event : ((event as FramePack).frames.at(-1) as Frame)

@@ -1,0 +1,45 @@
+/** When a failed entry is repeated, and when it is given up. */
+
+const BASE_MILLIS = 100
+const CAP_MILLIS = 5000
+const GIVE_UP_FAILURES = 10
+const GIVE_UP_MILLIS = 30_000
+
+/** Milliseconds to the next attempt, 100 to 5,000, after so many failures in a row; `random` is 0 to 1. */
+export const retryDelay = (failures: number, random: number): number => {
+  const full = Math.min(CAP_MILLIS, BASE_MILLIS * 2 ** Math.min(failures - 1, 10))
+  return Math.max(BASE_MILLIS, Math.round(full * (0.75 + 0.25 * random)))
+}
+
+/**
+ * The failures of one entry, the first of its lane. It is given up when it failed ten times over thirty seconds, each time
+ * although others had gone through since the time before: an outage that hits everybody costs nobody anything.
+ */
+export class Failures {
+  private entry: object | undefined
+  private since = 0
+  private alone = 0
+  private others = 0
+  /** in a row */
+  count = 0
+
+  /** One more failure of this entry; `published` counts what the component took so far. True: give it up. */
+  add(entry: object, now: number, published: number): boolean {
+    if (this.entry !== entry) {
+      this.entry = entry
+      this.since = now
+      this.count = 0
+      this.alone = 1
+    } else if (published > this.others) {
+      this.alone++
+    }
+    this.count++
+    this.others = published
+    return this.alone >= GIVE_UP_FAILURES && now - this.since >= GIVE_UP_MILLIS
+  }
+
+  clear(): void {
+    this.entry = undefined
+    this.count = 0
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * One ordered stream of events towards one topic, as the topic's queue sees it: it has something to send, is in a request,
+ * waits for a time, or rests. What it sends next goes only after the answer to what it sent before.
+ */
+import type { TopicEvent } from "../domain/CloudEvent.js"
+import type { Batch } from "./Batch.js"
+import { Failures } from "./Retry.js"
+
+/** The queue has nothing to do for it. */
+export const RESTING = 0
+/** It stands in the queue. */
+export const READY = 1
+/** Its entries are in a request. */
+export const BUSY = 2
+/** It waits for company until `wakeAt`; more of it may end the waiting. */
+export const LINGERING = 3
+/** It waits until `wakeAt`, whatever comes. */
+export const WAITING = 5
+/** It waits for its predecessor. */
+export const BLOCKED = 4
+
+export abstract class Source {
+  state: 0 | 1 | 2 | 3 | 4 | 5 = RESTING
+  /** milliseconds since 1970 */
+  wakeAt = 0
+  /** the next one in the queue */
+  next: Source | undefined
+  /** entries that were formed already, and go before anything else; a failed one is repeated unchanged */
+  protected formed: Array<TopicEvent> = NONE
+  private failures: Failures | undefined
+
+  /** Asked right before a request goes out. */
+  abstract mayPublish(): boolean
+  /** Entries that wait, at least. */
+  abstract entries(): number
+  /** When the next entry may go: now or before, later, or never (Infinity) while there is none. */
+  abstract dueAt(now: number): number
+  /** The next entry; only when it is due. */
+  protected abstract form(now: number): TopicEvent
+  /** `events[from]` to `events[to - 1]` were taken by the broker. */
+  abstract published(events: ReadonlyArray<TopicEvent>, from: number, to: number): void
+  /** The entry will never be taken by the broker. */
+  abstract lost(event: TopicEvent): void
+  /** True: nothing of it goes out any more; what failed is told to `abandoned`. */
+  protected abstract get ended(): boolean
+  protected abstract abandoned(event: TopicEvent): void
+  /** It has been settled; for bookkeeping. */
+  abstract settled(): void
+
+  /** Puts its next entries into a batch, at most `most`; how many. */
+  take(batch: Batch, most: number, now: number): number {
+    let taken = 0
+    while (taken < most && this.formed.length > 0 && batch.add(this.formed[0]!)) {
+      this.formed.shift()
+      taken++
+    }
+    while (taken < most && this.formed.length === 0 && this.dueAt(now) <= now) {
+      const event = this.form(now)
+      if (!batch.add(event)) {
+        this.formed = [event]
+        break
+      }
+      taken++
+    }
+    return taken
+  }
+
+  /**
+   * Some of its entries failed. The first that is worth repeating is repeated, and with it all that came after, in order;
+   * what came before is published, what will never be taken is lost. The failures in a row of what comes next; 0: none.
+   */
+  failed(
+    events: ReadonlyArray<TopicEvent>,
+    from: number,
+    to: number,
+    isTransient: (index: number) => boolean | undefined,
+    now: number,
+    published: number
+  ): number {
+    const again: Array<TopicEvent> = []
+    for (let i = from; i < to; i++) {
+      const transient = isTransient(i)
+      if (transient === false) this.lost(events[i]!)
+      else if (transient === true || again.length > 0) again.push(events[i]!)
+      else this.published(events, i, i + 1)
+    }
+    if (this.ended) {
+      for (const event of again) this.abandoned(event)
+      return 0
+    }
+    if (again.length === 0) return this.succeeded()
+    this.failures ??= new Failures()
+    const giveUp = this.failures.add(again[0]!, now, published)
+    const { count } = this.failures
+    this.formed = [...again, ...this.formed]
+    if (!giveUp) return count
+    this.lost(this.formed.shift()!)
+    return this.succeeded()
+  }
+
+  /** What it sent was settled; no entry of it is failing. */
+  succeeded(): 0 {
+    this.failures = undefined
+    return 0
+  }
+}
+
+/** Shared by all that have nothing formed; never written to. */
+const NONE: Array<TopicEvent> = []
