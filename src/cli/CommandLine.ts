@@ -71,8 +71,11 @@ export const read = (
   if (argv.length === 0 || (argv.length === 1 && /^(--help|-h|help)$/.test(argv[0]!))) {
     return Either.right({ command: "", words: ["--help"], given: new Map() })
   }
-  if (argv[0] === "--version" || argv[0] === "--completions") {
-    return Either.right({ command: "", words: argv, given: new Map() })
+  if (argv[0] === "--version") return Either.right({ command: "", words: ["--version"], given: new Map() })
+  if (argv[0] === "--completions") {
+    return argv.length === 2 && /^(bash|fish|zsh)$/.test(argv[1]!)
+      ? Either.right({ command: "", words: argv, given: new Map() })
+      : refuse("--completions is for one of bash, fish, zsh")
   }
   const commands = HashMap.toEntries(Descriptor.getSubcommands(root))
   const all = new Map(commands.flatMap(([, command]) => [...optionsOf(Descriptor.getUsage(command))]))

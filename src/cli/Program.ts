@@ -52,7 +52,7 @@ export interface Program {
 export const program = (argv: ReadonlyArray<string>, version: string): Program =>
   Either.match(read(root.descriptor, argv, isSetting), {
     onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false }),
-    onRight: (line) => ({ run: ended(execute(line, version)), endless: ENDLESS.has(line.command) })
+    onRight: (line) => ({ run: ended(execute(line, version), line.command), endless: ENDLESS.has(line.command) })
   })
 
 const complain = (line: string) => Effect.flatMap(Host, (host) => host.complain(`wsm: ${line}`))
@@ -81,7 +81,7 @@ const execute = (line: CommandLine, version: string) =>
 type Failure = CommandFailed | Ended | OutputClosed | UsageError | ValidationError.ValidationError
 
 /** Every way a command can end, as its exit status. */
-const ended = <R>(command: Effect.Effect<void, Failure, R>): Effect.Effect<number, never, R | Host> =>
+const ended = <R>(command: Effect.Effect<void, Failure, R>, name: string): Effect.Effect<number, never, R | Host> =>
   command.pipe(
     Effect.as(DONE),
     Effect.catchAll((failure) => {
@@ -95,7 +95,7 @@ const ended = <R>(command: Effect.Effect<void, Failure, R>): Effect.Effect<numbe
         case "UsageError":
           return Effect.as(complain(failure.line), USAGE)
         default:
-          return Effect.as(complain(unguardIn(oneLine(failure.error))), USAGE)
+          return Effect.as(complain(`${unguardIn(oneLine(failure.error))} ('wsm ${name} --help' tells how)`), USAGE)
       }
     }),
     Effect.catchAllDefect((defect) =>

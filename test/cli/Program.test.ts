@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { ErrorTag } from "../../src/domain/Errors.js"
+import { howToTry } from "../../src/cli/commands/local.js"
 import * as FakeDoors from "../support/FakeDoors.js"
 import { SAMPLE_ERRORS } from "../support/FakeManager.js"
 import { type HostOptions, wsm } from "./support.js"
@@ -269,7 +270,8 @@ describe("wsm without a manager", () => {
     "tail id --count 0",
     "ls --server localhost:5001",
     "feed --rate fast",
-    "rebalance --max-moves 1.5"
+    "rebalance --max-moves 1.5",
+    "--completions cmd"
   ])("%s cannot be read: one line, status 2", (line) =>
     Effect.gen(function* () {
       const ran = yield* wsm(line.split(" "))
@@ -292,6 +294,19 @@ describe("wsm without a manager", () => {
         assert.match(help.out, new RegExp(`^Usage: wsm ${name} \\[OPTIONS\\]`))
         assert.notInclude(help.out, "\u001b", name)
       }
+    })
+  )
+
+  it.live("the three lines at the start name the server where it is not the usual one", () =>
+    Effect.sync(() => {
+      const info = { httpUrl: "http://127.0.0.1:5001", grpcAddress: "127.0.0.1:5002", instanceId: "here" }
+      assert.deepStrictEqual(howToTry(info), [
+        "websocketmanager is up: http http://127.0.0.1:5001  grpc 127.0.0.1:5002  (instance here)",
+        "try:   npx wsm feed   then   npx wsm connect ws://127.0.0.1:8999 --topic demo",
+        "then:  npx wsm subscribe demo   ·   npx wsm events   ·   README.md has the rest"
+      ])
+      const [, connect] = howToTry({ ...info, httpUrl: "http://127.0.0.1:6001" })
+      assert.match(connect!, / --topic demo --server http:\/\/127\.0\.0\.1:6001$/)
     })
   )
 
