@@ -19,6 +19,7 @@ import type { Instance } from "../domain/Messages.js"
 import { uuidv7 } from "../domain/Uuid.js"
 import { Metrics } from "../observability/Metrics.js"
 import { StateStore } from "../ports/StateStore.js"
+import { bounded } from "./Bounded.js"
 import * as Elapsed from "./Elapsed.js"
 import * as Heartbeat from "./Heartbeat.js"
 import { InstanceId } from "./InstanceId.js"
@@ -79,7 +80,7 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
 }
 
 const make = Effect.gen(function* () {
-  const store = yield* StateStore
+  const store = bounded(yield* StateStore)
   const { address, id } = yield* InstanceId
   const identity = yield* ProcessIdentity
   const metrics = yield* Metrics

@@ -16,6 +16,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
+import { bounded } from "../membership/Bounded.js"
 import * as Elapsed from "../membership/Elapsed.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Lease, type Life } from "../membership/Lease.js"
@@ -104,7 +105,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
 const make = Effect.gen(function* () {
   const lease = yield* Lease
   const room: Room = {
-    store: yield* StateStore,
+    store: bounded(yield* StateStore),
     membership: yield* Membership,
     instanceId: (yield* InstanceId).id,
     elapsed: yield* Elapsed.make,

@@ -4,9 +4,11 @@
  * The work goes on behind when its caller stops waiting: an outcome is always found out. What nobody waits for any more is
  * kept when it had a request_id (another instance may have answered success), else ended by a tombstone.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
@@ -150,13 +152,21 @@ const work = (
           ? Effect.forkIn(bury(room, tenure, id, epoch), room.scope)
           : Effect.void
       ),
-      Effect.ensuring(
+      Effect.onExit((exit) =>
         Effect.sync(() => {
           unwant(tenure, id)
-          if (!room.owned.has(id)) pages.drop(id)
+          if (!room.owned.has(id) && !mayStillLand(exit)) pages.drop(id)
         })
       )
     )
+  })
+
+/** Its record was sent, and nobody knows: then the page must name it, for whoever comes. */
+const mayStillLand = (exit: Exit.Exit<Created, CreateError>): boolean =>
+  Exit.isFailure(exit) &&
+  Option.match(Cause.failureOption(exit.cause), {
+    onNone: () => true,
+    onSome: (error) => error._tag === "StateStoreUnavailable" && error.outcome === "unknown"
   })
 
 const exists = (record: ConnectionRecord): Created => ({ _tag: "Exists", record })

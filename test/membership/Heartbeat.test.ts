@@ -1,10 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
 import type { LifeState } from "../../src/membership/Life.js"
-import { joined, meddle, once, start, stored, until } from "./instances.js"
+import { joined, meddle, start, stored, until, writes } from "./instances.js"
 
 const KEY = instanceKey("one")
 
@@ -42,11 +43,11 @@ describe("the heartbeat of a lone instance", () => {
     Effect.gen(function* () {
       const backend = new MemoryBackend()
       const one = yield* joined(backend)
-      for (const mode of ["blackhole", "refused"] as const) {
-        one.faults.mode = mode
+      for (const fault of ["blackhole", "unavailable"] as const) {
+        one.faults[fault] = true
         yield* TestClock.adjust("10 seconds")
         expect(one.lease.valid()).toBe(true)
-        one.faults.mode = "up"
+        one.faults.heal()
         const { beat } = stored(backend, KEY)
         yield* TestClock.adjust("3 seconds")
         expect(stored(backend, KEY).beat).toBeGreaterThan(beat)
@@ -60,15 +61,16 @@ describe("the heartbeat of a lone instance", () => {
       const backend = new MemoryBackend()
       const one = yield* joined(backend)
       const life = one.lease.life()
-      one.faults.loses = once(({ key }) => key === KEY)
+      one.faults.only = ({ key }) => key === KEY
+      one.faults.swallowResponse(1)
       yield* until(() => stored(backend, KEY).beat === 1)
       const sentAt = (life as LifeState).sinceBeat() - 2000
       expect(sentAt).toBeLessThan(100)
       // its answer never comes: the next attempt does not fit, and reads back what the first has written
       yield* until(() => one.faults.calls.at(-1)?.operation === "get")
       expect(stored(backend, KEY).beat).toBe(1)
-      expect((life as LifeState).sinceBeat()).toBeGreaterThanOrEqual(850)
-      expect((life as LifeState).sinceBeat()).toBeLessThan(1100)
+      expect((life as LifeState).sinceBeat()).toBeGreaterThan(1000)
+      expect((life as LifeState).sinceBeat()).toBeLessThan(1300)
       expect(one.lease.life()).toBe(life)
       expect(one.changes).toEqual(["held"])
     })
@@ -79,18 +81,16 @@ describe("the heartbeat of a lone instance", () => {
       const backend = new MemoryBackend()
       const one = yield* joined(backend)
       const life = one.lease.life()
-      one.faults.delays = once(({ key }) => key === KEY)
-      yield* until(() => one.faults.writes(KEY).length === 2)
-      yield* TestClock.adjust("900 millis")
-      // the repeated one has landed by now: the late one must not fit any more
-      yield* one.faults.land
-      yield* TestClock.adjust("5 seconds")
-      expect(one.lease.life()).toBe(life)
-      // and one that lands while the store does not answer
-      one.faults.delays = ({ key }) => key === KEY
-      yield* TestClock.adjust("3 seconds")
-      yield* one.faults.land
-      one.faults.delays = () => false
+      one.faults.only = ({ key }) => key === KEY
+      // the repeated one has landed by then: the late one does not fit any more
+      one.faults.landLate(Duration.millis(900))
+      yield* until(() => one.faults.lateWrites.length === 1)
+      expect(one.faults.lateWrites[0]!.outcome).toBe("VersionMismatch")
+      // and one that lands while no other does
+      one.faults.landLate(Duration.seconds(3), 1000)
+      yield* until(() => one.faults.lateWrites.length === 2)
+      expect(one.faults.lateWrites[1]!.outcome).toBe("ok")
+      one.faults.heal()
       yield* TestClock.adjust("5 seconds")
       expect(one.lease.life()).toBe(life)
       expect(one.changes).toEqual(["held"])
@@ -136,7 +136,7 @@ describe("the heartbeat of a lone instance", () => {
       yield* until(() => stored(backend, KEY).status === "draining")
       expect(life.valid()).toBe(true)
       let validWhenLeft: boolean | undefined
-      one.faults.loses = ({ key }) => {
+      one.faults.only = ({ key }) => {
         if (key === KEY) validWhenLeft = life.valid()
         return false
       }
@@ -172,7 +172,7 @@ describe("joining", () => {
       const second = yield* start(backend, { pid: 2 })
       yield* TestClock.adjust("20 seconds")
       expect(second.lease.valid()).toBe(false)
-      expect(second.faults.writes()).toEqual([])
+      expect(writes(second)).toEqual([])
       expect(first.changes).toEqual(["held"])
       yield* Effect.fork(first.membership.leave)
       yield* until(second.lease.valid)
@@ -213,9 +213,9 @@ describe("joining", () => {
       yield* first.crash
       const second = yield* start(backend, { pid: 2 })
       yield* TestClock.adjust("4 seconds")
-      second.faults.mode = "refused"
+      second.faults.unavailable = true
       yield* TestClock.adjust("4 seconds")
-      second.faults.mode = "up"
+      second.faults.heal()
       yield* TestClock.adjust("4 seconds")
       expect(second.lease.valid()).toBe(false)
       yield* TestClock.adjust("4 seconds")

@@ -9,7 +9,6 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
-import { StateStoreUnavailable } from "../../src/domain/Errors.js"
 import { InstanceId } from "../../src/membership/InstanceId.js"
 import { Lease, type LeaseChange } from "../../src/membership/Lease.js"
 import { Membership } from "../../src/membership/Membership.js"
@@ -17,70 +16,7 @@ import { ProcessIdentity } from "../../src/membership/ProcessIdentity.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
 import { StateStore, type Version } from "../../src/ports/StateStore.js"
-
-type Store = StateStore["Type"]
-type Operation = "get" | "getMany" | "create" | "replace" | "remove"
-export interface Call {
-  readonly operation: Operation
-  readonly key: string
-}
-
-/** A store between an instance and the real one: it records, and breaks on demand. */
-export class Faults {
-  readonly calls: Array<Call> = []
-  /** blackhole: no call arrives, each ends by its deadline; refused: the store says at once that nothing was changed */
-  mode: "up" | "blackhole" | "refused" = "up"
-  /** of these writes the answer is lost: they land, and nobody is told */
-  loses: (call: Call) => boolean = () => false
-  /** these writes are held back: unknown to the writer, until `land` lets them happen */
-  delays: (call: Call) => boolean = () => false
-  readonly #held: Array<Effect.Effect<unknown, unknown>> = []
-
-  /** The writes that were held back arrive now. */
-  readonly land = Effect.suspend(() => Effect.forEach(this.#held.splice(0), (write) => Effect.either(write)))
-
-  writes(part = ""): ReadonlyArray<Call> {
-    return this.calls.filter(({ key, operation }) => !operation.startsWith("get") && key.includes(part))
-  }
-
-  wrap(real: Store): Store {
-    const run = <A, E>(call: Call, body: Effect.Effect<A, E>): Effect.Effect<A, E | StateStoreUnavailable> =>
-      Effect.suspend((): Effect.Effect<A, E | StateStoreUnavailable> => {
-        this.calls.push(call)
-        const write = !call.operation.startsWith("get")
-        const silent = Effect.zipRight(
-          Effect.sleep(DEADLINE),
-          new StateStoreUnavailable({ ...(write && { outcome: "unknown" }), reason: "no answer" })
-        )
-        if (this.mode === "refused") return new StateStoreUnavailable({ reason: "refused" })
-        if (this.mode === "blackhole") return silent
-        if (write && this.delays(call)) {
-          this.#held.push(body)
-          return silent
-        }
-        if (write && this.loses(call)) return Effect.zipRight(Effect.either(body), silent)
-        return body
-      })
-    return {
-      get: (key) => run({ operation: "get", key }, real.get(key)),
-      getMany: (keys) => run({ operation: "getMany", key: String(keys.length) }, real.getMany(keys)),
-      create: (key, value, o) => run({ operation: "create", key }, real.create(key, value, o)),
-      replace: (key, value, at, o) => run({ operation: "replace", key }, real.replace(key, value, at, o)),
-      remove: (key, at) => run({ operation: "remove", key }, real.remove(key, at)),
-      ping: real.ping
-    }
-  }
-}
-const DEADLINE = "800 millis"
-
-/** Once, then never again. */
-export const once = (matches: (call: Call) => boolean): ((call: Call) => boolean) => {
-  let done = false
-  return (call) => {
-    if (done || !matches(call)) return false
-    return (done = true)
-  }
-}
+import * as FaultyStateStore from "../support/FaultyStateStore.js"
 
 export interface InstanceOptions {
   readonly id?: string
@@ -91,7 +27,7 @@ export interface InstanceOptions {
 
 /** One process: what it offers, and what happened to its lease. */
 export interface Instance {
-  readonly faults: Faults
+  readonly faults: FaultyStateStore.FaultyStateStore
   readonly membership: Membership["Type"]
   readonly lease: Lease["Type"]
   readonly store: ConnectionStore["Type"]
@@ -102,9 +38,8 @@ export interface Instance {
 
 export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptions = {}) =>
   Effect.gen(function* () {
-    const faults = new Faults()
+    const faults = yield* FaultyStateStore.make(backend)
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-    const real = Context.get(yield* Layer.buildWithScope(MemoryState.layer(backend), scope), StateStore)
     const settings = {
       heartbeatInterval: Duration.seconds(2),
       heartbeatTtl: Duration.seconds(6),
@@ -112,7 +47,7 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
     } as SettingsShape
     const pid = options.pid ?? 1
     const world = Layer.mergeAll(
-      Layer.succeed(StateStore, faults.wrap(real)),
+      faults.layer,
       Layer.succeed(Settings, settings),
       Layer.succeed(InstanceId, { id: options.id ?? "one", address: "http://127.0.0.1:5001" }),
       Layer.succeed(ProcessIdentity, {
@@ -138,7 +73,10 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
       changes,
       membership: Context.get(context, Membership),
       store: Context.get(context, ConnectionStore),
-      crash: Scope.close(scope, Exit.void)
+      crash: Effect.suspend(() => {
+        faults.blackhole = true
+        return Scope.close(scope, Exit.void)
+      })
     }
     return instance
   })
@@ -149,6 +87,12 @@ export const until = (condition: () => boolean, step: Duration.DurationInput = "
     for (let i = 0; i < limit && !condition(); i++) yield* TestClock.adjust(step)
     if (!condition()) return yield* Effect.dieMessage("the condition did not come true")
   })
+
+/** The keys that were written so far, those with `part` in them. */
+export const writes = ({ faults }: Instance, part = ""): ReadonlyArray<string> =>
+  faults.calls
+    .filter(({ key, operation }) => ["create", "replace", "remove"].includes(operation) && key.includes(part))
+    .map(({ key }) => key)
 
 /** A running instance that has joined. */
 export const joined = (backend: MemoryState.MemoryBackend, options: InstanceOptions = {}) =>
