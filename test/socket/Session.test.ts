@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import { BufferFull, type ConnectionNotOpen } from "../../src/domain/Errors.js"
 import type { ResolvedKeepAlive } from "../../src/domain/Spec.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
@@ -401,6 +402,22 @@ describe("Session", () => {
         expect(failure.reason).toContain("bad token")
         server.onFrame = (peer) => peer.cut()
         expect(yield* Effect.flip(open(spec))).toMatchObject({ kind: "handshake", closeCode: 1006 })
+      })
+    )
+
+    it.scoped("dial and login together have 60 seconds, whatever the steps would wait", () =>
+      Effect.gen(function* () {
+        const server = yield* ScriptedServer.scoped()
+        server.onOpen = (peer) => peer.send("hello")
+        const frames: Array<Buffer> = []
+        const spec = specOf(server.url, { handshake: [expectFrame("$.never", "", { timeoutMs: 2 ** 32 - 1 })] })
+        const fiber = yield* Effect.fork(Effect.flip(open(spec, { onFrame: (data) => frames.push(data) })))
+        yield* eventually(() => frames.length === 1)
+        yield* TestClock.adjust("59 seconds")
+        expect(server.connections()).toBe(1)
+        yield* TestClock.adjust("1 second")
+        expect(yield* Fiber.join(fiber)).toMatchObject({ kind: "handshake" })
+        yield* until(server, () => server.connections() === 0)
       })
     )
 
