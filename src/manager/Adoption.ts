@@ -89,34 +89,11 @@ const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effe
   })
 
 /**
- * The life that owned these has ended (fenced, or the store came back empty): stop acting for all of them now. What they
- * were is kept for the next life, which claims what still names this instance and creates anew what the store forgot.
+ * The life that owned these has ended (fenced, or the store came back empty): stop acting for all of them now. The next
+ * life claims what still names this instance, and what the store forgot is created anew.
  */
-export const endLife = (core: Core, life: Life): Effect.Effect<ReadonlyArray<ManagedConnection>> =>
-  Effect.gen(function* () {
+export const endLife = (core: Core, life: Life): Effect.Effect<void> =>
+  Effect.suspend(() => {
     const lost = [...core.connections.values()].filter((c) => c.owned.life === life)
-    yield* Effect.forEach(lost, (c) => abandon(core, c), { discard: true, concurrency: "unbounded" })
-    return lost
+    return Effect.forEach(lost, (c) => abandon(core, c), { discard: true, concurrency: "unbounded" })
   })
-
-/** Creates anew what the store has forgotten, by create-if-absent and the usual epoch. */
-export const recreate = (core: Core, lost: ReadonlyArray<ManagedConnection>): Effect.Effect<void> =>
-  Effect.forEach(
-    lost.filter((c) => !core.connections.has(c.id)),
-    (c) =>
-      Effect.gen(function* () {
-        const { createdAt, id, spec, specHash, tags, topic } = c.owned.record()
-        const status = c.status
-        const made = yield* core.store.create(
-          { id, spec, specHash, tags, topic, status, createdAt },
-          { keepUnknown: true }
-        )
-        if (made._tag === "Exists") return
-        const again = adopt(core, made.owned, c.spec, c.position())
-        core.events.emit("claimed", again, { from: core.instanceId, reason: "restart" })
-        if (!shouldBeUp(status)) return
-        again.change("lost")
-        yield* core.supervisor.start(again, { onlyIfOpens: false })
-      }).pipe(Effect.catchAll((error) => Effect.logError("a connection could not be created anew", error))),
-    { discard: true, concurrency: 16 }
-  )

@@ -5,10 +5,12 @@ import * as Exit from "effect/Exit"
 import { DialFailed, InvalidRequest, type ManagerError, OwnerUnreachable, QuotaExceeded } from "../domain/Errors.js"
 import { CONNECTED, CONNECTING } from "../domain/ConnectionStatus.js"
 import type { Connection, ConnectResponse, DisconnectRequest } from "../domain/Messages.js"
+import type { ConnectionRecord } from "../domain/Record.js"
 import type { ConnectRequest, ResolvedSpec } from "../domain/Spec.js"
 import { specHash } from "../domain/SpecHash.js"
 import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
 import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validate.js"
+import type { Owned } from "../ownership/ConnectionStore.js"
 import { adopt, forget } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned } from "./Core.js"
@@ -66,40 +68,47 @@ const create = (
   asked: CheckedConnect,
   id: string
 ): Effect.Effect<ConnectResponse, ManagerError> =>
-  Effect.gen(function* () {
-    yield* hasRoom(core, asked.spec)
-    const { awaitOpen: _awaitOpen, requestId: _requestId, tags: _tags, topic: _topic, ...spec } = request
-    const made = yield* core.store.create(
-      {
-        id,
-        spec,
-        specHash: specHash(asked),
-        tags: asked.tags,
-        topic: asked.topic,
-        status: CONNECTING,
-        createdAt: core.now()
-      },
-      { keepUnknown: asked.requestId !== undefined }
-    )
-    if (made._tag === "Exists") {
-      yield* sameRequest(made.record.specHash, asked)
-      if (made.record.owner === core.instanceId) yield* core.settled
-      const local = core.connections.get(id)
-      if (local === undefined) return yield* new OwnerUnreachable({ owner: made.record.owner })
-      return yield* repeated(local, asked)
-    }
-    const c = adopt(core, made.owned, asked.spec, undefined)
-    yield* core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen })
-    if (!asked.awaitOpen) return answer(c)
-    return yield* Effect.onExit(
-      Effect.map(c.opening, () => answer(c)),
-      (exit) => {
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      yield* hasRoom(core, asked.spec)
+      const { awaitOpen: _awaitOpen, requestId: _requestId, tags: _tags, topic: _topic, ...spec } = request
+      const { tags, topic } = asked
+      const keepUnknown = asked.requestId !== undefined
+      const made = yield* restore(
+        core.store.create(
+          { id, spec, specHash: specHash(asked), tags, topic, status: CONNECTING, createdAt: core.now() },
+          // Nobody waits any more: it is dialled on until it opens, and found again by its request_id.
+          { keepUnknown, onLate: (late) => core.fork(begin(core, late, { ...asked, awaitOpen: false })) }
+        )
+      )
+      if (made._tag === "Exists") return yield* restore(exists(core, id, made.record, asked))
+      const c = yield* begin(core, made.owned, asked)
+      if (!asked.awaitOpen) return answer(c)
+      return yield* Effect.onExit(restore(Effect.map(c.opening, () => answer(c))), (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
         // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again.
-        if (Exit.isInterrupted(exit) && asked.requestId !== undefined) return Effect.void
+        if (Exit.isInterrupted(exit) && keepUnknown) return Effect.void
+        // Disconnect or Reconnect came in between: it is theirs now.
+        if (exit.cause._tag === "Fail" && exit.cause.error._tag === "ConnectionNotOpen") return Effect.void
         return Effect.ignoreLogged(remove(core, c, 1000, "connect was not completed"))
-      }
-    )
+      })
+    })
+  )
+
+const begin = (core: Core, owned: Owned, asked: CheckedConnect): Effect.Effect<ManagedConnection> =>
+  Effect.suspend(() => {
+    const c = adopt(core, owned, asked.spec, undefined)
+    return Effect.as(core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen }), c)
+  })
+
+/** The store knows the id already: this request again, or another request under the same key. */
+const exists = (core: Core, id: string, record: ConnectionRecord, asked: CheckedConnect) =>
+  Effect.gen(function* () {
+    yield* sameRequest(record.specHash, asked)
+    if (record.owner === core.instanceId) yield* core.settled
+    const local = core.connections.get(id)
+    if (local === undefined) return yield* new OwnerUnreachable({ owner: record.owner })
+    return yield* repeated(local, asked)
   })
 
 const hasRoom = (core: Core, spec: ResolvedSpec) =>

@@ -39,6 +39,8 @@ export interface Core {
   readonly connections: Map<string, ManagedConnection>
   /** milliseconds since 1970 */
   readonly now: () => number
+  /** Runs beside the caller, until the manager is closed. */
+  readonly fork: (effect: Effect.Effect<unknown>) => void
   /** Done when what a former life left has been claimed. */
   readonly settled: Effect.Effect<void>
 }
@@ -62,6 +64,9 @@ export const owned = (
     return yield* new OwnerUnreachable({ owner: record.owner })
   })
 
+/** How long a call waits for what a former life of this instance left to be claimed. */
+const CLAIM_WAIT = "5 seconds"
+
 /** The record of a connection that is not in this instance's hands. */
 export const elsewhere = (
   core: Core,
@@ -70,7 +75,7 @@ export const elsewhere = (
   Effect.gen(function* () {
     const read = yield* core.store.read(canonical)
     if (Option.isNone(read)) return yield* new ConnectionNotFound({ id: canonical })
-    if (read.value.owner === core.instanceId) yield* core.settled
+    if (read.value.owner === core.instanceId) yield* Effect.timeoutOption(core.settled, CLAIM_WAIT)
     return read.value
   })
 

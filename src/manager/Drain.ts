@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { ManagerError } from "../domain/Errors.js"
 import type { DrainRequest, DrainResponse } from "../domain/Messages.js"
-import { checkTimeout } from "../domain/Validate.js"
+import { checkDrain } from "../domain/Validate.js"
 import type { Membership } from "../membership/Membership.js"
 import { forget } from "./Adoption.js"
 import { checked, type Core } from "./Core.js"
@@ -43,20 +43,9 @@ export const make = (core: Core, membership: Membership["Type"]): Effect.Effect<
     }
   })
 
-export const fromRequest = (
-  core: Core,
-  drain: Drain,
-  request: DrainRequest
-): Effect.Effect<DrainResponse, ManagerError> =>
+export const fromRequest = (drain: Drain, request: DrainRequest): Effect.Effect<DrainResponse, ManagerError> =>
   Effect.gen(function* () {
-    const timeoutMs = yield* checked(checkTimeout(request.timeoutMs, Duration.toMillis(core.settings.drainTimeout)))
-    const asked = request.mode ?? "DRAIN_MODE_UNSPECIFIED"
-    const mode =
-      asked === "DRAIN_MODE_UNSPECIFIED"
-        ? core.settings.drainMode
-        : asked === "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE"
-          ? "wait"
-          : "migrate"
+    const { mode, timeoutMs } = yield* checked(checkDrain(request))
     return yield* drain.run(mode, Duration.millis(timeoutMs))
   })
 

@@ -3,7 +3,6 @@
  *
  * Emitting is synchronous, so that events of one connection keep the order in which things happened.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -48,7 +47,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
     Effect.gen(function* () {
       const { id: instanceId } = yield* InstanceId
       const publisher = yield* Publisher
-      const clock = yield* Clock.Clock
+      const clock = yield* Effect.clock
       const runFork = Runtime.runFork(yield* Effect.runtime())
       const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
 

@@ -4,11 +4,10 @@
  * Started after the lease's Heartbeat, the store and the publisher, which it depends on; stopped before them, by draining:
  * sockets closed, frames and records flushed, the lease laid down.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import * as Runtime from "effect/Runtime"
 import { Settings } from "../config/Settings.js"
 import { ConnectionStatus, shortStatus } from "../domain/ConnectionStatus.js"
 import { InstanceId } from "../membership/InstanceId.js"
@@ -44,7 +43,7 @@ const make = Effect.gen(function* () {
   const membership = yield* Membership
   const store = yield* ConnectionStore
   const sessions = yield* Sessions
-  const clock = yield* Clock.Clock
+  const clock = yield* Effect.clock
   const settled = yield* Effect.makeLatch(false)
   const supervisor = yield* Supervisor.make({
     sessions,
@@ -68,20 +67,19 @@ const make = Effect.gen(function* () {
     phase: yield* CurrentPhase,
     connections: new Map<string, ManagedConnection>(),
     now: () => clock.unsafeCurrentTimeMillis(),
+    fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await
   }
   const creating: Connecting.Creating = new Map<string, Deferred.Deferred<void>>()
   const drain = yield* Drain.make(core, membership)
 
-  membership.countConnections(() => core.connections.size)
   metrics.connections(() => byStatus(core))
-  metrics.leaseRemaining(() => [[[], Math.max(lease.life().remaining(), 0) / 1000]])
   yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
   yield* Effect.acquireRelease(
-    Effect.map(Effect.runtime(), (runtime) =>
+    Effect.sync(() =>
       store.onDisowned((owned) => {
         const c = core.connections.get(owned.id)
-        if (c?.owned === owned) Runtime.runFork(runtime)(abandon(core, c))
+        if (c?.owned === owned) core.fork(abandon(core, c))
       })
     ),
     (unsubscribe) => Effect.sync(unsubscribe)
@@ -108,8 +106,8 @@ const make = Effect.gen(function* () {
     watch: (request) => Watching.watch(core, request),
     listInstances: membership.instances,
     migrate: (request) => Fleet.migrate(core, request),
-    drain: (request) => Drain.fromRequest(core, drain, request),
-    rebalance: () => Fleet.rebalance(core)
+    drain: (request) => Drain.fromRequest(drain, request),
+    rebalance: (request) => Fleet.rebalance(core, request)
   })
 })
 

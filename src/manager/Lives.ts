@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { Life } from "../membership/Lease.js"
-import { claimFormer, endLife, recreate } from "./Adoption.js"
+import { claimFormer, endLife } from "./Adoption.js"
 import type { Core } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
@@ -27,17 +27,16 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
       (unsubscribe) => Effect.sync(unsubscribe)
     )
     const lives = Effect.gen(function* () {
-      let forgotten: ReadonlyArray<ManagedConnection> = []
       for (;;) {
         const life = yield* core.lease.awaitHeld
         yield* claimFormer(core)
-        yield* recreate(core, forgotten)
         yield* settled.open
         core.phase.set("ready")
         while ((yield* Queue.take(ends)) !== life) continue
         core.phase.set("fenced")
-        yield* settled.close
-        forgotten = yield* endLife(core, life)
+        // Who leaves has no next life to wait for.
+        if (core.phase.get() === "fenced") yield* settled.close
+        yield* endLife(core, life)
       }
     })
     yield* Effect.forkScoped(lives)

@@ -1,0 +1,122 @@
+/**
+ * The manager as one layer, for this process and for any other Effect program: settings, rooms and a backing put together.
+ *
+ * Each of the three ports can be replaced by a layer of one's own; what is not replaced comes from the backing.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { hostname } from "node:os"
+import * as FileState from "../adapters/embedded/FileState.js"
+import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
+import * as MemoryState from "../adapters/embedded/MemoryState.js"
+import * as LocalSecrets from "../adapters/secrets/LocalSecrets.js"
+import { fromOptions, type SettingsError } from "../config/Load.js"
+import { Settings, type SettingsShape } from "../config/Settings.js"
+import { NotAvailable, type StateStoreUnavailable } from "../domain/Errors.js"
+import type { ConnectionManager } from "../manager/ConnectionManager.js"
+import { Events } from "../manager/Events.js"
+import { CurrentPhase, Health } from "../manager/Health.js"
+import * as Live from "../manager/Live.js"
+import * as InstanceId from "../membership/InstanceId.js"
+import type { Lease } from "../membership/Lease.js"
+import { Membership } from "../membership/Membership.js"
+import { ProcessIdentity } from "../membership/ProcessIdentity.js"
+import * as Publisher from "../messaging/Publisher.js"
+import { EventLoopLag } from "../observability/EventLoopLag.js"
+import { Metrics } from "../observability/Metrics.js"
+import { ConnectionStore } from "../ownership/ConnectionStore.js"
+import { counted } from "../ports/internal/counted.js"
+import { PubSub } from "../ports/PubSub.js"
+import { Secrets } from "../ports/Secrets.js"
+import { StateStore } from "../ports/StateStore.js"
+import * as Sessions from "../socket/Sessions.js"
+
+export interface Options<E = never, R = never> {
+  /** what is left out is the default of the contract, section 6 */
+  readonly settings?: Partial<SettingsShape>
+  /** Where records are kept, in place of the backing's store. */
+  readonly stateStore?: Layer.Layer<StateStore, E, R>
+  /** Where frames and events go, in place of the backing's bus. */
+  readonly pubSub?: Layer.Layer<PubSub, E, R>
+  /** Where secrets come from, in place of files and variables. */
+  readonly secrets?: Layer.Layer<Secrets, E, R>
+  /** Variables that `secret:NAME` and the address may come from; a program that composes the manager hands in its own. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Tracing and export, started before everything that makes spans. */
+  readonly telemetry?: Layer.Layer<never, E, Metrics>
+  /** The HTTP port really bound, when this instance listens; 0 when it has no doors. */
+  readonly boundPort?: number
+}
+
+/** What the layer gives: the service, what doors need beside it, and the ports it works with. */
+export type Provided =
+  | ConnectionManager
+  | Health
+  | Metrics
+  | Settings
+  | InstanceId.InstanceId
+  | Lease
+  | EventLoopLag
+  | StateStore
+  | PubSub
+
+export type StartError = SettingsError | StateStoreUnavailable | NotAvailable
+
+const backing = (settings: SettingsShape) => {
+  if (settings.backing === "dapr") {
+    return Layer.fail(
+      new NotAvailable({ feature: "WSM_BACKING=dapr", reason: "this version has the embedded backing only" })
+    )
+  }
+  return settings.dataDir === "" ? MemoryState.layer() : FileState.layer(settings.dataDir)
+}
+
+/**
+ * A running manager. Building it opens the store and starts joining; it answers at once, and takes work when it has joined.
+ * Closing its scope gives everything away (Drain).
+ */
+export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.Layer<Provided, StartError | E, R> =>
+  Layer.unwrapEffect(Effect.map(fromOptions(options.settings), (settings) => assemble(settings, options)))
+
+const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
+  const env = options.env ?? {}
+  const identity = InstanceId.make(settings, {
+    hostName: hostname(),
+    boundPort: options.boundPort ?? 0,
+    podIp: env["POD_IP"] ?? ""
+  })
+  const ground = Layer.mergeAll(
+    Layer.succeed(Settings, settings),
+    Layer.succeed(InstanceId.InstanceId, identity),
+    Metrics.layer,
+    ProcessIdentity.layer,
+    CurrentPhase.layer
+  )
+  const store: Layer.Layer<StateStore, StartError | E, R> = options.stateStore ?? backing(settings)
+  const ports = Layer.mergeAll(
+    Layer.effect(StateStore, countedStore).pipe(Layer.provide(store), Layer.provide(ground)),
+    options.pubSub ?? MemoryPubSub.layer,
+    options.secrets ?? LocalSecrets.layer({ dir: settings.secretsDir, env })
+  )
+  const rooms = Layer.mergeAll(Events.layer, Sessions.layerLive(), Health.layer, EventLoopLag.layer).pipe(
+    Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),
+    Layer.provideMerge(Membership.layer)
+  )
+  const telemetry: Layer.Layer<never, E, Metrics> = options.telemetry ?? Layer.empty
+  const whole = Live.layer.pipe(
+    Layer.provideMerge(rooms),
+    Layer.provideMerge(ports),
+    Layer.provideMerge(telemetry),
+    Layer.provideMerge(ground)
+  )
+  // A layer that is handed in may need what the ground has: then it gets that, and R shrinks, which its type cannot say.
+  return whole as Layer.Layer<Provided, StartError | E, R>
+}
+
+/** Every store's operations are counted in one place, whoever made it. */
+const countedStore = Effect.zipWith(StateStore, Metrics, (store, metrics) =>
+  counted(store, (operation, outcome) => metrics.stateOperations(operation, outcome).add(1))
+)
+
+/** Whether the manager takes work: it has joined, and is neither draining nor fenced. */
+export const ready: Effect.Effect<boolean, never, Health> = Effect.map(Health, (health) => health.ready())
