@@ -38,7 +38,7 @@ const missedLine = (style: Style, missed: number, what: string): string =>
 const isBinary = (contentType: string): boolean => contentType === OCTET_STREAM
 
 const frame = (style: Style, at: Date, epoch: number, sequence: number, data: Uint8Array, binary: boolean): string => {
-  const head = `${clock(at)}  ${`${epoch}:${sequence}`.padEnd(8)}  ${size(data.byteLength).padStart(9)}  `
+  const head = `${clock(at)}  ${`${epoch}:${sequence}`.padEnd(16)}  ${size(data.byteLength).padStart(9)}  `
   return `${paint(style, "dim", head)}${preview(style, head.length, data, binary)}`
 }
 
@@ -73,12 +73,21 @@ const EVENT_COLOUR: Readonly<Record<string, Colour>> = {
   migrated: "cyan"
 }
 
+const EPOCHS: ReadonlySet<string> = new Set(["epoch", "lastepoch", "firstepoch"])
+const TIMES: ReadonlySet<string> = new Set(["lastat", "firstat"])
+
+/** An attribute as a person reads it: what says nothing is left out, a time is a time of day. */
+const attribute = (event: M.WatchResponse, key: string, value: string): string => {
+  if (value === "" || (EPOCHS.has(key) && value === event.attributes.epoch)) return ""
+  const shown = TIMES.has(key) ? clock(new Date(value)) : plain(value)
+  return ` ${plain(key)}=${/\s/.test(shown) ? JSON.stringify(shown) : shown}`
+}
+
 /** One line an event: time, what, whom, and its attributes. */
 export const eventLine = (style: Style, event: M.WatchResponse): string => {
   const who = event.connectionId === "" ? event.instanceId : event.connectionId
   const attributes = Object.entries(event.attributes)
-    .filter(([, value]) => value !== "")
-    .map(([key, value]) => ` ${plain(key)}=${plain(value)}`)
+    .map(([key, value]) => attribute(event, key, value))
     .join("")
   const type = paint(style, EVENT_COLOUR[event.type] ?? "cyan", plain(event.type).padEnd(16))
   return `${missedLine(style, event.missed, "event")}${paint(style, "dim", clock(event.time))}  ${type}  ${plain(who)} ${attributes}`.trimEnd()

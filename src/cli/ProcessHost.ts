@@ -13,7 +13,8 @@ export const processHost = (endWithin: (millis: number) => void): HostShape => {
     env,
     terminal,
     colour: terminal && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb",
-    columns: () => (terminal ? stdout.columns : undefined),
+    // some terminals do not know their width, and say 0
+    columns: () => (terminal ? stdout.columns || 80 : undefined),
     write: (text) =>
       Effect.async<void, OutputClosed>((resume) => {
         stdout.write(text, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))

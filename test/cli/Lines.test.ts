@@ -13,7 +13,7 @@ import { clock } from "../../src/cli/Text.js"
 
 const AT = new Date(1_700_000_000_123)
 const plain: Style = { colour: false, columns: undefined }
-const narrow: Style = { colour: false, columns: 60 }
+const narrow: Style = { colour: false, columns: 80 }
 const coloured: Style = { colour: true, columns: undefined }
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
 
@@ -28,7 +28,7 @@ const frame = (data: Uint8Array, contentType = "text/plain", missed = 0) => ({
 
 describe("a frame", () => {
   it("is one line: time, epoch and sequence, size, text", () => {
-    expect(frameLine(plain, frame(bytes('{"a":1}')))).toBe(`${clock(AT)}  3:42            7 B  {"a":1}`)
+    expect(frameLine(plain, frame(bytes('{"a":1}')))).toBe(`${clock(AT)}  3:42                    7 B  {"a":1}`)
   })
 
   it("of bytes is shown in hex", () => {
@@ -41,7 +41,7 @@ describe("a frame", () => {
 
   it("is cut to the width of the terminal, and whole where there is none", () => {
     const long = frame(bytes("x".repeat(500)))
-    expect(frameLine(narrow, long)).toHaveLength(60)
+    expect(frameLine(narrow, long)).toHaveLength(80)
     expect(frameLine(narrow, long)).toMatch(/…$/)
     expect(frameLine(plain, long)).toMatch(/x{500}$/)
   })
@@ -85,6 +85,17 @@ describe("an event", () => {
     expect(eventLine(plain, event)).toBe(`${clock(AT)}  reconnecting      0190  closecode=1006 delayms=950`)
   })
 
+  it("leaves out an epoch that is the event's own, shows times as times of day, and quotes what has blanks", () => {
+    const gap = {
+      ...event,
+      type: "gap",
+      attributes: { epoch: "3", lastepoch: "2", firstepoch: "3", firstat: AT.toISOString(), message: "it was cut" }
+    }
+    expect(eventLine(plain, gap)).toBe(
+      `${clock(AT)}  gap               0190  lastepoch=2 firstat=${clock(AT)} message="it was cut"`
+    )
+  })
+
   it("of an instance names the instance", () => {
     expect(eventLine(plain, { ...event, type: "instance-joined", connectionId: "", attributes: {} })).toBe(
       `${clock(AT)}  instance-joined   here`
@@ -123,7 +134,7 @@ describe("a published event", () => {
   const published = (event: unknown, missed = 0) => ({ event: bytes(JSON.stringify(event)), missed })
 
   it("is shown as the frame it carries, behind its connection", () => {
-    expect(publishedLines(plain, published(single))).toBe(`0190  ${clock(AT)}  3:42            4 B  tick`)
+    expect(publishedLines(plain, published(single))).toBe(`0190  ${clock(AT)}  3:42                    4 B  tick`)
   })
 
   it("with bytes shows them in hex, with text of another type as text", () => {
@@ -149,8 +160,8 @@ describe("a published event", () => {
       ]
     }
     expect(publishedLines(plain, published(packed)).split("\n")).toEqual([
-      `0190  ${clock(AT)}  3:42            3 B  one`,
-      `0190  ${clock(AT)}  3:43            2 B  hex 00 ff`
+      `0190  ${clock(AT)}  3:42                    3 B  one`,
+      `0190  ${clock(AT)}  3:43                    2 B  hex 00 ff`
     ])
   })
 

@@ -65,7 +65,7 @@ describe("the process wsm", () => {
 
   it.each([["SIGINT"], ["SIGTERM"]] as const)("the feed says how to go on, and ends with 0 on %s", async (signal) => {
     const { child, ended, line, output } = await start(["feed", "--port", "0"])
-    await line(/^feed is up: (ws:\/\/127\.0\.0\.1:\d+) .*\nthen: {2}wsm connect \1 --topic demo /)
+    await line(/^feed is up: (ws:\/\/127\.0\.0\.1:\d+) .*\nthen: {2}npx wsm connect \1 --topic demo /)
     child.kill(signal)
     expect(await ended).toEqual({ status: 0, signal: null })
     expect(output.err).toBe("")

@@ -127,7 +127,7 @@ const feed = Command.make(
       })
       const drops = options.dropEvery === undefined ? "" : `, cut every ${options.dropEvery / 1000} s`
       yield* print(`feed is up: ${url} (${perSecond} ticks per second${drops}; it echoes what it receives)`)
-      yield* print(`then:  wsm connect ${url} --topic demo   and   wsm subscribe demo   ·  Ctrl-C ends it`)
+      yield* print(`then:  npx wsm connect ${url} --topic demo   and   npx wsm subscribe demo   ·   Ctrl-C ends it`)
       yield* Effect.never
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("A sample WebSocket server to try things on"))
