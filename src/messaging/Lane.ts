@@ -25,6 +25,7 @@ export interface LaneHost {
   readonly gaps: GapDesk
   readonly published: Counter
   readonly dropped: { readonly [cause in "overflow" | "publish" | "lease"]: Counter }
+  /** steady milliseconds */
   readonly now: () => number
   /** encoded bytes of one event; Infinity: no limit */
   readonly maxEventBytes: number
@@ -38,6 +39,8 @@ export class Lane extends Source implements LaneApi, GapTeller {
   /** not answered for, queued ones included */
   private frames = 0
   private bytes = 0
+  /** packed: how long the first frame waits for company */
+  private lingerUntil = 0
   private paused = false
   private phase: "open" | "closed" | "discarded" | "retired" = "open"
   private lastTaken: Frame | undefined
@@ -88,7 +91,11 @@ export class Lane extends Source implements LaneApi, GapTeller {
     tally.frames++
     tally.bytes += size
     if (this.overflow !== undefined && this.overflow.unbounded) this.overflow.first = frame
-    if (this.state === RESTING || (this.state === LINGERING && this.packIsFull)) this.host.queue.wake(this)
+    if (this.state === RESTING) {
+      const { lingerMs, packed } = this.options.publishing
+      if (packed) this.lingerUntil = this.host.now() + lingerMs
+      this.host.queue.wake(this)
+    } else if (this.state === LINGERING && this.packIsFull) this.host.queue.wake(this)
   }
 
   close(): void {
@@ -141,14 +148,11 @@ export class Lane extends Source implements LaneApi, GapTeller {
     return this.formed.length + this.queue.length
   }
 
-  dueAt(now: number): number {
+  /** Company is waited for only by who finds the lane at rest; what comes meanwhile goes with the next request. */
+  dueAt(): number {
     if (this.formed.length > 0) return 0
-    const first = this.queue.first
-    if (first === undefined) return Infinity
-    const { lingerMs, packed } = this.options.publishing
-    if (!packed || this.phase !== "open" || this.packIsFull) return 0
-    // A clock that was set back must not hold anything up.
-    return first.receivedAt > now ? now : first.receivedAt + lingerMs
+    if (this.queue.length === 0) return Infinity
+    return this.phase === "open" && this.options.publishing.packed && !this.packIsFull ? this.lingerUntil : 0
   }
 
   override take(batch: Batch, most: number, now: number): number {

@@ -15,7 +15,7 @@ import type { Frame } from "../domain/Frame.js"
 import type { ResolvedBuffer, ResolvedPublishing } from "../domain/Spec.js"
 import { Metrics } from "../observability/Metrics.js"
 import { PubSub } from "../ports/PubSub.js"
-import { Alarm } from "./Alarm.js"
+import { Alarm, steadyMillis } from "./Alarm.js"
 import { Announcer } from "./Announcer.js"
 import { GapDesk } from "./Gaps.js"
 import { Lane as FrameLane, type LaneHost } from "./Lane.js"
@@ -80,10 +80,11 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
     const metrics = yield* Metrics
     const clock = yield* Effect.clock
     const runFork = Runtime.runFork(yield* Effect.runtime())
-    const now = () => clock.unsafeCurrentTimeMillis()
+    const now = steadyMillis(clock)
+    const makeAlarm = (ring: () => void) => new Alarm(clock, now, runFork, ring)
 
     const tally = new Tally(settings.bufferMaxBytes)
-    const gaps = new GapDesk((ring) => new Alarm(clock, runFork, ring), now)
+    const gaps = new GapDesk(makeAlarm, now)
     const limited = Number.isFinite(pubsub.maxEventBytes)
     const maxEventBytes = limited ? Math.min(pubsub.maxEventBytes, settings.publishMaxBytes) : Infinity
     const dropped = {
@@ -97,7 +98,8 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
     const makeQueue = (topic: string) =>
       new TopicQueue(topic, {
         pubsub,
-        clock,
+        makeAlarm,
+        now,
         runFork,
         metrics,
         tally,

@@ -21,7 +21,7 @@ export const BLOCKED = 4
 
 export abstract class Source {
   state: 0 | 1 | 2 | 3 | 4 | 5 = RESTING
-  /** milliseconds since 1970 */
+  /** steady milliseconds */
   wakeAt = 0
   /** the next one in the queue */
   next: Source | undefined
@@ -33,10 +33,10 @@ export abstract class Source {
   abstract mayPublish(): boolean
   /** Entries that wait, at least. */
   abstract entries(): number
-  /** When the next entry may go: now or before, later, or never (Infinity) while there is none. */
-  abstract dueAt(now: number): number
+  /** When the next entry may go: 0 is at once, Infinity while there is none. */
+  abstract dueAt(): number
   /** The next entry; only when it is due. */
-  protected abstract form(now: number): TopicEvent
+  protected abstract form(): TopicEvent
   /** `events[from]` to `events[to - 1]` were taken by the broker. */
   abstract published(events: ReadonlyArray<TopicEvent>, from: number, to: number): void
   /** The entry will never be taken by the broker. */
@@ -54,8 +54,8 @@ export abstract class Source {
       this.formed.shift()
       taken++
     }
-    while (taken < most && this.formed.length === 0 && this.dueAt(now) <= now) {
-      const event = this.form(now)
+    while (taken < most && this.formed.length === 0 && this.dueAt() <= now) {
+      const event = this.form()
       if (!batch.add(event)) {
         this.formed = [event]
         break

@@ -4,7 +4,6 @@
  * With a free slot an event goes at the end of the turn it came in: what the socket delivered together goes together, and
  * nothing is started for a single frame. An event that finds all slots busy waits for company, at most the linger.
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -12,7 +11,7 @@ import * as FiberId from "effect/FiberId"
 import type { PubSubUnavailable } from "../domain/Errors.js"
 import type { Histogram, MetricsShape } from "../observability/Metrics.js"
 import type { PublishFailure, PubSub } from "../ports/PubSub.js"
-import { Alarm, type RunFork } from "./Alarm.js"
+import type { Alarm, RunFork } from "./Alarm.js"
 import { Batch } from "./Batch.js"
 import { retryDelay } from "./Retry.js"
 import { BUSY, LINGERING, READY, RESTING, type Source, WAITING } from "./Source.js"
@@ -25,7 +24,9 @@ const REQUEST_MILLIS = 60_000
 
 export interface TopicQueueOptions {
   readonly pubsub: PubSub["Type"]
-  readonly clock: Clock.Clock
+  readonly makeAlarm: (ring: () => void) => Alarm
+  /** steady milliseconds */
+  readonly now: () => number
   readonly runFork: RunFork
   readonly metrics: MetricsShape
   readonly tally: Tally
@@ -66,21 +67,20 @@ export class TopicQueue {
     readonly topic: string,
     private readonly options: TopicQueueOptions
   ) {
-    const { clock, metrics } = options
+    const { metrics } = options
     this.seconds = {
       ok: metrics.publishSeconds("ok"),
       partial: metrics.publishSeconds("partial"),
       failed: metrics.publishSeconds("failed")
     }
-    this.now = () => clock.unsafeCurrentTimeMillis()
-    this.alarm = new Alarm(clock, options.runFork, () => this.rang())
+    this.now = options.now
+    this.alarm = options.makeAlarm(() => this.rang())
   }
 
   /** A source has something to send, or will have at its `dueAt`. */
   wake(source: Source): void {
-    const now = this.now()
-    const due = source.dueAt(now)
-    if (due <= now) this.enqueue(source)
+    const due = source.dueAt()
+    if (due === 0 || due <= this.now()) this.enqueue(source)
     else if (due !== Infinity) this.sleep(source, LINGERING, due)
   }
 
