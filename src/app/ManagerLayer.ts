@@ -32,6 +32,8 @@ import { StateStore } from "../ports/StateStore.js"
 import * as Sessions from "../socket/Sessions.js"
 
 export interface Options<E = never, R = never> {
+  /** as WSM_BACKING: where state and events are kept unless the layers below say otherwise; default embedded */
+  readonly backing?: SettingsShape["backing"]
   /** what is left out is the default of the contract, section 6 */
   readonly settings?: Partial<SettingsShape>
   /** Where records are kept, in place of the backing's store. */
@@ -62,7 +64,7 @@ export type Provided =
 
 export type StartError = SettingsError | StateStoreUnavailable | NotAvailable
 
-const backing = (settings: SettingsShape) => {
+const storeOf = (settings: SettingsShape) => {
   if (settings.backing === "dapr") {
     return Layer.fail(
       new NotAvailable({ feature: "WSM_BACKING=dapr", reason: "this version has the embedded backing only" })
@@ -76,7 +78,14 @@ const backing = (settings: SettingsShape) => {
  * Closing its scope gives everything away (Drain).
  */
 export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.Layer<Provided, StartError | E, R> =>
-  Layer.unwrapEffect(Effect.map(fromOptions(options.settings), (settings) => assemble(settings, options)))
+  Layer.unwrapEffect(Effect.map(settingsOf(options), (settings) => assemble(settings, options)))
+
+/** The settings that are in force for these options, checked. */
+export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<SettingsShape, SettingsError> =>
+  Effect.suspend(() => {
+    const { backing, settings = {} } = options
+    return fromOptions(backing === undefined ? settings : { ...settings, backing })
+  })
 
 const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   const env = options.env ?? {}
@@ -92,7 +101,7 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     ProcessIdentity.layer,
     CurrentPhase.layer
   )
-  const store: Layer.Layer<StateStore, StartError | E, R> = options.stateStore ?? backing(settings)
+  const store: Layer.Layer<StateStore, StartError | E, R> = options.stateStore ?? storeOf(settings)
   const ports = Layer.mergeAll(
     Layer.effect(StateStore, countedStore).pipe(Layer.provide(store), Layer.provide(ground)),
     options.pubSub ?? MemoryPubSub.layer,

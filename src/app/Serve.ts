@@ -1,23 +1,15 @@
-/**
- * One instance as a process: the manager with its doors, until it is asked to end.
- *
- * The HTTP port is bound first and closed last, so that a refused dial tells peers that nothing of this process acts any more.
- */
+/** One instance as a process: the manager with its doors, its log and its telemetry, until it is asked to end. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as GrpcServer from "../api/grpc/Server.js"
-import * as HttpListener from "../api/http/HttpListener.js"
-import * as KeepAliveLoop from "../api/http/KeepAliveLoop.js"
-import * as HttpServer from "../api/http/Server.js"
-import * as RpcDoor from "../api/rpc/RpcDoor.js"
-import * as StreamQuota from "../api/rpc/StreamQuota.js"
-import { Settings, type SettingsShape } from "../config/Settings.js"
+import { GrpcListener } from "../api/grpc/Server.js"
+import { HttpListener } from "../api/http/HttpListener.js"
+import type { SettingsShape } from "../config/Settings.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import * as Logging from "../observability/Logging.js"
 import * as Otlp from "../observability/Otlp.js"
 import { maxFiles } from "../observability/ProcessMetrics.js"
-import * as ManagerLayer from "./ManagerLayer.js"
+import * as ServerLayer from "./ServerLayer.js"
 
 export interface ServeOptions {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -27,13 +19,6 @@ export interface ServeOptions {
     readonly instanceId: string
   }) => Effect.Effect<void>
 }
-
-/** Every door over a manager. Needs the bound listener; gives the gRPC listener too. */
-export const doors = (advertised: string) =>
-  Layer.mergeAll(HttpServer.layer({ advertised }), GrpcServer.layer, KeepAliveLoop.layer).pipe(
-    Layer.provideMerge(RpcDoor.layer),
-    Layer.provide(StreamQuota.layer)
-  )
 
 /** Sockets beside those of the connections: doors, the store, what Node keeps open. */
 const OTHER_FILES = 200
@@ -58,16 +43,13 @@ export const serve = (settings: SettingsShape, options: ServeOptions): Effect.Ef
 
 const running = (settings: SettingsShape, { env, onStarted }: ServeOptions) =>
   Effect.gen(function* () {
-    const listener = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(Layer.succeed(Settings, settings))))
-    const { address, port } = yield* Effect.provide(HttpListener.HttpListener, listener)
-    const manager = yield* Layer.build(
-      ManagerLayer.layer({ settings, env, boundPort: port, telemetry: Otlp.layer(env) })
+    const instance = yield* Layer.build(ServerLayer.layer({ settings, env, telemetry: Otlp.layer(env) }))
+    const { http, grpc, id } = yield* Effect.provide(
+      Effect.all({ http: HttpListener, grpc: GrpcListener, id: InstanceId }),
+      instance
     )
     yield* warnOfFewFiles(settings)
-    const instance = yield* Effect.provide(InstanceId, manager)
-    const served = yield* Layer.build(doors(instance.address)).pipe(Effect.provide(manager), Effect.provide(listener))
-    const grpc = yield* Effect.provide(GrpcServer.GrpcListener, served)
-    yield* onStarted({ httpUrl: address, grpcAddress: `${grpc.host}:${grpc.port}`, instanceId: instance.id })
+    yield* onStarted({ httpUrl: http.address, grpcAddress: `${grpc.host}:${grpc.port}`, instanceId: id.id })
     return yield* Effect.never
   })
 

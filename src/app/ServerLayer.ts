@@ -1,0 +1,47 @@
+/**
+ * The manager with its doors: HTTP (RPC, health, metrics) and gRPC, as one layer.
+ *
+ * The HTTP port is bound first and closed last, so that a refused dial tells peers that nothing of this process acts any more.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as GrpcServer from "../api/grpc/Server.js"
+import * as HttpListener from "../api/http/HttpListener.js"
+import * as KeepAliveLoop from "../api/http/KeepAliveLoop.js"
+import * as HttpServer from "../api/http/Server.js"
+import * as RpcDoor from "../api/rpc/RpcDoor.js"
+import * as StreamQuota from "../api/rpc/StreamQuota.js"
+import { Settings } from "../config/Settings.js"
+import { InstanceId } from "../membership/InstanceId.js"
+import * as ManagerLayer from "./ManagerLayer.js"
+
+/** What the layer gives beside the manager: where its doors really listen. */
+export type Provided = ManagerLayer.Provided | HttpListener.HttpListener | GrpcServer.GrpcListener
+
+export type StartError = ManagerLayer.StartError | HttpListener.ListenFailed | GrpcServer.GrpcListenFailed
+
+/** Every door over a manager whose listener is bound. */
+export const doors = Layer.unwrapEffect(
+  Effect.map(InstanceId, ({ address }) =>
+    Layer.mergeAll(HttpServer.layer({ advertised: address }), GrpcServer.layer, KeepAliveLoop.layer).pipe(
+      Layer.provideMerge(RpcDoor.layer),
+      Layer.provide(StreamQuota.layer)
+    )
+  )
+)
+
+/** A running manager that listens on the ports of its settings; 0 is any free one. */
+export const layer = <E = never, R = never>(
+  options: ManagerLayer.Options<E, R> = {}
+): Layer.Layer<Provided, StartError | E, R> =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const settings = yield* ManagerLayer.settingsOf(options)
+      const bound = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(Layer.succeed(Settings, settings))))
+      const { port } = yield* Effect.provide(HttpListener.HttpListener, bound)
+      return doors.pipe(
+        Layer.provideMerge(ManagerLayer.layer({ ...options, boundPort: port })),
+        Layer.provideMerge(Layer.succeedContext(bound))
+      )
+    })
+  )

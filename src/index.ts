@@ -1,0 +1,43 @@
+/**
+ * The public surface: a namespace per module.
+ *
+ * `ManagerLayer` and `ServerLayer` put everything together; the ports are what a program of one's own may replace; the rest
+ * is what those layers are made of. The typed client of a running manager is at `websocketmanager/client` too, which loads
+ * nothing else.
+ */
+export * as ManagerLayer from "./app/ManagerLayer.js"
+export * as ServerLayer from "./app/ServerLayer.js"
+export * as Client from "./api/rpc/Client.js"
+export * as ManagerRpcs from "./api/rpc/ManagerRpcs.js"
+
+export * as ConnectionManager from "./manager/ConnectionManager.js"
+export * as Health from "./manager/Health.js"
+
+export * as StateStore from "./ports/StateStore.js"
+export * as PubSub from "./ports/PubSub.js"
+export * as Secrets from "./ports/Secrets.js"
+
+export * as FileState from "./adapters/embedded/FileState.js"
+export * as MemoryState from "./adapters/embedded/MemoryState.js"
+export * as MemoryPubSub from "./adapters/embedded/MemoryPubSub.js"
+export * as LocalSecrets from "./adapters/secrets/LocalSecrets.js"
+
+export * as Settings from "./config/Settings.js"
+export * as Config from "./config/Load.js"
+export * as Metrics from "./observability/Metrics.js"
+export * as Prometheus from "./observability/Prometheus.js"
+
+export * as CloudEvent from "./domain/CloudEvent.js"
+export * as ConnectionEvent from "./domain/ConnectionEvent.js"
+export * as Errors from "./domain/Errors.js"
+export * as Frame from "./domain/Frame.js"
+export * as Messages from "./domain/Messages.js"
+export * as Spec from "./domain/Spec.js"
+
+export * as InstanceId from "./membership/InstanceId.js"
+export * as Lease from "./membership/Lease.js"
+export * as Membership from "./membership/Membership.js"
+export * as ConnectionStore from "./ownership/ConnectionStore.js"
+export * as Publisher from "./messaging/Publisher.js"
+export * as ClientWrapper from "./socket/ClientWrapper.js"
+export * as Sessions from "./socket/Sessions.js"
