@@ -8,8 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { once } from "node:events"
 import { expect } from "vitest"
-import { WebSocket } from "ws"
+import { type ClientOptions, WebSocket } from "ws"
 import { ManagerRpcs } from "../../src/api/rpc/ManagerRpcs.js"
 import { client, start } from "../support/FakeDoors.js"
 
@@ -55,11 +57,11 @@ const MALFORMED: ReadonlyArray<readonly [what: string, message: unknown]> = [
 ]
 
 /** A bare socket: answers in order, and how it was closed. */
-const dial = (url: string, headers: Record<string, string> = {}) =>
+const dial = (url: string, headers: Record<string, string> = {}, options: ClientOptions = {}) =>
   Effect.acquireRelease(
     Effect.async<{ ws: WebSocket; answers: Array<any>; closed: () => { code: number; reason: string } | undefined }>(
       (resume) => {
-        const ws = new WebSocket(`${url.replace("http", "ws")}/rpc/ws`, { headers })
+        const ws = new WebSocket(`${url.replace("http", "ws")}/rpc/ws`, { ...options, headers })
         const answers: Array<any> = []
         let closed: { code: number; reason: string } | undefined
         ws.on("message", (data) => answers.push(...unpack(data as Buffer)))
@@ -169,6 +171,31 @@ describe("a hand-made client", () => {
       ws.resume()
       yield* until(() => answers.length === 24)
       expect(sends.count).toBe(24)
+    })
+  )
+
+  it.scoped("that answers no ping is dropped after a minute; one that does stays", () =>
+    Effect.gen(function* () {
+      const { log, url } = yield* start()
+      const deaf = yield* dial(url, {}, { autoPong: false })
+      const living = yield* dial(url)
+      const gone = once(deaf.ws, "close")
+      deaf.ws.send(pack(request({ tag: "Receive", payload: { id: "quiet" } })))
+      for (let turn = 0; turn < 2; turn++) {
+        const pinged = once(living.ws, "ping")
+        yield* TestClock.adjust("30 seconds")
+        yield* Effect.promise(() => pinged)
+        const answered = once(living.ws, "message")
+        living.ws.send(pack(request({})))
+        yield* Effect.promise(() => answered)
+      }
+      yield* Effect.promise(() => gone)
+      expect(living.closed()).toBeUndefined()
+      const turn = Effect.promise(() => new Promise((done) => setImmediate(done)))
+      yield* Effect.repeat(
+        Effect.map(turn, () => log.open),
+        { until: (n) => n === 0 }
+      )
     })
   )
 
