@@ -132,7 +132,7 @@ export const make = (
             // Its message may quote the URL.
             return fail(dialFailure("http", "the opening request cannot be made"))
           }
-          listen(ws, handlers, fail, () => settle(Effect.void))
+          listen(ws, handlers, { fail, opened: () => settle(Effect.void) })
         }
 
         const family = isIP(host)
@@ -173,13 +173,15 @@ const pinned =
     else callback(null, addresses[0]!.address, addresses[0]!.family)
   }
 
-const listen = (
-  ws: WebSocket,
-  handlers: WireHandlers,
-  fail: (failure: DialFailure) => void,
-  opened: () => void
-): void => {
-  let isOpen = false
+/** Who dials, until the socket is open or was not to be had. */
+interface Dialler {
+  readonly opened: () => void
+  readonly fail: (failure: DialFailure) => void
+}
+
+const listen = (ws: WebSocket, handlers: WireHandlers, whoDials: Dialler): void => {
+  // Let go once the socket is open: through it the listeners would keep the fibers of the dial for as long as they live.
+  let dialler: Dialler | undefined = whoDials
   /** the code we sent, and why: our own close, or what ws did on bad input */
   let ours: { readonly code: number; readonly reason: string; readonly cause: "closed" | "protocol" } | undefined
   let lastError = ""
@@ -211,7 +213,8 @@ const listen = (
   }
 
   ws.on("open", () => {
-    isOpen = true
+    const { opened } = dialler!
+    dialler = undefined
     handlers.onOpen(wire)
     opened()
   })
@@ -223,7 +226,7 @@ const listen = (
   ws.on("unexpected-response", (_request, response) => {
     const status = response.statusCode ?? 0
     const redirect = status >= 300 && status < 400 ? ", and redirects are not followed" : ""
-    fail(
+    dialler?.fail(
       dialFailure("http", `the server answered ${status}${redirect}`, {
         httpStatus: status,
         retryAfterMs: parseRetryAfter(response.headers["retry-after"], Date.now())
@@ -231,13 +234,13 @@ const listen = (
     )
   })
   ws.on("error", (error) => {
-    if (!isOpen) return fail(fromError(error))
+    if (dialler !== undefined) return dialler.fail(fromError(error))
     const code = protocolCode((error as NodeJS.ErrnoException).code ?? "")
     if (code === undefined) lastError = error.message
     else ours ??= { code, reason: error.message, cause: "protocol" }
   })
   ws.on("close", (code, reason) => {
-    if (!isOpen) return
+    if (dialler !== undefined) return
     // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
     const theirs =
       code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" as const }
