@@ -79,9 +79,20 @@ export const elsewhere = (
     return read.value
   })
 
-/** Refuses new work while draining, and while nothing may be written. */
+/** How long new work waits for an instance that has not joined yet. */
+const JOIN_WAIT = "10 seconds"
+
+/** Waits while booting, refuses new work while draining, and while nothing may be written. */
 export const acceptsWork = (core: Core): Effect.Effect<void, InstanceDraining | StateStoreUnavailable> =>
   Effect.gen(function* () {
+    const booting = core.phase.get() === "booting" || core.phase.get() === "fenced"
+    if (booting) {
+      const reason = `this instance has not joined within ${JOIN_WAIT}`
+      yield* Effect.timeoutFail(core.settled, {
+        duration: JOIN_WAIT,
+        onTimeout: () => new StateStoreUnavailable({ reason })
+      })
+    }
     const phase = core.phase.get()
     if (phase === "draining" || phase === "left") return yield* new InstanceDraining({ id: core.instanceId })
     if (!core.lease.valid()) return yield* new StateStoreUnavailable({ reason: "this instance holds no lease now" })
