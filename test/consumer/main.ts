@@ -7,7 +7,7 @@ const program = Effect.gen(function* () {
   const { id } = yield* manager.connect({ url: process.argv[2]!, topic: "ticks" })
   const frames = yield* manager.receive(id)
   const three = Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(frames, 3)))
-  console.log(three.map(({ data }) => Buffer.from(data).toString()).join(" "))
+  console.log("frames", three.map(({ data }) => Buffer.from(data).toString()).join(" "))
 })
 
 const manager = ManagerLayer.layer({ backing: "embedded", stateStore })

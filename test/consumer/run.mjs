@@ -51,7 +51,8 @@ try {
   say("checking and running the program")
   await run("npx", ["tsc", "-p", "."])
   const output = await run("node", ["out/main.js", `ws://127.0.0.1:${server.address().port}`])
-  const [first, ...rest] = output.trim().split("\n").at(-1).split(" ").map(Number) // after the log
+  const [, ...numbers] = /^frames (\d+) (\d+) (\d+)$/m.exec(output) ?? []
+  const [first, ...rest] = numbers.map(Number)
   must(rest[0] === first + 1 && rest[1] === first + 2, "the program gets its frames through a manager on its own store")
   const lines = readFileSync(join(here, "main.ts"), "utf8")
     .split("\n")
