@@ -12,10 +12,11 @@ import * as Layer from "effect/Layer"
 import { type ClientOptions as WsClientOptions, WebSocket } from "ws"
 import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
-import { dialFailure, fromError, parseRetryAfter } from "./DialFailures.js"
+import { dialFailure } from "./DialFailures.js"
 import * as EgressPolicy from "./EgressPolicy.js"
-import type { DialFailure, SessionEnd } from "./Session.js"
+import type { DialFailure } from "./Session.js"
 import { MAX_TIMER_MS } from "./Timers.js"
+import { listen, type WireHandlers } from "./Wire.js"
 
 export interface DialTarget {
   readonly url: URL
@@ -27,31 +28,6 @@ export interface DialTarget {
   readonly compression: boolean
   /** to the 101 answer, resolving the name included */
   readonly timeoutMs: number
-}
-
-export interface WireHandlers {
-  readonly onOpen: (wire: Wire) => void
-  readonly onFrame: (data: Buffer, binary: boolean) => void
-  /** a ping or a pong came */
-  readonly onControl: () => void
-  readonly onEnd: (end: SessionEnd) => void
-}
-
-/** An open socket, as bare as it comes. */
-export interface Wire {
-  readonly subprotocol: string
-  readonly send: (data: Uint8Array, binary: boolean, done: (error?: Error | null) => void) => void
-  readonly ping: () => void
-  readonly bufferedAmount: () => number
-  readonly pause: () => void
-  readonly resume: () => void
-  /**
-   * Starts the closing handshake; the socket is cut after a second. Frames that are still under way are handed on, unless the
-   * socket was paused: nobody has room for them, and a paused socket would never see the answer.
-   */
-  readonly close: (code: number, reason: string) => void
-  /** Cuts the socket; nothing is handed on any more but `onEnd`. */
-  readonly terminate: () => void
 }
 
 export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWrapper")<
@@ -172,90 +148,3 @@ const pinned =
     if (options.all) callback(null, [...addresses])
     else callback(null, addresses[0]!.address, addresses[0]!.family)
   }
-
-/** Who dials, until the socket is open or was not to be had. */
-interface Dialler {
-  readonly opened: () => void
-  readonly fail: (failure: DialFailure) => void
-}
-
-const listen = (ws: WebSocket, handlers: WireHandlers, whoDials: Dialler): void => {
-  // Let go once the socket is open: through it the listeners would keep the fibers of the dial for as long as they live.
-  let dialler: Dialler | undefined = whoDials
-  /** the code we sent, and why: our own close, or what ws did on bad input */
-  let ours: { readonly code: number; readonly reason: string; readonly cause: "closed" | "protocol" } | undefined
-  let lastError = ""
-  let discard = false
-
-  const wire: Wire = {
-    get subprotocol() {
-      return ws.protocol
-    },
-    send: (data, binary, done) => ws.send(data, { binary }, done),
-    ping: () => ws.ping(),
-    bufferedAmount: () => ws.bufferedAmount,
-    pause: () => {
-      if (ours === undefined) ws.pause()
-      else discard = true
-    },
-    resume: () => ws.resume(),
-    close: (code, reason) => {
-      if (ws.readyState !== WebSocket.OPEN) return
-      ours = { code, reason, cause: "closed" }
-      if (ws.isPaused) discard = true
-      ws.close(code, reason)
-      ws.resume()
-    },
-    terminate: () => {
-      discard = true
-      ws.terminate()
-    }
-  }
-
-  ws.on("open", () => {
-    const { opened } = dialler!
-    dialler = undefined
-    handlers.onOpen(wire)
-    opened()
-  })
-  ws.on("message", (data, binary) => {
-    if (!discard) handlers.onFrame(data as Buffer, binary)
-  })
-  ws.on("ping", handlers.onControl)
-  ws.on("pong", handlers.onControl)
-  ws.on("unexpected-response", (_request, response) => {
-    const status = response.statusCode ?? 0
-    const redirect = status >= 300 && status < 400 ? ", and redirects are not followed" : ""
-    dialler?.fail(
-      dialFailure("http", `the server answered ${status}${redirect}`, {
-        httpStatus: status,
-        retryAfterMs: parseRetryAfter(response.headers["retry-after"], Date.now())
-      })
-    )
-  })
-  ws.on("error", (error) => {
-    if (dialler !== undefined) return dialler.fail(fromError(error))
-    const code = protocolCode((error as NodeJS.ErrnoException).code ?? "")
-    if (code === undefined) lastError = error.message
-    else ours ??= { code, reason: error.message, cause: "protocol" }
-  })
-  ws.on("close", (code, reason) => {
-    if (dialler !== undefined) return
-    // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
-    const theirs =
-      code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" as const }
-    const end = theirs ??
-      ours ?? { code: 1006, reason: lastError === "" ? "the socket was cut" : lastError, cause: "closed" }
-    handlers.onEnd({ closeCode: end.code, reason: end.reason, cause: end.cause })
-  })
-}
-
-/** The close code that ws sends for what it could not read; undefined for errors of the socket itself. */
-const protocolCode = (code: string): number | undefined => {
-  if (code === "WS_ERR_INVALID_UTF8") return 1007
-  if (code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") return 1009
-  if (code === "WS_ERR_TOO_MANY_BUFFERED_PARTS") return 1008
-  if (code.startsWith("WS_ERR_")) return 1002
-  // Deflated data that cannot be inflated.
-  return code.startsWith("Z_") ? 1007 : undefined
-}

@@ -21,94 +21,92 @@ export interface KeepAliveTarget {
   readonly mayAct: () => boolean
 }
 
-export interface KeepAlive {
-  /** A data frame came. */
-  readonly dataFrame: () => void
-  /** A ping or pong came. */
-  readonly controlFrame: () => void
-  /** We stopped reading; the clocks of the peer stand still until `resumed`, and then start anew. */
-  readonly paused: () => void
-  readonly resumed: () => void
-  readonly stop: () => void
-}
-
 /** A timer this much too late means that the event loop did not run, so that nothing was read; and what reading gets then. */
 const LATE_MS = 250
 
 /** Pings go out up to a tenth early, so that sockets that opened together do not ping together for ever. */
 const JITTER = 0.1
 
-export const make = (
-  clocks: ResolvedKeepAlive,
-  target: KeepAliveTarget,
-  timers: Timers,
-  random: () => number = Math.random
-): KeepAlive => {
-  const { deadAfterMs, idleAfterMs, pingIntervalMs } = clocks
-  const appPingMs = clocks.ping?.intervalMs ?? Infinity
-  const jittered = (interval: number) => interval * (1 - JITTER * random())
+export class KeepAlive {
+  private lastData: number
+  private lastControl: number
+  private nextPing: number
+  private nextAppPing: number
+  private isPaused = false
+  private due = Infinity
+  private disarm: (() => void) | undefined
 
-  const start = timers.now()
-  let lastData = start
-  let lastControl = start
-  let nextPing = start + jittered(pingIntervalMs)
-  let nextAppPing = start + jittered(appPingMs)
-  let isPaused = false
-  let due = Infinity
-  let disarm = () => {}
-
-  const arm = () => {
-    disarm()
-    const silence = isPaused
-      ? Infinity
-      : Math.min(Math.max(lastData, lastControl) + deadAfterMs, lastData + idleAfterMs)
-    due = Math.min(nextPing, nextAppPing, silence)
-    disarm = due === Infinity ? () => {} : timers.after(due - timers.now(), tick)
-  }
-  const tick = () => {
+  /** Armed from here on, until `stop` or until the target was told of its silence. */
+  constructor(
+    private readonly clocks: ResolvedKeepAlive,
+    private readonly target: KeepAliveTarget,
+    private readonly timers: Timers,
+    private readonly random: () => number = Math.random
+  ) {
     const now = timers.now()
-    const late = now - due
-    if (late > LATE_MS) {
-      lastData = Math.min(now, lastData + late + LATE_MS)
-      lastControl = Math.min(now, lastControl + late + LATE_MS)
-    }
-    if (!isPaused) {
-      const cause =
-        now - Math.max(lastData, lastControl) >= deadAfterMs
-          ? "dead"
-          : now - lastData >= idleAfterMs
-            ? "idle"
-            : undefined
-      if (cause !== undefined) return target.silent(cause)
-    }
-    if (now >= nextPing) {
-      nextPing = now + jittered(pingIntervalMs)
-      if (target.mayAct()) target.ping()
-    }
-    if (now >= nextAppPing) {
-      nextAppPing = now + jittered(appPingMs)
-      if (target.mayAct()) target.sendPing()
-    }
-    arm()
+    this.lastData = now
+    this.lastControl = now
+    this.nextPing = this.after(now, clocks.pingIntervalMs)
+    this.nextAppPing = this.after(now, clocks.ping?.intervalMs ?? Infinity)
+    this.arm()
   }
-  arm()
 
-  return {
-    dataFrame: () => {
-      lastData = timers.now()
-    },
-    controlFrame: () => {
-      lastControl = timers.now()
-    },
-    paused: () => {
-      isPaused = true
-    },
-    resumed: () => {
-      if (!isPaused) return
-      isPaused = false
-      lastData = lastControl = timers.now()
-      arm()
-    },
-    stop: () => disarm()
+  /** A data frame came. */
+  dataFrame(): void {
+    this.lastData = this.timers.now()
+  }
+  /** A ping or pong came. */
+  controlFrame(): void {
+    this.lastControl = this.timers.now()
+  }
+  /** We stopped reading; the clocks of the peer stand still until `resumed`, and then start anew. */
+  paused(): void {
+    this.isPaused = true
+  }
+  resumed(): void {
+    if (!this.isPaused) return
+    this.isPaused = false
+    this.lastData = this.lastControl = this.timers.now()
+    this.arm()
+  }
+  stop(): void {
+    this.disarm?.()
+  }
+
+  private after(now: number, interval: number): number {
+    return now + interval * (1 - JITTER * this.random())
+  }
+  private lastFrame(): number {
+    return Math.max(this.lastData, this.lastControl)
+  }
+  private arm(): void {
+    this.disarm?.()
+    const { deadAfterMs, idleAfterMs } = this.clocks
+    const silence = this.isPaused ? Infinity : Math.min(this.lastFrame() + deadAfterMs, this.lastData + idleAfterMs)
+    this.due = Math.min(this.nextPing, this.nextAppPing, silence)
+    this.disarm = this.due === Infinity ? undefined : this.timers.after(this.due - this.timers.now(), () => this.tick())
+  }
+  private tick(): void {
+    const now = this.timers.now()
+    const late = now - this.due
+    if (late > LATE_MS) {
+      this.lastData = Math.min(now, this.lastData + late + LATE_MS)
+      this.lastControl = Math.min(now, this.lastControl + late + LATE_MS)
+    }
+    const silent = this.isPaused ? undefined : this.silence(now)
+    if (silent !== undefined) return this.target.silent(silent)
+    if (now >= this.nextPing) {
+      this.nextPing = this.after(now, this.clocks.pingIntervalMs)
+      if (this.target.mayAct()) this.target.ping()
+    }
+    if (now >= this.nextAppPing) {
+      this.nextAppPing = this.after(now, this.clocks.ping?.intervalMs ?? Infinity)
+      if (this.target.mayAct()) this.target.sendPing()
+    }
+    this.arm()
+  }
+  private silence(now: number): "dead" | "idle" | undefined {
+    if (now - this.lastFrame() >= this.clocks.deadAfterMs) return "dead"
+    return now - this.lastData >= this.clocks.idleAfterMs ? "idle" : undefined
   }
 }

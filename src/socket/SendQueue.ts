@@ -23,68 +23,71 @@ export interface SendTarget {
   readonly mayAct: () => boolean
 }
 
-export interface SendQueue {
-  /**
-   * Done once the socket took the message. Fails with BufferFull at once when the queue is full (a message larger than all of
-   * it is taken when the queue is empty), with ConnectionNotOpen when the socket ended, or this instance may no longer
-   * act, before it left. Interruption takes a waiting message back.
-   */
-  readonly send: (data: Uint8Array, binary: boolean) => Effect.Effect<void, BufferFull | ConnectionNotOpen>
-  /** The socket is gone: whoever waits fails, and so does whoever comes. */
-  readonly end: () => void
-}
-
 interface Waiting {
   readonly data: Uint8Array
   readonly binary: boolean
   readonly resume: (result: Effect.Effect<void, ConnectionNotOpen>) => void
 }
 
-export const make = (connectionId: string, target: SendTarget): SendQueue => {
-  const waiting = new Set<Waiting>()
-  let bytes = 0
-  let handed = 0
-  let ended = false
+export class SendQueue {
+  private readonly waiting = new Set<Waiting>()
+  private bytes = 0
+  private handed = 0
+  private ended = false
 
-  const notOpen = (status: string) => Effect.fail(new ConnectionNotOpen({ id: connectionId, status }))
-  const take = (message: Waiting): void => {
-    if (waiting.delete(message)) bytes -= message.data.length
+  constructor(
+    private readonly connectionId: string,
+    private readonly target: SendTarget
+  ) {}
+
+  /**
+   * Done once the socket took the message. Fails with BufferFull at once when the queue is full (a message larger than all of
+   * it is taken when the queue is empty), with ConnectionNotOpen when the socket ended, or this instance may no longer
+   * act, before it left. Interruption takes a waiting message back.
+   */
+  send(data: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
+    return Effect.async<void, BufferFull | ConnectionNotOpen>((resume) => {
+      if (this.ended) return resume(this.notOpen("closed"))
+      const { bytes, waiting } = this
+      const full = waiting.size >= MAX_MESSAGES || (waiting.size > 0 && bytes + data.length > MAX_BYTES)
+      if (full) return resume(Effect.fail(new BufferFull({ what: "the send queue" })))
+      const message: Waiting = { data, binary, resume }
+      waiting.add(message)
+      this.bytes += data.length
+      this.pump()
+      return Effect.sync(() => this.take(message))
+    })
   }
-  const pump = (): void => {
-    for (const message of waiting) {
-      if (handed >= MAX_MESSAGES || target.bufferedAmount() >= SOCKET_HIGH_WATER) return
-      take(message)
-      if (!target.mayAct()) {
-        message.resume(notOpen("without a lease"))
+
+  /** The socket is gone: whoever waits fails, and so does whoever comes. */
+  end(): void {
+    this.ended = true
+    for (const message of this.waiting) {
+      this.take(message)
+      message.resume(this.notOpen("closed"))
+    }
+  }
+
+  private pump(): void {
+    for (const message of this.waiting) {
+      if (this.handed >= MAX_MESSAGES || this.target.bufferedAmount() >= SOCKET_HIGH_WATER) return
+      this.take(message)
+      if (!this.target.mayAct()) {
+        message.resume(this.notOpen("without a lease"))
         continue
       }
-      handed += 1
-      target.send(message.data, message.binary, (error) => {
-        handed -= 1
-        message.resume(error ? notOpen("closed") : Effect.void)
-        pump()
+      this.handed += 1
+      this.target.send(message.data, message.binary, (error) => {
+        this.handed -= 1
+        message.resume(error ? this.notOpen("closed") : Effect.void)
+        this.pump()
       })
     }
   }
-
-  return {
-    send: (data, binary) =>
-      Effect.async<void, BufferFull | ConnectionNotOpen>((resume) => {
-        if (ended) return resume(notOpen("closed"))
-        const full = waiting.size >= MAX_MESSAGES || (waiting.size > 0 && bytes + data.length > MAX_BYTES)
-        if (full) return resume(Effect.fail(new BufferFull({ what: "the send queue" })))
-        const message: Waiting = { data, binary, resume }
-        waiting.add(message)
-        bytes += data.length
-        pump()
-        return Effect.sync(() => take(message))
-      }),
-    end: () => {
-      ended = true
-      for (const message of waiting) {
-        take(message)
-        message.resume(notOpen("closed"))
-      }
-    }
+  private take(message: Waiting): void {
+    if (this.waiting.delete(message)) this.bytes -= message.data.length
+  }
+  private notOpen(status: string): Effect.Effect<never, ConnectionNotOpen> {
+    return Effect.fail(new ConnectionNotOpen({ id: this.connectionId, status }))
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { ResolvedKeepAlive } from "../../src/domain/Spec.js"
-import * as KeepAlive from "../../src/socket/KeepAlive.js"
+import { KeepAlive, type KeepAliveTarget } from "../../src/socket/KeepAlive.js"
 import { makeTimers, MAX_TIMER_MS, type Timers } from "../../src/socket/Timers.js"
 
 /** Time that goes when it is told to. */
@@ -50,13 +50,13 @@ const start = (clocks: Partial<ResolvedKeepAlive>, random = () => 0) => {
   const time = virtualTime()
   const log: Array<string> = []
   let may = true
-  const target: KeepAlive.KeepAliveTarget = {
+  const target: KeepAliveTarget = {
     ping: () => log.push("ping"),
     sendPing: () => log.push("app"),
     silent: (cause) => log.push(cause),
     mayAct: () => may
   }
-  const alive = KeepAlive.make({ ...OFF, ...clocks }, target, time.timers, random)
+  const alive = new KeepAlive({ ...OFF, ...clocks }, target, time.timers, random)
   return { ...time, log, alive, forbid: () => (may = false), allow: () => (may = true) }
 }
 

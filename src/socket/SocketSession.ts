@@ -1,0 +1,144 @@
+/**
+ * One session over one wire: login, then frames straight to the caller, with the clocks beside them.
+ *
+ * An object without a fiber: what happens on the wire is handled where it happens.
+ */
+import * as Deferred from "effect/Deferred"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type { BufferFull, ConnectionNotOpen } from "../domain/Errors.js"
+import type { ResolvedKeepAlive } from "../domain/Spec.js"
+import { dialFailure } from "./DialFailures.js"
+import * as Handshake from "./Handshake.js"
+import { KeepAlive, type KeepAliveTarget } from "./KeepAlive.js"
+import type { Opening } from "./Opening.js"
+import { SendQueue, type SendTarget } from "./SendQueue.js"
+import type { DialFailure, Session, SessionEnd, SessionOptions } from "./Session.js"
+import type { Timers } from "./Timers.js"
+import type { Wire, WireHandlers } from "./Wire.js"
+
+const SILENT = { dead: "the peer sent nothing for too long", idle: "the feed sent nothing for too long" } as const
+
+export class SocketSession implements Session, WireHandlers {
+  /** Done when the steps are; fails with kind `handshake`. */
+  readonly loggedIn: Effect.Effect<void, DialFailure>
+  readonly ended: Effect.Effect<SessionEnd>
+
+  private readonly login = Deferred.unsafeMake<void, DialFailure>(FiberId.none)
+  private readonly end = Deferred.unsafeMake<SessionEnd>(FiberId.none)
+  private readonly connectionId: string
+  private readonly pass: (data: Buffer, binary: boolean) => void
+  private readonly mayAct: () => boolean
+  private readonly clocks: ResolvedKeepAlive
+  private readonly ping: Buffer | undefined
+  private wire: Wire | undefined
+  private queue: SendQueue | undefined
+  private keepAlive: KeepAlive | undefined
+  private silent: "dead" | "idle" | undefined
+  /** until the steps are done; with it go the secrets that fill them */
+  private handshake: Handshake.Handshake | undefined
+
+  constructor(
+    { connectionId, mayAct, onFrame, spec }: SessionOptions,
+    opening: Opening,
+    private readonly timers: Timers
+  ) {
+    this.loggedIn = Deferred.await(this.login)
+    this.ended = Deferred.await(this.end)
+    this.connectionId = connectionId
+    this.pass = onFrame
+    this.mayAct = mayAct
+    this.clocks = spec.keepAlive
+    this.ping = opening.ping
+    const target: Handshake.HandshakeTarget = {
+      send: (data, binary) => this.wire?.send(data, binary),
+      pass: onFrame,
+      done: (failure) => this.stepsDone(failure),
+      mayAct
+    }
+    this.handshake = Handshake.make(spec.handshake, opening.value, target, timers)
+  }
+
+  isOpen(): boolean {
+    return this.wire !== undefined
+  }
+
+  // ------------------------------------------------------------ for the caller
+
+  get subprotocol(): string {
+    return this.wire?.subprotocol ?? ""
+  }
+  send(data: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
+    return this.queue!.send(data, binary)
+  }
+  pause(): void {
+    this.keepAlive?.paused()
+    this.wire?.pause()
+  }
+  resume(): void {
+    this.keepAlive?.resumed()
+    this.wire?.resume()
+  }
+  close(code: number, reason: string): void {
+    this.wire?.close(code, reason)
+  }
+  terminate(): void {
+    this.keepAlive?.stop()
+    this.handshake?.stop()
+    this.wire?.terminate()
+  }
+
+  // ------------------------------------------------------------ what the wire tells
+
+  onOpen(wire: Wire): void {
+    this.wire = wire
+    const target: SendTarget = {
+      send: (data, binary, done) => wire.send(data, binary, done),
+      bufferedAmount: () => wire.bufferedAmount(),
+      mayAct: this.mayAct
+    }
+    this.queue = new SendQueue(this.connectionId, target)
+    this.handshake?.start()
+  }
+  onFrame(data: Buffer, binary: boolean): void {
+    this.keepAlive?.dataFrame()
+    if (this.handshake === undefined) this.pass(data, binary)
+    else this.handshake.frame(data, binary)
+  }
+  onControl(): void {
+    this.keepAlive?.controlFrame()
+  }
+  onEnd(end: SessionEnd): void {
+    this.keepAlive?.stop()
+    this.handshake?.stop()
+    this.queue?.end()
+    const { closeCode, reason } = end
+    const why = reason === "" ? "" : `: ${reason}`
+    const failure = dialFailure("handshake", `the peer closed with ${closeCode}${why}`, { closeCode })
+    Deferred.unsafeDone(this.login, Exit.fail(failure))
+    const { silent } = this
+    Deferred.unsafeDone(
+      this.end,
+      Exit.succeed(silent === undefined ? end : { ...end, cause: silent, reason: SILENT[silent] })
+    )
+  }
+
+  private stepsDone(failure: string | undefined): void {
+    this.handshake = undefined
+    if (failure === undefined) this.keepAlive = new KeepAlive(this.clocks, this.clocked(this.wire!), this.timers)
+    Deferred.unsafeDone(this.login, failure === undefined ? Exit.void : Exit.fail(dialFailure("handshake", failure)))
+  }
+  private clocked(wire: Wire): KeepAliveTarget {
+    return {
+      ping: () => wire.ping(),
+      sendPing: () => this.ping && wire.send(this.ping, this.clocks.ping?.binary === true),
+      silent: (cause) => {
+        this.silent = cause
+        if (cause === "dead") this.terminate()
+        else wire.close(1000, SILENT.idle)
+      },
+      mayAct: this.mayAct
+    }
+  }
+}

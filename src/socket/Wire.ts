@@ -1,0 +1,155 @@
+/**
+ * One `ws` socket, from its dial on: what it can do, and what is told of it.
+ *
+ * There are thousands of these for a long time, so each is one object with its methods on the prototype.
+ */
+import { WebSocket } from "ws"
+import { dialFailure, fromError, parseRetryAfter } from "./DialFailures.js"
+import type { DialFailure, SessionEnd } from "./Session.js"
+
+/** Synchronous and in order: `onOpen`, then frames, then `onEnd` once. */
+export interface WireHandlers {
+  readonly onOpen: (wire: Wire) => void
+  readonly onFrame: (data: Buffer, binary: boolean) => void
+  /** a ping or a pong came */
+  readonly onControl: () => void
+  readonly onEnd: (end: SessionEnd) => void
+}
+
+/** An open socket, as bare as it comes. */
+export interface Wire {
+  readonly subprotocol: string
+  readonly send: (data: Uint8Array, binary: boolean, done?: (error?: Error | null) => void) => void
+  readonly ping: () => void
+  /** bytes not yet given to the kernel */
+  readonly bufferedAmount: () => number
+  readonly pause: () => void
+  readonly resume: () => void
+  /**
+   * Starts the closing handshake; the socket is cut after a second. Frames that are still under way are handed on, unless the
+   * socket was paused: nobody has room for them, and a paused socket would never see the answer.
+   */
+  readonly close: (code: number, reason: string) => void
+  /** Cuts the socket; nothing is handed on any more but `onEnd`. */
+  readonly terminate: () => void
+}
+
+/** Who dials, until the socket is open or was not to be had. */
+export interface Dialler {
+  readonly opened: () => void
+  readonly fail: (failure: DialFailure) => void
+}
+
+/** Tells the handlers, and the dialler first, what happens on a socket that was just made. */
+export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler): void => {
+  const wire = new WsWire(ws, handlers, dialler)
+  const control = () => handlers.onControl()
+  ws.on("open", () => wire.opened())
+  ws.on("message", (data, binary) => wire.message(data as Buffer, binary))
+  ws.on("ping", control)
+  ws.on("pong", control)
+  ws.on("unexpected-response", (_request, { headers, statusCode = 0 }) =>
+    wire.answered(statusCode, headers["retry-after"])
+  )
+  ws.on("error", (error) => wire.failed(error))
+  ws.on("close", (code, reason) => wire.closed(code, reason))
+}
+
+interface Ending {
+  readonly code: number
+  readonly reason: string
+  readonly cause: "closed" | "protocol"
+}
+
+class WsWire implements Wire {
+  /** the code we sent, and why: our own close, or what ws did on bad input */
+  private ours: Ending | undefined
+  private lastError = ""
+  private discard = false
+
+  constructor(
+    private readonly ws: WebSocket,
+    private readonly handlers: WireHandlers,
+    // Let go once the socket is open: it would keep the fibers of the dial for as long as the socket lives.
+    private dialler: Dialler | undefined
+  ) {}
+
+  get subprotocol(): string {
+    return this.ws.protocol
+  }
+  send(data: Uint8Array, binary: boolean, done?: (error?: Error | null) => void): void {
+    this.ws.send(data, { binary }, done ?? ignore)
+  }
+  ping(): void {
+    this.ws.ping()
+  }
+  bufferedAmount(): number {
+    return this.ws.bufferedAmount
+  }
+  pause(): void {
+    if (this.ours === undefined) this.ws.pause()
+    else this.discard = true
+  }
+  resume(): void {
+    this.ws.resume()
+  }
+  close(code: number, reason: string): void {
+    if (this.ws.readyState !== WebSocket.OPEN) return
+    this.ours = { code, reason, cause: "closed" }
+    if (this.ws.isPaused) this.discard = true
+    this.ws.close(code, reason)
+    this.ws.resume()
+  }
+  terminate(): void {
+    this.discard = true
+    this.ws.terminate()
+  }
+
+  // ------------------------------------------------------------ what ws tells
+
+  opened(): void {
+    const dialler = this.dialler
+    this.dialler = undefined
+    this.handlers.onOpen(this)
+    dialler?.opened()
+  }
+  message(data: Buffer, binary: boolean): void {
+    if (!this.discard) this.handlers.onFrame(data, binary)
+  }
+  /** An answer other than 101. */
+  answered(status: number, retryAfter: string | undefined): void {
+    const redirect = status >= 300 && status < 400 ? ", and redirects are not followed" : ""
+    this.dialler?.fail(
+      dialFailure("http", `the server answered ${status}${redirect}`, {
+        httpStatus: status,
+        retryAfterMs: parseRetryAfter(retryAfter, Date.now())
+      })
+    )
+  }
+  failed(error: Error): void {
+    if (this.dialler !== undefined) return this.dialler.fail(fromError(error))
+    const code = protocolCode((error as NodeJS.ErrnoException).code ?? "")
+    if (code === undefined) this.lastError = error.message
+    else this.ours ??= { code, reason: error.message, cause: "protocol" }
+  }
+  closed(code: number, reason: Buffer): void {
+    if (this.dialler !== undefined) return
+    // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
+    const theirs: Ending | undefined =
+      code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" }
+    const end = theirs ?? this.ours ?? { code: 1006, reason: this.lastError || "the socket was cut", cause: "closed" }
+    this.handlers.onEnd({ closeCode: end.code, reason: end.reason, cause: end.cause })
+  }
+}
+
+const ignore = () => {}
+
+/** The close code that ws sends for what it could not read; undefined for errors of the socket itself. */
+const protocolCode = (code: string): number | undefined => {
+  if (code === "WS_ERR_INVALID_UTF8") return 1007
+  if (code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") return 1009
+  if (code === "WS_ERR_TOO_MANY_BUFFERED_PARTS") return 1008
+  if (code.startsWith("WS_ERR_")) return 1002
+  // Deflated data that cannot be inflated.
+  return code.startsWith("Z_") ? 1007 : undefined
+}
