@@ -1,101 +1,93 @@
 /** The self keep-alive loop, its pauses under the test clock, its calls to a real server. */
 import { describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import { createServer } from "node:http"
+import { once } from "node:events"
+import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { expect } from "vitest"
 import * as KeepAliveLoop from "../../src/api/http/KeepAliveLoop.js"
 import { Settings } from "../../src/config/Settings.js"
 import { settings } from "../support/FakeDoors.js"
 
-/** Counts its requests; `next` resolves with the next one. */
-const server = Effect.acquireRelease(
-  Effect.async<{ url: string; calls: () => number; status: (n: number) => void; next: () => Promise<void> }>(
-    (resume) => {
-      let calls = 0
-      let status = 200
-      let told = () => {}
+/** A server that counts its requests, on the port or a free one. */
+const serve = (status: () => number, port = 0) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const state = { calls: 0, port, close: () => closed(http) }
       const http = createServer((_request, response) => {
-        calls += 1
-        response.writeHead(status).end()
-        response.on("close", () => told())
+        state.calls += 1
+        response.writeHead(status(), { connection: "close" }).end()
       })
-      http.listen(0, "127.0.0.1", () => {
-        const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/ping`
-        const next = () => new Promise<void>((done) => (told = done))
-        resume(
-          Effect.succeed(
-            Object.assign({ url, calls: () => calls, status: (n: number) => (status = n), next }, { http })
-          )
-        )
-      })
-    }
-  ),
-  (s) => Effect.sync(() => (s as unknown as { http: ReturnType<typeof createServer> }).http.closeAllConnections())
-)
+      http.listen(port, "127.0.0.1")
+      await once(http, "listening")
+      state.port = (http.address() as AddressInfo).port
+      return state
+    }),
+    ({ close }) => close()
+  )
+const closed = (http: Server) =>
+  Effect.async<void>((resume) => {
+    if (!http.listening) return resume(Effect.void)
+    http.close(() => resume(Effect.void))
+    http.closeAllConnections()
+  })
+
 const loop = (changes: Parameters<typeof settings>[0]) =>
   Layer.build(Layer.provide(KeepAliveLoop.layer, Layer.succeed(Settings, settings(changes))))
+const minutely = { keepaliveMin: Duration.seconds(60), keepaliveMax: Duration.seconds(60) }
+
+const turn = Effect.promise(() => new Promise((done) => setImmediate(done)))
+/** Until the loop pauses, its call ended, well or not: the limit of a call is 10 seconds, a pause is longer. */
+const asleep = Effect.repeat(Effect.zipRight(turn, Effect.zip(TestClock.sleeps(), Clock.currentTimeMillis)), {
+  until: ([sleeps, now]) => Array.from(sleeps).some((at) => at > now + 10_000)
+})
+const aMinute = Effect.zipRight(Effect.zipRight(asleep, TestClock.adjust("60 seconds")), asleep)
 
 describe("the self keep-alive loop", () => {
   it.scoped("calls first after a pause between the two bounds", () =>
     Effect.gen(function* () {
-      const { calls, next, url } = yield* server
-      yield* loop({ keepaliveUrl: url, keepaliveMin: Duration.seconds(10), keepaliveMax: Duration.seconds(60) })
-      yield* TestClock.adjust("9999 millis")
-      expect(calls()).toBe(0)
-      const called = next()
+      const server = yield* serve(() => 200)
+      yield* loop({ keepaliveUrl: `http://127.0.0.1:${server.port}/ping` })
+      yield* Effect.zipRight(asleep, TestClock.adjust("9999 millis"))
+      expect(server.calls).toBe(0)
       yield* TestClock.adjust("50001 millis")
-      yield* Effect.promise(() => called)
-      expect(calls()).toBeGreaterThanOrEqual(1)
+      yield* asleep
+      expect(server.calls).toBeGreaterThanOrEqual(1)
     })
   )
 
   it.scoped("goes on after an answer that is a failure", () =>
     Effect.gen(function* () {
-      const { calls, next, status, url } = yield* server
-      yield* loop({ keepaliveUrl: url, keepaliveMin: Duration.seconds(60), keepaliveMax: Duration.seconds(60) })
-      for (let turn = 1; turn <= 4; turn++) {
-        status(turn === 2 ? 500 : 200)
-        const called = next()
-        yield* TestClock.adjust("60 seconds")
-        yield* Effect.promise(() => called)
-        expect(calls()).toBe(turn)
-        yield* settled
+      const server = yield* serve(() => 500)
+      yield* loop({ keepaliveUrl: `http://127.0.0.1:${server.port}/`, ...minutely })
+      for (const calls of [1, 2, 3]) {
+        yield* aMinute
+        expect(server.calls).toBe(calls)
       }
     })
   )
 
-  it.scoped("goes on when nobody answers at the URL", () =>
+  it.scoped("goes on when nobody answered at the URL", () =>
     Effect.gen(function* () {
-      const { calls, next, url } = yield* server
-      const dead = yield* Effect.fork(loop({ keepaliveUrl: "http://127.0.0.1:1/" }))
-      yield* Fiber.join(dead)
-      yield* TestClock.adjust("10 minutes")
-      const called = next()
-      yield* loop({ keepaliveUrl: url })
-      yield* TestClock.adjust("60 seconds")
-      yield* Effect.promise(() => called)
-      expect(calls()).toBe(1)
+      const before = yield* serve(() => 200)
+      yield* before.close()
+      yield* loop({ keepaliveUrl: `http://127.0.0.1:${before.port}/`, ...minutely })
+      yield* aMinute
+      const after = yield* serve(() => 200, before.port)
+      yield* aMinute
+      expect(after.calls).toBe(1)
     })
   )
 
   it.scoped("is off without a URL", () =>
     Effect.gen(function* () {
       yield* loop({ keepaliveUrl: "" })
-      expect(yield* TestClock.sleeps()).toHaveLength(0)
+      yield* turn
+      expect(Array.from(yield* TestClock.sleeps())).toHaveLength(0)
     })
   )
 })
-
-/** Waits until the loop sleeps again. */
-const settled = Effect.repeat(
-  Effect.zipRight(
-    Effect.promise(() => new Promise((done) => setImmediate(done))),
-    TestClock.sleeps()
-  ),
-  { until: (sleeps) => Array.from(sleeps).length > 0 }
-)
