@@ -23,9 +23,9 @@ import { commandHelp, oneLine, overview } from "./Help.js"
 import { SettingFlags } from "./SettingFlags.js"
 import { Host, type OutputClosed } from "./Host.js"
 
-export const DONE = 0
-export const FAILED = 1
-export const USAGE = 2
+const DONE = 0
+const FAILED = 1
+const USAGE = 2
 
 /** Commands that go on until somebody ends them: ending them is their success. */
 const ENDLESS: ReadonlySet<string> = new Set(["serve", "feed", "tail", "events", "subscribe"])

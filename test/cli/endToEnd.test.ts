@@ -1,5 +1,5 @@
 /** What a newcomer does: a feed, a manager, and every command on the two, as real processes where they stay. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import * as Effect from "effect/Effect"
 import { built, type Ran, start, wsm } from "./support.js"
 
@@ -42,6 +42,8 @@ const serving = async (...options: ReadonlyArray<string>) => {
   return { process, url: url! }
 }
 
+// processes that start while other tests have the cores
+vi.setConfig({ testTimeout: 60_000 })
 beforeAll(async () => {
   await built()
   const [feed, manager] = await Promise.all([started(["feed", "--port", "0", "--rate", "100 per second"]), serving()])

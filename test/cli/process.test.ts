@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { beforeAll, describe, expect, it } from "vitest"
+import { beforeAll, describe, expect, it, vi } from "vitest"
 import { built, spawned, start } from "./support.js"
 
 const NOWHERE = { WSM_SERVER: "http://127.0.0.1:1" }
@@ -30,6 +30,8 @@ const loadedBy = async (argv: ReadonlyArray<string>): Promise<ReadonlyArray<stri
   }
 }
 
+// processes that start while other tests have the cores
+vi.setConfig({ testTimeout: 60_000 })
 beforeAll(built, 60_000)
 
 describe("the process wsm", () => {
@@ -93,5 +95,15 @@ describe("the process wsm", () => {
     const { err, status } = await spawned(["feed", "--port", "0"], { NODE_OPTIONS: hook })
     expect(status).toBe(1)
     expect(err).toMatch(/^wsm: a rejection that nobody handled: Error: lost\n/)
+  })
+
+  it("a command that cannot end after a signal is ended by force, and says so", async () => {
+    const stuck = "import { Server } from 'node:http'; Server.prototype.close = function () { return this }"
+    const hook = `--import data:text/javascript,${encodeURIComponent(stuck)}`
+    const { child, ended, line, output } = await start(["feed", "--port", "0"], { NODE_OPTIONS: hook })
+    await line(/^feed is up/)
+    child.kill("SIGTERM")
+    expect(await ended).toEqual({ status: 1, signal: null })
+    expect(output.err).toBe("wsm: ended by force: not done 2000 ms after SIGTERM\n")
   })
 })
