@@ -194,13 +194,12 @@ export class Lane extends Source implements LaneApi, GapTeller {
     this.host.published.add(frames)
   }
 
-  lost(event: TopicEvent): void {
+  lost(event: TopicEvent, next: TopicEvent | undefined): void {
     const until = lastFrame(event)
     const frames = this.forget(event)
     this.drop(frames, "publish")
     const gap = (this.publish ??= new Gap("publish"))
-    const next = this.formed.length > 0 ? firstFrame(this.formed[0]!) : this.queue.first
-    gap.add(frames, until, this.lastTold, this.options.start, next)
+    gap.add(frames, until, this.lastTold, this.options.start, next === undefined ? this.queue.first : firstFrame(next))
     this.host.gaps.add(this)
   }
 

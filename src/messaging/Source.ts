@@ -39,8 +39,8 @@ export abstract class Source {
   protected abstract form(): TopicEvent
   /** `events[from]` to `events[to - 1]` were taken by the broker. */
   abstract published(events: ReadonlyArray<TopicEvent>, from: number, to: number): void
-  /** The entry will never be taken by the broker. */
-  abstract lost(event: TopicEvent): void
+  /** The entry will never be taken by the broker; `next` came behind it, where that is known. */
+  abstract lost(event: TopicEvent, next: TopicEvent | undefined): void
   /** True: nothing of it goes out any more; what failed is told to `abandoned`. */
   protected abstract get ended(): boolean
   protected abstract abandoned(event: TopicEvent): void
@@ -80,7 +80,7 @@ export abstract class Source {
     const again: Array<TopicEvent> = []
     for (let i = from; i < to; i++) {
       const transient = isTransient(i)
-      if (transient === false) this.lost(events[i]!)
+      if (transient === false) this.lost(events[i]!, i + 1 < to ? events[i + 1] : this.formed[0])
       else if (transient === true || again.length > 0) again.push(events[i]!)
       else this.published(events, i, i + 1)
     }
@@ -94,7 +94,8 @@ export abstract class Source {
     const { count } = this.failures
     this.formed = [...again, ...this.formed]
     if (!giveUp) return count
-    this.lost(this.formed.shift()!)
+    const given = this.formed.shift()!
+    this.lost(given, this.formed[0])
     return this.succeeded()
   }
 

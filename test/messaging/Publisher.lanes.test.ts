@@ -149,7 +149,7 @@ describe("the lease", () => {
       yield* settle
       c.may = false
       bus.heal()
-      yield* TestClock.adjust("1 minute")
+      yield* TestClock.adjust("5 seconds")
       expect(other.counters.published).toBe(1)
       expect(c.counters.published).toBe(0)
       c.receive()
@@ -302,9 +302,10 @@ describe("lifecycle events", () => {
       const arrived = bus.eventsOf("lifecycle")
       expect(arrived.length).toBe(10_000)
       expect(metric("events_dropped_total")).toBe(501)
-      // the first is in a request when the others come, so it stays
+      // the first of all is in a request when the others come, so it stays
       expect(ids(arrived)).toContain("first-1")
-      expect(Math.min(...arrived.slice(1).map((e) => (e.kind === "lifecycle" ? e.time : 0)))).toBe(1)
+      const rest = arrived.map((e) => (e.kind === "lifecycle" ? e.time : 0)).sort((a, b) => a - b)
+      expect(rest.slice(0, 3)).toEqual([1, 502, 503])
     })
   )
 

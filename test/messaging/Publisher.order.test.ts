@@ -93,6 +93,28 @@ describe.each([
   )
 })
 
+describe("a bus that is ordered inside a batch", () => {
+  it.scoped("gets a lane's repetitions in order although they fit into its share only one by one", () =>
+    Effect.gen(function* () {
+      const { bus, connect, problems } = yield* bench()
+      bus.unavailable = true
+      const long = connect("long")
+      long.receiveMany(100)
+      yield* settle
+      const others = Array.from({ length: 60 }, (_, i) => connect(`c${i}`))
+      for (const c of others) c.receive()
+      yield* TestClock.adjust("100 millis")
+      const shares = bus.batches.map(
+        ({ events }) => events.filter((e) => frameOf(e).origin.connectionId === "long").length
+      )
+      expect(shares).toContain(1)
+      bus.heal()
+      yield* TestClock.adjust("10 seconds")
+      expect(problems("t")).toEqual([])
+    })
+  )
+})
+
 describe("a bus that is not ordered inside a batch", () => {
   it.scoped("gets at most one entry of a connection, and its next only after the answer", () =>
     Effect.gen(function* () {
@@ -183,13 +205,15 @@ describe("repeating", () => {
     Effect.gen(function* () {
       const { arrived, bus, connect, metric, problems } = yield* bench()
       bus.failEntry = (event) => ([3, 4].includes(frameOf(event).sequence) ? { transient: false } : undefined)
+      yield* TestClock.adjust("1 second")
       const c = connect("c")
       c.receiveMany(6)
       yield* settle
       expect(arrived()).toEqual([1, 2, 5, 6])
       expect(c.counters).toEqual({ published: 4, dropped: 2 })
-      expect(c.gaps).toMatchObject([{ cause: "publish", last: { sequence: 2 }, lost: 2 }])
-      expect(c.gaps[0]!.first.sequence).toBe(5)
+      expect(c.gaps).toMatchObject([
+        { cause: "publish", last: { sequence: 2 }, first: { sequence: 5, at: 1000 }, lost: 2 }
+      ])
       expect(metric("frames_dropped_total", "publish")).toBe(2)
       expect(metric("publish_seconds", "partial")).toBe(1)
       expect(problems("t")).toEqual([])
