@@ -19,9 +19,10 @@ import type { Claimed } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
 import { decode, tombstone, write } from "./Records.js"
 import { bury } from "./Removing.js"
-import { type Room, type Tenure, unwant, want } from "./Room.js"
+import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
 
 const AT_ONCE = 16
+const GROUP = 32
 const PAUSE = "500 millis"
 
 /** Everything on the pages of the present life that was there when it began; ends when all of it is sorted. */
@@ -32,14 +33,10 @@ export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> =>
         Stream.rechunk(PAGE_SIZE),
         Stream.chunks,
         Stream.mapEffect((ids) => readAll(room, tenure, Chunk.toReadonlyArray(ids))),
-        Stream.flatMap((entries) => Stream.fromIterable(entries)),
-        Stream.mapEffect(([id, found]) => resolve(room, tenure, id, found), { concurrency: AT_ONCE, unordered: true }),
-        Stream.concat(
-          Stream.fromIterable(tenure.forgotten).pipe(
-            Stream.mapEffect((record) => createAnew(room, tenure, record), { concurrency: AT_ONCE, unordered: true })
-          )
+        Stream.flatMap((entries) =>
+          atOnce(Stream.fromIterable(entries), ([id, found]) => resolve(room, tenure, id, found))
         ),
-        Stream.filterMap((claimed) => claimed),
+        Stream.concat(atOnce(Stream.fromIterable(tenure.forgotten), (record) => createAnew(room, tenure, record))),
         Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(room, tenure))))
       )
     )
@@ -50,6 +47,18 @@ const forgetDoomed = (room: Room, tenure: Tenure): void => {
   if (tenure.life.ended()) return
   for (const id of Array.from(room.doomed)) if (!room.busy.has(id)) room.doomed.delete(id)
 }
+
+/** A few side by side, handed on group by group: a stream that merges single elements costs more than the writes. */
+const atOnce = <A>(
+  items: Stream.Stream<A>,
+  settle: (item: A) => Effect.Effect<Option.Option<Claimed>>
+): Stream.Stream<Claimed> =>
+  items.pipe(
+    Stream.rechunk(GROUP),
+    Stream.chunks,
+    Stream.mapEffect((group) => Effect.forEach(group, settle, { concurrency: AT_ONCE })),
+    Stream.flatMap((settled) => Stream.fromIterable(settled.flatMap(Option.toArray)))
+  )
 
 type Entry = readonly [id: string, found: Option.Option<Versioned>]
 
@@ -83,6 +92,7 @@ const resolve = (
 ): Effect.Effect<Option.Option<Claimed>> => {
   let found: Option.Option<Versioned> | undefined = first
   return Effect.gen(function* () {
+    yield* breathe
     const at = found ?? (yield* room.store.get(connectionKey(id)))
     found = undefined
     const readable = yield* Effect.either(decode(id, at))
@@ -164,6 +174,7 @@ const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effec
   const { id } = before
   return Effect.gen(function* () {
     if (room.owned.has(id) || room.doomed.has(id) || tenure.wants.has(id)) return Option.none()
+    yield* breathe
     want(tenure, id)
     const claimed = yield* Effect.gen(function* () {
       yield* tenure.pages.add(id)

@@ -114,6 +114,7 @@ const make = Effect.gen(function* () {
     doomed: new Set(),
     busy: new Map(),
     disowned: new Set(),
+    creates: yield* Effect.makeSemaphore(32),
     open: 0,
     tenure: undefined
   }

@@ -12,12 +12,12 @@ import * as Option from "effect/Option"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
-import type { ValueTooLarge } from "../ports/StateStore.js"
+import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import type { Created, CreateOptions, NewConnection } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
 import { decode, type Found, read, write } from "./Records.js"
 import { ANSWER_WITHIN, bury, remove } from "./Removing.js"
-import { type Room, type Tenure, unwant, want } from "./Room.js"
+import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
 
 type CreateError = StateStoreUnavailable | InvalidRequest
 
@@ -38,9 +38,15 @@ export const create = (
   options: CreateOptions
 ): Effect.Effect<Created, CreateError> =>
   Effect.gen(function* () {
+    yield* checkSize(connection)
+    // its turn first: the deadline is for the store, not for the others in the queue
+    return yield* room.creates.withPermits(1)(answered(room, connection, options))
+  })
+
+const answered = (room: Room, connection: NewConnection, options: CreateOptions): Effect.Effect<Created, CreateError> =>
+  Effect.gen(function* () {
     const { tenure } = room
     if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
-    yield* checkSize(connection)
     const attempt: Attempt = { left: false, sent: false }
     const answer = yield* Deferred.make<Created, CreateError>()
     yield* creating(room, tenure, connection, options, attempt).pipe(
@@ -127,22 +133,16 @@ const work = (
     want(tenure, id)
     return yield* Effect.gen(function* () {
       yield* pages.add(id)
-      if (attempt.left && !attempt.sent) return yield* refused("nobody waits for it any more")
-      const record = newRecord(room, tenure, connection, epoch)
-      attempt.sent = true
-      const written = yield* write(room, life, before.version, record, {
-        patient: false,
-        abandoned: () => life.ended() || (attempt.left && !options.keepUnknown)
-      }).pipe(Effect.catchTag("ValueTooLarge", (error) => Effect.fail(tooLarge(error))))
-      if (written._tag === "Written") {
+      const written = yield* sendRecord(room, tenure, connection, before.version, epoch, options, attempt)
+      if (written.outcome._tag === "Written") {
         // the lease check again: after it the caller opens the socket
         if (life.ended()) return yield* unknownAfterFence
-        const owned = new OwnedState(life, record, written.version)
+        const owned = new OwnedState(life, written.record, written.outcome.version)
         room.owned.set(id, owned)
         room.doomed.delete(id)
         return { _tag: "Created", owned } satisfies Created
       }
-      const { stored } = yield* decode(id, written.current)
+      const { stored } = yield* decode(id, written.outcome.current)
       if (stored !== undefined && !isTombstone(stored)) return exists(stored)
       return yield* refused("it was ended while it was being created")
     }).pipe(
@@ -175,6 +175,28 @@ const unknownAfterFence = new StateStoreUnavailable({
   outcome: "unknown",
   reason: "this instance was fenced meanwhile"
 })
+
+const sendRecord = (
+  room: Room,
+  tenure: Tenure,
+  connection: NewConnection,
+  expected: Version | undefined,
+  epoch: number,
+  options: CreateOptions,
+  attempt: Attempt
+) =>
+  Effect.gen(function* () {
+    yield* breathe
+    if (attempt.left) return yield* refused("nobody waits for it any more")
+    const { life } = tenure
+    const record = newRecord(room, tenure, connection, epoch)
+    attempt.sent = true
+    const outcome = yield* write(room, life, expected, record, {
+      patient: false,
+      abandoned: () => life.ended() || (attempt.left && !options.keepUnknown)
+    }).pipe(Effect.catchTag("ValueTooLarge", (error) => Effect.fail(tooLarge(error))))
+    return { outcome, record }
+  })
 
 const newRecord = (room: Room, tenure: Tenure, connection: NewConnection, epoch: number): ConnectionRecord => ({
   ...connection,

@@ -13,6 +13,7 @@ import { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../domain/Instance.js"
 import { PAGE_SIZE, pageKey } from "../domain/Key.js"
 import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
+import { breathe } from "./Room.js"
 import type { Life } from "../membership/Lease.js"
 import type { StateStore, ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
 
@@ -202,7 +203,11 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
     while (!life.ended()) {
       yield* wake.await
       yield* wake.close
-      for (let next = plan(); next !== undefined && !life.ended(); next = plan()) {
+      for (;;) {
+        // a moment for company: what comes together goes out in one write
+        yield* breathe
+        const next = plan()
+        if (next === undefined || life.ended()) break
         writing = true
         yield* Effect.catchAllDefect(step(next), (defect) =>
           Effect.zipRight(Effect.logError("a page could not be written", defect), Effect.sleep(PAUSE))

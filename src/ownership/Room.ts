@@ -1,5 +1,6 @@
 /** What the parts of the connection store share: what is owned, what is under way, and the present life's pages. */
 import type * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ConnectionRecord } from "../domain/Record.js"
 import type { Elapsed } from "../membership/Elapsed.js"
@@ -33,10 +34,21 @@ export interface Room {
   /** ids that are being created or removed; done when that is settled */
   readonly busy: Map<string, Deferred.Deferred<void>>
   readonly disowned: Set<(owned: Owned) => void>
+  /** creates that are under way at once; the others wait for their turn */
+  readonly creates: Effect.Semaphore
   /** record writes that are open */
   open: number
   tenure: Tenure | undefined
 }
+
+/**
+ * Lets timers and sockets have their turn. Fibers alone would keep the event loop to themselves as long as the store answers
+ * without waiting: thousands of writes in a row cost the heartbeat its beat.
+ */
+export const breathe: Effect.Effect<void> = Effect.async((resume) => {
+  const turn = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(turn))
+})
 
 export const want = (tenure: Tenure, id: string): void => {
   tenure.wants.set(id, (tenure.wants.get(id) ?? 0) + 1)

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { OwnedState, RecordChange } from "./Owned.js"
 import { rewrite } from "./Records.js"
-import type { Room } from "./Room.js"
+import { breathe, type Room } from "./Room.js"
 
 const APART = 5_000
 const TICK = "200 millis"
@@ -25,6 +25,7 @@ export const make = (room: Room): WriteBehind => {
 
   const writeOne = (owned: OwnedState): Effect.Effect<void> =>
     Effect.gen(function* () {
+      yield* breathe
       dirty.delete(owned)
       if (!owned.owned() || owned.removing) return
       const change = owned.takeNoted()

@@ -115,7 +115,7 @@ describe("creating", () => {
       const one = yield* joined(backend)
       one.faults.calls.length = 0
       yield* Effect.forEach(Array.from({ length: 256 }), () => created(one), { concurrency: "unbounded" })
-      expect(writes(one, pageKey("one", 0)).length).toBeLessThanOrEqual(3)
+      expect(writes(one, pageKey("one", 0)).length).toBeLessThanOrEqual(16)
       expect(page(backend).ids).toHaveLength(256)
       expect(page(backend, 1)).toBeUndefined()
       const last = yield* created(one)
