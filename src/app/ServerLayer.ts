@@ -3,6 +3,7 @@
  *
  * The HTTP port is bound first and closed last, so that a refused dial tells peers that nothing of this process acts any more.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as GrpcServer from "../api/grpc/Server.js"
@@ -12,6 +13,7 @@ import * as HttpServer from "../api/http/Server.js"
 import * as RpcDoor from "../api/rpc/RpcDoor.js"
 import * as StreamQuota from "../api/rpc/StreamQuota.js"
 import { Settings } from "../config/Settings.js"
+import { ConnectionManager } from "../manager/ConnectionManager.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import * as ManagerLayer from "./ManagerLayer.js"
 
@@ -30,6 +32,21 @@ export const doors = Layer.unwrapEffect(
   )
 )
 
+/**
+ * Everything is given away while the doors are still open: readiness says so, whoever is waited for can still be disconnected,
+ * and readers get what is published last.
+ */
+const drainedFirst = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const { drainMode, drainTimeout } = yield* Settings
+    const { drain } = yield* ConnectionManager
+    const mode = drainMode === "wait" ? "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE" : "DRAIN_MODE_MIGRATE_CONNECTIONS"
+    // 0 would be the request's default
+    const timeoutMs = Math.max(1, Math.ceil(Duration.toMillis(drainTimeout)))
+    yield* Effect.addFinalizer(() => Effect.ignoreLogged(drain({ mode, timeoutMs })))
+  })
+)
+
 /** A running manager that listens on the ports of its settings; 0 is any free one. */
 export const layer = <E = never, R = never>(
   options: ManagerLayer.Options<E, R> = {}
@@ -39,7 +56,8 @@ export const layer = <E = never, R = never>(
       const settings = yield* ManagerLayer.settingsOf(options)
       const bound = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(Layer.succeed(Settings, settings))))
       const { port } = yield* Effect.provide(HttpListener.HttpListener, bound)
-      return doors.pipe(
+      return drainedFirst.pipe(
+        Layer.provideMerge(doors),
         Layer.provideMerge(ManagerLayer.layer({ ...options, boundPort: port })),
         Layer.provideMerge(Layer.succeedContext(bound))
       )
