@@ -25,6 +25,8 @@ import type { Supervisor } from "./Supervisor.js"
 
 export interface Core {
   readonly instanceId: string
+  /** where peers forward to */
+  readonly address: string
   readonly settings: SettingsShape
   readonly metrics: MetricsShape
   readonly events: Events["Type"]

@@ -55,7 +55,9 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
     const left = Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(deadline - now, LAST_WORDS)))
     const before = upCount(core)
     core.phase.set("draining")
-    core.events.emit("instance-draining", undefined)
+    const { incarnation } = core.lease.life()
+    const me = { address: core.address, incarnation }
+    core.events.emit("instance-draining", undefined, me)
     yield* Effect.logInfo(`draining ${before} connections`)
     yield* membership.drain.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     if (mode === "wait") yield* allClosed(core, deadline)
@@ -73,7 +75,7 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
         }),
       { concurrency: 256, discard: true }
     )
-    core.events.emit("instance-left", undefined)
+    core.events.emit("instance-left", undefined, me)
     const unpublished = yield* core.publisher.flush(yield* left)
     if (unpublished > 0) yield* Effect.logError(`${unpublished} frames could not be published in time and are lost`)
     yield* core.store.flush.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))

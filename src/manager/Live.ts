@@ -37,6 +37,7 @@ import * as Watching from "./Watching.js"
 
 const make = Effect.gen(function* () {
   const settings = yield* Settings
+  const { address, id } = yield* InstanceId
   const metrics = yield* Metrics
   const events = yield* Events
   const lease = yield* Lease
@@ -54,7 +55,8 @@ const make = Effect.gen(function* () {
     onLeaseLoss: settings.onLeaseLoss
   })
   const core: Core = {
-    instanceId: (yield* InstanceId).id,
+    instanceId: id,
+    address,
     settings,
     metrics,
     events,

@@ -29,6 +29,7 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
     const lives = Effect.gen(function* () {
       for (;;) {
         const life = yield* core.lease.awaitHeld
+        core.events.emit("instance-joined", undefined, { address: core.address, incarnation: life.incarnation })
         yield* claimFormer(core)
         yield* settled.open
         core.phase.set("ready")

@@ -5,7 +5,13 @@
  * frames. `receive` is the hot path.
  */
 import * as Effect from "effect/Effect"
-import { CONNECTED, type ConnectionStatus, transition, type StatusChange } from "../domain/ConnectionStatus.js"
+import {
+  CONNECTED,
+  RECONNECTING,
+  type ConnectionStatus,
+  transition,
+  type StatusChange
+} from "../domain/ConnectionStatus.js"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { Connection } from "../domain/Messages.js"
@@ -42,13 +48,17 @@ export class ManagedConnection implements EventSubject {
   session: Session | undefined
   /** told to stop: the end of its socket is no loss */
   stopping = false
+  /** given up, or removed: nothing dials for it any more */
+  gone = false
   /** waits for the first dial of the present start */
   opening: Effect.Effect<void, FirstDialFailure> = Effect.void
   /** the lane is full: the socket is not read */
   paused = false
-  /** one change of tags or topic at a time */
+  /** one change at a time: of tags, of the topic, of who dials */
   readonly changing = Effect.unsafeMakeSemaphore(1)
   readonly readers = new Set<ReaderBuffer<Frame>>()
+  /** open under a former owner: what is dialled now was open, and will be again */
+  private readonly wasUp: boolean
   private origin: FrameOrigin
 
   constructor(
@@ -65,6 +75,7 @@ export class ManagedConnection implements EventSubject {
     this.id = owned.id
     this.epoch = owned.epoch
     this.status = record.status
+    this.wasUp = record.status === CONNECTED || record.status === RECONNECTING
     this.topic = record.topic
     this.lastError = record.lastError
     this.lastCloseCode = record.lastCloseCode
@@ -91,7 +102,7 @@ export class ManagedConnection implements EventSubject {
   }
 
   change(change: StatusChange): void {
-    this.status = transition(this.status, change, this.everOpen)
+    this.status = transition(this.status, change, this.everOpen || this.wasUp)
     if (this.status === CONNECTED) this.everOpen = true
     else this.connectedAt = 0
   }

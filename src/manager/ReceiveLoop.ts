@@ -208,7 +208,7 @@ const dialFailed = (
     const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
     if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode
     const lost: Lost = {
-      decision: c.spec.autoReconnect || !c.everOpen ? decide(c, failure) : "stop",
+      decision: c.spec.autoReconnect || !c.everOpen ? decideDial(failure, c.spec.reconnect) : "stop",
       retryAfterMs: failure._tag === "DialFailure" ? failure.retryAfterMs : undefined,
       closeCode,
       reason: error.message,
@@ -221,9 +221,6 @@ const dialFailed = (
     }
     return lost
   })
-
-const decide = (c: ManagedConnection, failure: DialFailure | TargetForbidden): Decision =>
-  failure._tag === "TargetForbidden" ? "retry-slowly" : decideDial(failure, c.spec.reconnect)
 
 /** No further dial: DISCONNECTED or FAILED, until somebody says Reconnect or Disconnect. */
 const finish = (c: ManagedConnection, services: LoopServices, name: "disconnected" | "failed", lost: Lost) =>

@@ -7,7 +7,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
-import { CONNECTED, CONNECTING, RECONNECTING } from "../domain/ConnectionStatus.js"
 import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import * as ReceiveLoop from "./ReceiveLoop.js"
@@ -17,9 +16,9 @@ export interface Supervisor {
   readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
   /** Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. */
   readonly restart: (c: ManagedConnection) => Effect.Effect<void, FirstDialFailure>
-  /** Closes the socket with this code, then ends the loop: nothing dials for this connection any more. */
+  /** Closes the socket with this code, then ends the loop for good: nothing dials for this connection any more. */
   readonly stop: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
-  /** Cuts the socket and ends the loop now: this instance may not act for it any more. */
+  /** Cuts the socket and ends the loop for good, now: this instance may not act for it any more. */
   readonly cut: (c: ManagedConnection) => Effect.Effect<void>
 }
 
@@ -30,51 +29,53 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
   Effect.gen(function* () {
     const loops = yield* FiberMap.make<string, void>()
 
-    const start: Supervisor["start"] = (c, { onlyIfOpens }) =>
+    const dial = (c: ManagedConnection, onlyIfOpens: boolean) =>
       Effect.gen(function* () {
+        if (c.gone) return
         const first: FirstDial = yield* Deferred.make<void, FirstDialFailure>()
-        yield* FiberMap.remove(loops, c.id)
-        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first, onlyIfOpens })))
         c.opening = Deferred.await(first)
+        c.stopping = false
+        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first, onlyIfOpens })))
       })
 
-    const close = (c: ManagedConnection, code: number, reason: string) =>
-      Effect.suspend(() => {
+    /** Told to stop before its socket is closed, the loop does not take our own close for a loss and dial again. */
+    const halt = (c: ManagedConnection, code: number, reason: string) =>
+      Effect.gen(function* () {
+        c.stopping = true
         const { session } = c
-        if (session === undefined) return Effect.void
-        session.close(code, reason)
-        return session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT), Effect.asVoid)
+        if (session !== undefined) {
+          session.close(code, reason)
+          yield* session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT))
+        }
+        yield* FiberMap.remove(loops, c.id)
       })
 
-    /** The loop goes first, so that it does not take our own close for a loss and dial again. */
-    const stop: Supervisor["stop"] = (c, code, reason) =>
-      Effect.uninterruptible(
-        Effect.gen(function* () {
-          c.stopping = true
-          yield* close(c, code, reason)
-          yield* FiberMap.remove(loops, c.id)
-        })
-      )
+    const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) =>
+      Effect.uninterruptible(c.changing.withPermits(1)(effect))
 
     return {
-      start,
-      stop,
+      start: (c, { onlyIfOpens }) => inTurn(c, dial(c, onlyIfOpens)),
       restart: (c) =>
         Effect.gen(function* () {
-          const wasUp = c.status === CONNECTED || c.status === RECONNECTING || c.status === CONNECTING
-          yield* stop(c, 1000, "reconnect requested")
-          c.stopping = false
-          c.attempts = 0
-          c.change(wasUp ? "lost" : "restart")
-          yield* start(c, { onlyIfOpens: false })
+          const again = Effect.gen(function* () {
+            yield* halt(c, 1000, "reconnect requested")
+            c.attempts = 0
+            c.change("restart")
+            yield* dial(c, false)
+          })
+          yield* inTurn(c, again)
           yield* c.opening
         }),
-      cut: (c) =>
-        Effect.suspend(() => {
-          c.stopping = true
-          c.session?.terminate()
-          return FiberMap.remove(loops, c.id)
-        })
+      stop: (c, code, reason) => {
+        c.gone = true
+        return inTurn(c, halt(c, code, reason))
+      },
+      cut: (c) => {
+        c.gone = true
+        c.stopping = true
+        c.session?.terminate()
+        return FiberMap.remove(loops, c.id)
+      }
     }
   })
 
