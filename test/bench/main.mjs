@@ -1,0 +1,116 @@
+/**
+ * `npm run bench`: each figure against its bare counterpart in the same run, as the median of alternating rounds.
+ *
+ *   --json      the results as JSON on standard output, progress on standard error
+ *   --short     fewer and shorter rounds, under three minutes
+ *   --assert    exit 1 when a figure misses its bound; short runs are noisy, so there a timed one may miss it by 15 %
+ *   --only N    only figure N: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure
+ *   --dist DIR  the built product to measure; default dist
+ */
+import { cpus } from "node:os"
+import { resolve } from "node:path"
+import { parseArgs } from "node:util"
+import { backpressure } from "./figures/backpressure.mjs"
+import { memory } from "./figures/memory.mjs"
+import { receive } from "./figures/receive.mjs"
+import { send } from "./figures/send.mjs"
+import { sparse } from "./figures/sparse.mjs"
+import { start } from "./lib/child.mjs"
+import { startServer } from "./lib/server.mjs"
+import { table } from "./lib/stats.mjs"
+
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    short: { type: "boolean", default: false },
+    assert: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    dist: { type: "string", default: resolve(import.meta.dirname, "../../dist") }
+  }
+})
+const dist = resolve(flags.dist)
+const SLACK = flags.short ? 0.15 : 0
+
+/** @type {Array<() => Promise<void>>} */
+const running = []
+const tracked = (process) => {
+  running.push(process.stop)
+  return process
+}
+
+const peer = tracked(await start(new URL("peer.mjs", import.meta.url)))
+const { port, echoPort } = await peer.call("address")
+
+/**
+ * What a figure works with.
+ *
+ * @typedef {typeof bench} Bench
+ */
+const bench = {
+  peer,
+  /** rounds that count */
+  rounds: flags.short ? 3 : 7,
+  roundMs: flags.short ? 700 : 1500,
+  memoryRounds: flags.short ? 1 : 3,
+  /** how long the bus stops */
+  stopMs: flags.short ? 3000 : 6000,
+  say: (/** @type {string} */ line) => process.stderr.write(`  ${line}\n`),
+  url: (/** @type {string} */ group) => `ws://127.0.0.1:${port}/${group}`,
+  echoUrl: `ws://127.0.0.1:${echoPort}/`,
+  worker: async (/** @type {string} */ name, /** @type {ReadonlyArray<string>} */ args = []) =>
+    tracked(await start(new URL(`workers/${name}.mjs`, import.meta.url), [dist, ...args])),
+  server: async () => tracked(await startServer(dist))
+}
+
+const FIGURES = [
+  { number: 1, run: async () => [...(await receive(bench, 1, 0.7)), ...(await receive(bench, 100, 0.6))] },
+  { number: 2, run: () => sparse(bench) },
+  { number: 3, run: () => memory(bench) },
+  { number: 4, run: () => send(bench) },
+  { number: 5, run: () => backpressure(bench) }
+]
+
+const verdict = ({ bound, holds, timed, value }) => {
+  if (!holds) return "MISSED"
+  if (bound === undefined) return ""
+  const slack = timed ? SLACK : 0
+  const { atLeast = 0, atMost = Infinity } = bound
+  if (value >= atLeast && value <= atMost) return "ok"
+  return value >= atLeast * (1 - slack) && value <= atMost * (1 + slack) ? "ok, within noise" : "MISSED"
+}
+const boundText = ({ aim, bound }) => {
+  if (bound === undefined) return "none"
+  const text = bound.atLeast === undefined ? `at most ${bound.atMost}` : `at least ${bound.atLeast}`
+  return aim === undefined ? text : `${text}, aim ${aim}`
+}
+
+const results = []
+try {
+  for (const { number, run } of FIGURES) {
+    if (flags.only.length > 0 && !flags.only.includes(String(number))) continue
+    for (const result of await run()) results.push({ ...result, verdict: verdict(result) })
+  }
+} finally {
+  await Promise.all(running.map((stop) => stop()))
+}
+
+if (flags.json) {
+  const machine = { node: process.version, cpu: cpus()[0]?.model ?? "", cpus: cpus().length }
+  process.stdout.write(`${JSON.stringify({ machine, short: flags.short, slack: SLACK, figures: results }, null, 2)}\n`)
+} else {
+  const rows = results.map((r) => [
+    `${r.figure}`,
+    r.name,
+    `${r.bare}`,
+    `${r.managed}`,
+    r.unit,
+    `${r.value} ${r.what}`,
+    boundText(r),
+    r.verdict,
+    r.notes.join(" ")
+  ])
+  process.stdout.write(
+    `\n${table([["", "figure", "bare", "ours", "unit", "result", "bound", "", "notes"], ...rows])}\n`
+  )
+}
+if (flags.assert && results.some((result) => result.verdict === "MISSED")) process.exitCode = 1
