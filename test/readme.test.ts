@@ -59,7 +59,7 @@ beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), "wsm-readme-"))
   env = { ...process.env, WSM_DATA_DIR: dataDir, WSM_LOG_LEVEL: "error" }
   const [, server, grpc] = await started("serve --http-port 0 --grpc-port 0", /http (\S+) +grpc (\S+)/)
-  const feed = await started('feed --port 0 --drop-every "10 seconds"', /(ws:\/\/\S+)/)
+  const feed = await started('feed --port 0 --drop-every "20 seconds"', /(ws:\/\/\S+)/)
   feedUrl = feed[1]!
   env = { ...env, WSM_SERVER: server!, WSM_GRPC: grpc! }
 }, 90_000)

@@ -94,6 +94,13 @@ it.scoped("a file that is no database, and a path that is no directory, are refu
   })
 )
 
+it.scoped("a folder that cannot be made is refused at once", () =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(handle("/proc/nope/deeper"))
+    expect(error.reason).toContain("/proc/nope/deeper/state.db cannot be opened")
+  })
+)
+
 it.scoped("twenty handles opened at once on a new file all get it", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

@@ -1,6 +1,6 @@
 /** The file itself: opened for several processes, readable by its owner alone, its layout known by number. */
-import { closeSync, mkdirSync, openSync } from "node:fs"
-import { join } from "node:path"
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
 import type Libsql from "libsql"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -29,7 +29,7 @@ export const open = (dataDir: string): Effect.Effect<Database, StateStoreUnavail
     const database = yield* Effect.acquireRelease(
       Effect.try({
         try: () => {
-          mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+          makeFolder(resolve(dataDir))
           // Specs may hold credentials as literal values; the files beside it take over this mode.
           closeSync(openSync(path, "a", 0o600))
           return new Database(path)
@@ -43,6 +43,17 @@ export const open = (dataDir: string): Effect.Effect<Database, StateStoreUnavail
   }).pipe(
     Effect.mapError((error) => new StateStoreUnavailable({ reason: `${path} cannot be opened: ${error.reason ?? ""}` }))
   )
+}
+
+/** Step by step: Node's own recursive mkdir never returns where the file system says ENOENT to a new folder (/proc). */
+const makeFolder = (folder: string): void => {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    if (!existsSync(folder)) throw error
+  }
 }
 
 const prepare = (database: Database): void => {
