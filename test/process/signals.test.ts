@@ -1,0 +1,140 @@
+/** Signals to a real process: how it ends, and how it wakes from a freeze. */
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import * as Effect from "effect/Effect"
+import { built } from "../cli/support.js"
+import { ScriptedServer } from "../support/ScriptedServer.js"
+import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./support.js"
+
+let server: ScriptedServer
+let env: Readonly<Record<string, string>>
+
+beforeAll(built, 120_000)
+beforeEach(async () => {
+  server = await ScriptedServer.start()
+  afterwards(() => server.stop())
+  env = { WSM_DATA_DIR: temporaryFolder(), WSM_INSTANCE_ID: "one" }
+})
+afterEach(cleanUp)
+
+const connectMany = (instance: Instance, count: number) =>
+  instance.call((client) =>
+    Effect.forEach(Array.from({ length: count }), () => client.Connect({ url: server.url }), { concurrency: 50 })
+  )
+
+describe("the first signal", () => {
+  it("SIGTERM closes 100 peers with 1001 and ends with 0 within 3 seconds", { timeout: 40_000 }, async () => {
+    const instance = await Instance.start(env)
+    await connectMany(instance, 100)
+    const { millis, status } = await instance.end("SIGTERM")
+    expect(status).toBe(0)
+    expect(millis).toBeLessThan(3000)
+    await server.until(() => server.connections() === 0)
+    expect(server.peers.map((peer) => peer.closeCode)).toEqual(Array.from({ length: 100 }, () => 1001))
+  })
+
+  it("SIGINT does the same, also to a peer that does not answer", { timeout: 40_000 }, async () => {
+    const instance = await Instance.start(env)
+    await connectMany(instance, 3)
+    server.peers[1]!.stopReading()
+    const { millis, status } = await instance.end("SIGINT")
+    expect(status).toBe(0)
+    expect(millis).toBeLessThan(6000)
+    await server.until(() => !server.peers[0]!.open && !server.peers[2]!.open)
+    expect([server.peers[0]!.closeCode, server.peers[2]!.closeCode]).toEqual([1001, 1001])
+  })
+
+  it("lets what waits be published before the end: a subscriber sees the last frame", { timeout: 40_000 }, async () => {
+    const instance = await Instance.start(env)
+    const publishing = { packing: "PACKING_PACKED", lingerMs: 10_000, maxFrames: 1000 } as const
+    const { id } = await instance.connect({ url: server.url, topic: "t", publishing })
+    const seen = await instance.topic("t")
+    for (let i = 0; i < 20; i++) server.last.send(`frame ${i}`)
+    await until(async () => (await instance.get(id)).framesReceived === 20, "twenty frames")
+    expect(seen).toEqual([])
+    expect(await instance.end("SIGTERM")).toMatchObject({ status: 0 })
+    const texts = seen.flatMap(({ data }) => (data as unknown as ReadonlyArray<{ text: string }>).map((f) => f.text))
+    expect(texts).toEqual(Array.from({ length: 20 }, (_, i) => `frame ${i}`))
+  })
+
+  it("waits for connections to close where asked, no longer than the drain timeout", { timeout: 40_000 }, async () => {
+    const instance = await Instance.start({ ...env, WSM_DRAIN_MODE: "wait", WSM_DRAIN_TIMEOUT: "2 seconds" })
+    const [first] = await connectMany(instance, 2)
+    const ended = instance.end("SIGTERM")
+    await until(() => instance.logged("instance-draining").length === 1, "draining")
+    expect(server.connections()).toBe(2)
+    expect((await fetch(`${instance.url}/health/ready`)).status).toBe(503)
+    const refused = await instance.refused((client) => client.Connect({ url: server.url }))
+    expect(refused).toMatchObject({ _tag: "InstanceDraining", id: "one" })
+    await instance.call((client) => client.Disconnect({ id: first!.id }))
+    await server.until(() => server.connections() === 1)
+    const { millis, status } = await ended
+    expect(status).toBe(0)
+    expect(millis).toBeGreaterThan(1900)
+    expect(millis).toBeLessThan(5000)
+    await server.until(() => server.connections() === 0)
+    expect(server.peers.map((peer) => peer.closeCode).toSorted()).toEqual([1000, 1001])
+  })
+})
+
+describe("the second signal", () => {
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130]
+  ] as const)("%s ends the process at once", { timeout: 40_000 }, async (name, status) => {
+    const instance = await Instance.start({ ...env, WSM_DRAIN_MODE: "wait" })
+    await connectMany(instance, 1)
+    instance.signal("SIGTERM")
+    await until(() => instance.logged("instance-draining").length === 1, "draining")
+    const ended = await instance.end(name)
+    expect(ended).toMatchObject({ status, signal: null })
+    expect(ended.millis).toBeLessThan(1500)
+  })
+})
+
+describe("a lone instance that was frozen", () => {
+  const short = { WSM_HEARTBEAT_INTERVAL: "500 millis", WSM_HEARTBEAT_TTL: "1500 millis" }
+
+  it(
+    "longer than its lease closes its sockets when it wakes, publishes nothing it read before, and dials again",
+    { timeout: 40_000 },
+    async () => {
+      const instance = await Instance.start({ ...env, ...short })
+      const { epoch, id } = await instance.connect({ url: server.url, topic: "t", reconnect: { baseDelayMs: 20 } })
+      const seen = await instance.topic("t")
+      const peer = server.last
+      peer.send("before")
+      await until(() => seen.length === 1, "the frame before")
+      instance.signal("SIGSTOP")
+      await sleep(3000)
+      for (let i = 0; i < 50; i++) peer.send(`frozen ${i}`)
+      await sleep(100)
+      const wokeAt = Date.now()
+      instance.signal("SIGCONT")
+      await server.until(() => !peer.open)
+      expect(peer.closedAt! - wokeAt).toBeLessThan(1000)
+      await server.until(() => server.connections() === 1)
+      const next = server.last
+      await until(async () => (await instance.get(id)).status === "CONNECTION_STATUS_CONNECTED", "open again")
+      next.send("after")
+      await until(() => seen.some(({ data }) => data === "after"), "the frame after")
+      expect(seen.map(({ data }) => data)).toEqual(["before", "after"])
+      const view = await instance.get(id)
+      expect(view.epoch).toBe(epoch)
+      expect(server.peers.length).toBe(2)
+      expect(instance.logged("gap", id)[0]).toMatchObject({ cause: "reconnect", lost: "unknown" })
+    }
+  )
+
+  it("for less than its lease goes on as if nothing had been", { timeout: 40_000 }, async () => {
+    const instance = await Instance.start(env)
+    await instance.connect({ url: server.url, topic: "t" })
+    const seen = await instance.topic("t")
+    instance.signal("SIGSTOP")
+    server.last.send("frozen")
+    await sleep(1500)
+    instance.signal("SIGCONT")
+    await until(() => seen.length === 1, "the frame")
+    expect(server.peers.length).toBe(1)
+    expect(server.connections()).toBe(1)
+  })
+})
