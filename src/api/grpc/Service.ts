@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, type ManagerError } from "../../domain/Errors.js"
 import type { ReceiveResponse } from "../../domain/Messages.js"
+import { CallDeadline } from "../../manager/CallDeadline.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Metrics } from "../../observability/Metrics.js"
 import * as Executor from "../rpc/Executor.js"
@@ -57,7 +58,8 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
         const fiber = runUnary(
           decode(call.request).pipe(
             Effect.flatMap((request) => executor.call(method, request)),
-            Effect.flatMap((answer) => told(method)(Effect.sync(() => encode(answer))))
+            Effect.flatMap((answer) => told(method)(Effect.sync(() => encode(answer)))),
+            Effect.provideService(CallDeadline, Number(call.getDeadline()))
           )
         )
         interruptOnCancel(call, fiber)
