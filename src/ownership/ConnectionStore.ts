@@ -29,6 +29,7 @@ import * as Pages from "./Pages.js"
 import { read, rewrite } from "./Records.js"
 import { ANSWER_WITHIN, remove } from "./Removing.js"
 import type { Room, Tenure } from "./Room.js"
+import { Turns } from "./Turns.js"
 import * as WriteBehind from "./WriteBehind.js"
 
 export type { Owned, RecordChange }
@@ -114,7 +115,7 @@ const make = Effect.gen(function* () {
     doomed: new Set(),
     busy: new Map(),
     disowned: new Set(),
-    creates: yield* Effect.makeSemaphore(32),
+    creates: new Turns(32),
     open: 0,
     tenure: undefined
   }

@@ -40,7 +40,7 @@ export const create = (
   Effect.gen(function* () {
     yield* checkSize(connection)
     // its turn first: the deadline is for the store, not for the others in the queue
-    return yield* room.creates.withPermits(1)(answered(room, connection, options))
+    return yield* room.creates.take(answered(room, connection, options))
   })
 
 const answered = (room: Room, connection: NewConnection, options: CreateOptions): Effect.Effect<Created, CreateError> =>

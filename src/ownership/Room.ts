@@ -9,6 +9,7 @@ import type { Membership } from "../membership/Membership.js"
 import type { StateStore } from "../ports/StateStore.js"
 import type { Owned, OwnedState } from "./Owned.js"
 import type { Pages } from "./Pages.js"
+import type { Turns } from "./Turns.js"
 
 /** What belongs to one life. */
 export interface Tenure {
@@ -35,7 +36,7 @@ export interface Room {
   readonly busy: Map<string, Deferred.Deferred<void>>
   readonly disowned: Set<(owned: Owned) => void>
   /** creates that are under way at once; the others wait for their turn */
-  readonly creates: Effect.Semaphore
+  readonly creates: Turns
   /** record writes that are open */
   open: number
   tenure: Tenure | undefined
