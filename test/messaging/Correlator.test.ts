@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as TestClock from "effect/TestClock"
 import { InvalidRequest, SendTimeout } from "../../src/domain/Errors.js"
 import type { ResolvedCorrelation } from "../../src/domain/Spec.js"
@@ -290,19 +289,6 @@ describe("NEXT", () => {
       expect(texts()).toEqual(["a", "c"])
       expect(reply("3")).toBe(true)
       expect(yield* textOf(third)).toBe("3")
-    })
-  )
-
-  it.effect("a request that is interrupted as its turn comes leaves the turn to the next", () =>
-    Effect.gen(function* () {
-      const { ask, reply, texts } = connection()
-      const first = yield* begin(ask("a", NEXT))
-      const second = yield* begin(ask("b", NEXT))
-      yield* begin(ask("c", NEXT))
-      first.addObserver(() => second.unsafeInterruptAsFork(FiberId.none))
-      reply("1")
-      yield* Effect.repeatN(Effect.yieldNow(), 10)
-      expect(texts().at(-1)).toBe("c")
     })
   )
 
