@@ -161,7 +161,9 @@ export const secretHosts: Kind<ReadonlyMap<string, ReadonlyArray<string>>> = kin
   },
   (value) =>
     value instanceof Map &&
-    [...value].every(([name, list]) => SECRET_NAME.test(name) && list.length > 0 && list.every((host: string) => isHost(host))),
+    [...value].every(
+      ([name, list]) => SECRET_NAME.test(name) && list.length > 0 && list.every((host: string) => isHost(host))
+    ),
   (value) => (value instanceof Map ? [...value] : []).map(([name, list]) => `${name}=${list.join(",")}`).join("; ")
 )
 

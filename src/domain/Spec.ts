@@ -8,6 +8,7 @@
 import * as Schema from "effect/Schema"
 
 const optional = Schema.optional
+const Bytes = Schema.Uint8ArrayFromSelf
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 
 export const Packing = Schema.Literal("PACKING_UNSPECIFIED", "PACKING_SINGLE", "PACKING_PACKED")
@@ -62,14 +63,15 @@ export const Expect = Schema.Struct({
 })
 export type Expect = typeof Expect.Type
 
-export const KeepAliveFields = <B extends Schema.Schema<Uint8Array, any>>(bytes: B) => ({
+export const KeepAlive = Schema.Struct({
   pingIntervalMs: optional(Schema.Number),
   deadAfterMs: optional(Schema.Number),
   idleAfterMs: optional(Schema.Number),
-  pingMessage: optional(bytes),
+  pingMessage: optional(Bytes),
   disablePing: optional(Schema.Boolean),
-  pingBinary: optional(bytes)
+  pingBinary: optional(Bytes)
 })
+export type KeepAlive = typeof KeepAlive.Type
 
 export const ReconnectPolicy = Schema.Struct({
   baseDelayMs: optional(Schema.Number),
@@ -90,8 +92,7 @@ export const Buffering = Schema.Struct({
 })
 export type Buffering = typeof Buffering.Type
 
-/** The fields of a connection's spec: the same message with bytes as bytes (doors) or as base64 (store). */
-const specFields = <B extends Schema.Schema<Uint8Array, any>>(bytes: B) => ({
+const specFields = {
   url: Schema.String,
   autoReconnect: optional(Schema.Boolean),
   headers: optional(StringMap),
@@ -99,13 +100,13 @@ const specFields = <B extends Schema.Schema<Uint8Array, any>>(bytes: B) => ({
   handshake: optional(
     Schema.Array(
       Schema.Struct({
-        sendText: optional(bytes),
-        sendBinary: optional(bytes),
+        sendText: optional(Bytes),
+        sendBinary: optional(Bytes),
         expect: optional(Expect)
       })
     )
   ),
-  keepAlive: optional(Schema.Struct(KeepAliveFields(bytes))),
+  keepAlive: optional(KeepAlive),
   reconnect: optional(ReconnectPolicy),
   buffer: optional(Buffering),
   correlation: optional(Correlation),
@@ -114,17 +115,14 @@ const specFields = <B extends Schema.Schema<Uint8Array, any>>(bytes: B) => ({
   maxMessageBytes: optional(Schema.Number),
   publishing: optional(Publishing),
   compression: optional(Schema.Boolean)
-})
+}
 
-/** A spec as asked, bytes as bytes. */
-export const Spec = Schema.Struct(specFields(Schema.Uint8ArrayFromSelf))
+/** A spec as asked. */
+export const Spec = Schema.Struct(specFields)
 export type Spec = typeof Spec.Type
 
-/** The same as the state store keeps it: JSON, bytes as base64. */
-export const StoredSpec = Schema.Struct(specFields(Schema.Uint8ArrayFromBase64))
-
 export const ConnectRequest = Schema.Struct({
-  ...specFields(Schema.Uint8ArrayFromSelf),
+  ...specFields,
   tags: optional(StringMap),
   topic: optional(Schema.String),
   requestId: optional(Schema.String),
