@@ -2,10 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as TestClock from "effect/TestClock"
 import { eventId, type TopicEvent } from "../../src/domain/CloudEvent.js"
 import { LifecycleEvent } from "../../src/domain/ConnectionEvent.js"
-import { bench, settle } from "./support.js"
+import { advance, bench, settle } from "./support.js"
 
 const packs = (events: ReadonlyArray<TopicEvent>): ReadonlyArray<ReadonlyArray<number>> =>
   events.map((event) => (event.kind === "frames" ? event.frames.map(({ sequence }) => sequence) : []))
@@ -17,7 +16,7 @@ describe.each([true, false])("packed (a bus ordered inside a batch: %s)", (order
       const { bus, connect, problems } = yield* bench({ orderedWithinBatch })
       const c = connect("c", { publishing: { packed: true, maxFrames: 100 } })
       c.receiveMany(250)
-      yield* TestClock.adjust("5 millis")
+      yield* advance("5 millis")
       expect(
         packs(bus.eventsOf("t"))
           .map(({ length }) => length)
@@ -37,7 +36,7 @@ describe.each([true, false])("packed (a bus ordered inside a batch: %s)", (order
       c.receiveMany(3)
       yield* settle
       bus.heal()
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect(packs(bus.eventsOf("t"))).toEqual([
         [1, 2, 3],
         [4, 5, 6]
@@ -56,7 +55,7 @@ describe.each([true, false])("packed (a bus ordered inside a batch: %s)", (order
         event.kind === "frames" && event.frames[0]!.sequence === 11 ? { transient: false } : undefined
       const c = connect("c", { publishing: { packed: true, maxFrames: 10 } })
       c.receiveMany(30)
-      yield* TestClock.adjust("5 millis")
+      yield* advance("5 millis")
       expect(c.counters).toEqual({ published: 20, dropped: 10 })
       expect(c.gaps).toMatchObject([{ cause: "publish", last: { sequence: 10 }, first: { sequence: 21 }, lost: 10 }])
       expect(problems("t")).toEqual([])
@@ -70,11 +69,11 @@ describe("packed", () => {
       const { bus, connect } = yield* bench()
       const c = connect("c", { publishing: { packed: true, maxFrames: 4, lingerMs: 50 } })
       c.receive()
-      yield* TestClock.adjust("30 millis")
+      yield* advance("30 millis")
       c.receive()
-      yield* TestClock.adjust("19 millis")
+      yield* advance("19 millis")
       expect(bus.eventsOf("t")).toEqual([])
-      yield* TestClock.adjust("1 millis")
+      yield* advance("1 millis")
       expect(packs(bus.eventsOf("t"))).toEqual([[1, 2]])
       c.receiveMany(4)
       yield* settle
@@ -90,7 +89,7 @@ describe("packed", () => {
       const { bus, connect, problems } = yield* bench()
       const c = connect("c", { publishing: { packed: true, maxBytes: 1000 } })
       for (const size of [400, 400, 400, 5000, 1, 999, 1]) c.receive("x".repeat(size))
-      yield* TestClock.adjust("5 millis")
+      yield* advance("5 millis")
       expect(packs(bus.eventsOf("t"))).toEqual([[1, 2], [3], [4], [5, 6], [7]])
       expect(problems("t")).toEqual([])
     })
@@ -104,7 +103,7 @@ describe("packed", () => {
       const next = { ...c.origin, epoch: 2 }
       c.receive("x", next)
       c.receive("y", next)
-      yield* TestClock.adjust("5 millis")
+      yield* advance("5 millis")
       expect(packs(bus.eventsOf("t"))).toEqual([
         [1, 2],
         [3, 4]
@@ -117,7 +116,7 @@ describe("packed", () => {
       const { bus, connect } = yield* bench({ maxEventBytes: 256 * 1024 })
       const c = connect("c", { publishing: { packed: true } })
       c.receiveMany(200, "\u0001".repeat(1000))
-      yield* TestClock.adjust("5 millis")
+      yield* advance("5 millis")
       for (const event of bus.eventsOf("t")) {
         expect(event.kind === "frames" && event.frames.length * 6000 < 256 * 1024).toBe(true)
       }
@@ -149,12 +148,12 @@ describe("the lease", () => {
       yield* settle
       c.may = false
       bus.heal()
-      yield* TestClock.adjust("5 seconds")
+      yield* advance("5 seconds")
       expect(other.counters.published).toBe(1)
       expect(c.counters.published).toBe(0)
       c.receive()
       c.may = true
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       expect(c.counters.published).toBe(4)
       expect(arrived().length).toBe(5)
       expect(problems("t")).toEqual([])
@@ -176,7 +175,7 @@ describe("the lease", () => {
       c.receive()
       bus.heal()
       c.may = true
-      yield* TestClock.adjust("1 minute")
+      yield* advance("1 minute")
       expect(arrived()).toEqual([1, 2])
       expect(c.counters).toEqual({ published: 2, dropped: 121 })
       expect(c.lane.lastPublished()).toMatchObject({ epoch: 1, sequence: 2 })
@@ -198,7 +197,7 @@ describe("the lease", () => {
       yield* settle
       taken.receive()
       expect([taken.lane.discard(), failed.lane.discard()]).toEqual([1, 0])
-      yield* TestClock.adjust("1 minute")
+      yield* advance("1 minute")
       expect(taken.counters).toEqual({ published: 1, dropped: 1 })
       expect(failed.counters).toEqual({ published: 0, dropped: 1 })
       expect(publisher.waiting().frames).toBe(0)
@@ -215,9 +214,9 @@ describe("the end of a lane", () => {
       c.receiveMany(150)
       c.lane.close()
       const drained = yield* Effect.fork(c.lane.drained)
-      yield* TestClock.adjust("19 millis")
+      yield* advance("19 millis")
       expect(drained.unsafePoll()).toBeNull()
-      yield* TestClock.adjust("1 millis")
+      yield* advance("1 millis")
       yield* Fiber.join(drained)
       expect(arrived()).toEqual(upTo(150))
       yield* c.lane.drained
@@ -237,7 +236,7 @@ describe("the end of a lane", () => {
       c.receiveMany(2)
       yield* settle
       bus.heal()
-      yield* TestClock.adjust("1 minute")
+      yield* advance("1 minute")
       expect(arrived()).toEqual([1, 2, 3, 1, 2])
     })
   )
@@ -252,11 +251,11 @@ describe("the end of a lane", () => {
       bus.slow.set("lifecycle", Duration.millis(1500))
       const early = yield* Effect.fork(publisher.flush(Duration.seconds(1)))
       const late = yield* Effect.fork(publisher.flush(Duration.seconds(10)))
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect(yield* Fiber.join(early)).toBe(8)
-      yield* TestClock.adjust("900 millis")
+      yield* advance("900 millis")
       expect(late.unsafePoll()).toBeNull()
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       expect(yield* Fiber.join(late)).toBe(0)
     })
   )
@@ -277,7 +276,7 @@ describe("lifecycle events", () => {
         return n === 1 && eventId(event).endsWith("-3") ? { transient: true } : undefined
       }
       for (let n = 1; n <= 5; n++) for (let c = 0; c < 20; c++) publisher.announce(event(`c${c}`, n))
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       publisher.announce(event("c0", 6))
       yield* settle
       for (let c = 0; c < 20; c++) {
@@ -298,7 +297,7 @@ describe("lifecycle events", () => {
       yield* settle
       for (let n = 1; n <= 10_500; n++) publisher.announce(event(`c${n % 7}`, n))
       bus.heal()
-      yield* TestClock.adjust("10 seconds")
+      yield* advance("10 seconds")
       const arrived = bus.eventsOf("lifecycle")
       expect(arrived.length).toBe(10_000)
       expect(metric("events_dropped_total")).toBe(501)
@@ -342,7 +341,7 @@ describe("metrics", () => {
       expect([metric("buffer_frames"), metric("buffer_bytes")]).toEqual([3, 15])
       expect(metric("publish_seconds", "failed")).toBe(1)
       bus.heal()
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect([metric("buffer_frames"), metric("buffer_bytes")]).toEqual([0, 0])
       expect(metric("frames_published_total")).toBe(3)
       expect(metric("publish_seconds", "ok")).toBe(1)

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as TestClock from "effect/TestClock"
 import type { TopicEvent } from "../../src/domain/CloudEvent.js"
-import { bench, settle } from "./support.js"
+import { advance, bench, settle } from "./support.js"
 
 const frameOf = (event: TopicEvent) => (event.kind === "frame" ? event : undefined)!
 
@@ -19,7 +18,7 @@ describe.each([
         for (const [i, c] of connections.entries()) c.receiveMany((i + round) % 4)
         if (round % 3 === 0) yield* settle
       }
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect(problems("t")).toEqual([])
       const total = connections.reduce((sum, c) => sum + c.sequence, 0)
       expect(bus.eventsOf("t").length).toBe(total)
@@ -56,7 +55,7 @@ describe.each([
       yield* settle
       expect(well.counters.published).toBe(20)
       expect(ill.every((c) => c.counters.published === 2)).toBe(true)
-      yield* TestClock.adjust("60 seconds")
+      yield* advance("60 seconds")
       expect(ill.map((c) => c.counters.published)).toEqual(ill.map(() => 20))
       expect(ill.every((c) => c.counters.dropped === 0)).toBe(true)
       expect(problems("t")).toEqual([])
@@ -69,11 +68,11 @@ describe.each([
       const connections = Array.from({ length: 20 }, (_, i) => connect(`c${i}`))
       bus.unavailable = true
       for (const c of connections) c.receiveMany(50)
-      yield* TestClock.adjust("2 minutes")
+      yield* advance("2 minutes")
       for (const c of connections) c.receiveMany(50)
       expect(bus.eventsOf("t")).toEqual([])
       bus.heal()
-      yield* TestClock.adjust("6 seconds")
+      yield* advance("6 seconds")
       expect(problems("t")).toEqual([])
       expect(connections.map((c) => c.counters.published)).toEqual(connections.map(() => 100))
     })
@@ -85,7 +84,7 @@ describe.each([
       bus.loseResponse(1)
       const c = connect("c")
       c.receiveMany(10)
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect(problems("t")).toEqual([])
       expect(c.counters.published).toBe(10)
       expect(bus.eventsOf("t").length).toBeGreaterThan(10)
@@ -103,13 +102,13 @@ describe("a bus that is ordered inside a batch", () => {
       yield* settle
       const others = Array.from({ length: 60 }, (_, i) => connect(`c${i}`))
       for (const c of others) c.receive()
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       const shares = bus.batches.map(
         ({ events }) => events.filter((e) => frameOf(e).origin.connectionId === "long").length
       )
       expect(shares).toContain(1)
       bus.heal()
-      yield* TestClock.adjust("10 seconds")
+      yield* advance("10 seconds")
       expect(problems("t")).toEqual([])
     })
   )
@@ -122,7 +121,7 @@ describe("a bus that is not ordered inside a batch", () => {
       bus.slow.set("t", Duration.millis(10))
       const connections = Array.from({ length: 10 }, (_, i) => connect(`c${i}`))
       for (const c of connections) c.receiveMany(5)
-      yield* TestClock.adjust("200 millis")
+      yield* advance("200 millis")
       for (const { events } of bus.batches) {
         const ids = events.map((event) => frameOf(event).origin.connectionId)
         expect(new Set(ids).size).toBe(ids.length)
@@ -144,7 +143,7 @@ describe("repeating", () => {
       const { bus, connect } = yield* bench()
       bus.unavailable = true
       connect("c").receive()
-      yield* TestClock.adjust("2 minutes")
+      yield* advance("2 minutes")
       const times = bus.batches.map(({ at }) => at)
       const pauses = times.slice(1).map((at, i) => at - times[i]!)
       expect(pauses.every((pause) => pause >= 100 && pause <= 5000)).toBe(true)
@@ -168,13 +167,13 @@ describe("repeating", () => {
         ill.receiveMany(4)
         for (let second = 0; second < 29; second++) {
           well.receive()
-          yield* TestClock.adjust("1 second")
+          yield* advance("1 second")
         }
         expect(ill.counters.dropped).toBe(0)
         expect(ill.counters.published).toBe(1)
         for (let second = 0; second < 30; second++) {
           well.receive()
-          yield* TestClock.adjust("1 second")
+          yield* advance("1 second")
         }
         expect(ill.counters).toEqual({ published: 3, dropped: 1 })
         expect(ill.gaps).toMatchObject([{ cause: "publish", last: { sequence: 1 }, first: { sequence: 3 }, lost: 1 }])
@@ -190,9 +189,9 @@ describe("repeating", () => {
       bus.unavailable = true
       const connections = ["a", "b"].map((id) => connect(id))
       for (const c of connections) c.receiveMany(3)
-      yield* TestClock.adjust("10 minutes")
+      yield* advance("10 minutes")
       bus.heal()
-      yield* TestClock.adjust("6 seconds")
+      yield* advance("6 seconds")
       expect(problems("t")).toEqual([])
       expect(connections.map((c) => c.counters)).toEqual([
         { published: 3, dropped: 0 },
@@ -205,7 +204,7 @@ describe("repeating", () => {
     Effect.gen(function* () {
       const { arrived, bus, connect, metric, problems } = yield* bench()
       bus.failEntry = (event) => ([3, 4].includes(frameOf(event).sequence) ? { transient: false } : undefined)
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       const c = connect("c")
       c.receiveMany(6)
       yield* settle
@@ -228,9 +227,9 @@ describe("repeating", () => {
       c.receiveMany(3)
       yield* settle
       bus.heal()
-      yield* TestClock.adjust("59 seconds")
+      yield* advance("59 seconds")
       expect(c.counters.published).toBe(0)
-      yield* TestClock.adjust("2 seconds")
+      yield* advance("2 seconds")
       expect(problems("t")).toEqual([])
       expect(bus.inFlight.get("t")).toBe(0)
     })
@@ -271,7 +270,7 @@ describe("topics and slots", () => {
         yield* settle
       }
       expect(bus.batches.length).toBe(4)
-      yield* TestClock.adjust("20 millis")
+      yield* advance("20 millis")
       expect(bus.batches.map(({ events }) => events.length)).toEqual([1, 1, 1, 1, 30])
       expect(bus.mostInFlight.get("t")).toBe(4)
     })
@@ -283,17 +282,17 @@ describe("topics and slots", () => {
       bus.slow.set("t", Duration.millis(20))
       for (let i = 0; i < 4; i++) {
         connect(`early${i}`).receive()
-        yield* TestClock.adjust("5 millis")
+        yield* advance("5 millis")
       }
       // 20 ms: the first slot is free and taken again at once; the next will be free at 25 ms.
       connect("early4").receive()
-      yield* TestClock.adjust("4 millis")
+      yield* advance("4 millis")
       connect("late1").receive()
-      yield* TestClock.adjust("1 millis")
+      yield* advance("1 millis")
       connect("late2").receive()
-      yield* TestClock.adjust("3 millis")
+      yield* advance("3 millis")
       expect(bus.batches.length).toBe(5)
-      yield* TestClock.adjust("1 millis")
+      yield* advance("1 millis")
       expect(bus.batches.slice(5).map(({ events }) => events.length)).toEqual([2])
     })
   )
@@ -303,7 +302,7 @@ describe("topics and slots", () => {
       const { bus, connect } = yield* bench()
       const c = connect("c")
       c.receiveMany(3)
-      yield* Effect.promise(() => Promise.resolve())
+      yield* Effect.promise(() => new Promise((resume) => setImmediate(resume)))
       expect(bus.batches.map(({ events }) => events.length)).toEqual([3])
     })
   )
@@ -316,7 +315,7 @@ describe("topics and slots", () => {
       const others = Array.from({ length: 9 }, (_, i) => connect(`c${i}`))
       flood.receiveMany(2000)
       for (const c of others) c.receive()
-      yield* TestClock.adjust("10 millis")
+      yield* advance("10 millis")
       expect(others.every((c) => c.counters.published === 1)).toBe(true)
     })
   )

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as TestClock from "effect/TestClock"
-import { bench, settle } from "./support.js"
+import { advance, bench, settle } from "./support.js"
 
 const MiB = 1024 * 1024
 
@@ -20,7 +19,7 @@ describe("overflow PAUSE", () => {
       expect(c.lane.pendingFrames()).toBe(310)
       while (c.lane.pendingFrames() > 0) {
         expect(c.paused).toBe(c.lane.pendingFrames() > 5)
-        yield* TestClock.adjust("10 millis")
+        yield* advance("10 millis")
       }
       expect(c).toMatchObject({ pauses: 1, resumes: 1, counters: { published: 310, dropped: 0 }, gaps: [] })
       expect(problems("t")).toEqual([])
@@ -40,7 +39,7 @@ describe("overflow PAUSE", () => {
       big.receive("y".repeat(5000))
       expect(big.paused).toBe(true)
       bus.heal()
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect([c.paused, big.paused]).toEqual([false, false])
       expect(problems("t")).toEqual([])
     })
@@ -69,11 +68,11 @@ describe("overflow DROP_OLDEST", () => {
       c.receiveMany(5)
       yield* settle
       bus.unavailable = true
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       c.receiveMany(35)
       yield* settle
       bus.heal()
-      yield* TestClock.adjust("10 seconds")
+      yield* advance("10 seconds")
       expect(arrived()).toEqual([1, 2, 3, 4, 5, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40])
       expect(c.counters).toEqual({ published: 15, dropped: 25 })
       expect(c.gaps).toMatchObject([
@@ -115,7 +114,7 @@ describe("overflow DROP_OLDEST", () => {
       yield* settle
       c.receiveMany(10)
       bus.heal()
-      yield* TestClock.adjust("10 seconds")
+      yield* advance("10 seconds")
       expect(arrived()).toEqual([1, 2, 3, 4, 14])
       expect(problems("t")).toEqual([])
     })
@@ -133,10 +132,10 @@ describe("overflow DROP_NEWEST", () => {
       b.receiveMany(5, "x".repeat(300))
       yield* settle
       bus.heal()
-      yield* TestClock.adjust("500 millis")
+      yield* advance("500 millis")
       c.receive()
       b.receive("y".repeat(5000))
-      yield* TestClock.adjust("2 seconds")
+      yield* advance("2 seconds")
       expect(arrived()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 26])
       expect(arrived("bytes")).toEqual([1, 2, 3, 6])
       // told before the next frame came: its sequence is known, its time is not
@@ -152,14 +151,14 @@ describe("the position after a loss", () => {
       const { connect } = yield* bench()
       const c = connect("c", { buffer: { maxFrames: 5, overflow: "drop-newest" } })
       c.receiveMany(6)
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       expect(c.gaps.length).toBe(1)
       c.receiveMany(7)
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       c.receiveMany(8)
-      yield* TestClock.adjust("100 millis")
+      yield* advance("100 millis")
       c.receive()
-      yield* TestClock.adjust("1 second")
+      yield* advance("1 second")
       expect(c.gaps.slice(1)).toMatchObject([{ last: { sequence: 11 }, first: { sequence: 22, at: 300 }, lost: 5 }])
     })
   )
@@ -175,7 +174,7 @@ describe("the buffers of an instance together", () => {
       greedy.receiveMany(7, "x".repeat(MiB / 4))
       const c = connect("c")
       c.receiveMany(10)
-      yield* TestClock.adjust("10 millis")
+      yield* advance("10 millis")
       expect([c.lane.pendingFrames(), c.paused]).toEqual([5, true])
       greedy.lane.discard()
       expect(c.paused).toBe(false)
@@ -205,7 +204,7 @@ describe("the buffers of an instance together", () => {
       expect(late.paused).toBe(true)
       expect(publisher.waiting()).toMatchObject({ frames: 9 })
       bus.heal()
-      yield* TestClock.adjust("5 seconds")
+      yield* advance("5 seconds")
       expect([big, small, late].map((c) => [c.pauses, c.resumes])).toEqual([
         [1, 1],
         [1, 1],
@@ -253,10 +252,10 @@ describe("gaps", () => {
       c.receiveMany(5)
       for (let i = 0; i < 100; i++) {
         c.receiveMany(3)
-        yield* TestClock.adjust("100 millis")
+        yield* advance("100 millis")
       }
       bus.heal()
-      yield* TestClock.adjust("10 seconds")
+      yield* advance("10 seconds")
       const times = c.gaps.map(({ at }) => at)
       expect(times.length).toBeGreaterThanOrEqual(9)
       expect(times.length).toBeLessThanOrEqual(11)
@@ -277,7 +276,7 @@ describe("gaps", () => {
       yield* settle
       expect(c.gaps.map(({ lost }) => lost)).toEqual([3, 4])
       expect(c.gaps[1]).toMatchObject({ last: { sequence: 13 }, first: { sequence: 18, at: 0 } })
-      yield* TestClock.adjust("5 seconds")
+      yield* advance("5 seconds")
       expect(c.gaps.length).toBe(2)
       expect(problems("t")).toEqual([])
     })

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import type { GapCause, Position } from "../../src/domain/ConnectionEvent.js"
 import { Frame, type FrameOrigin } from "../../src/domain/Frame.js"
@@ -37,8 +38,15 @@ const DEFAULTS: Partial<SettingsShape> = {
   publishLinger: Duration.millis(5)
 }
 
-/** Lets everything run that is ready to run. */
-export const settle = Effect.repeatN(Effect.yieldNow(), 30)
+const yields = Effect.repeatN(Effect.yieldNow(), 30)
+const turn = Effect.promise(() => new Promise<void>((resume) => setImmediate(resume)))
+
+/** Lets everything run that is ready to run, over the end of the event loop's turn. */
+export const settle = Effect.repeatN(Effect.zipRight(yields, turn), 2)
+
+/** What is ready runs, the time passes, and what that made ready runs. */
+export const advance = (by: Duration.DurationInput): Effect.Effect<void> =>
+  Effect.zipRight(Effect.zipRight(settle, TestClock.adjust(by)), settle)
 
 /** What a test of the publisher works with. */
 export const bench = (options: BenchOptions = {}) =>
