@@ -44,6 +44,9 @@ describe("after a SIGKILL the same instance", () => {
       const seen = await first.topic("u")
       for (let i = 0; i < 3; i++) server.last.send(`frame ${i}`)
       await until(() => seen.length === 3, "three frames")
+      // the status is written with each loss: the position with it
+      server.last.cut()
+      await until(() => first.logged("gap", kept.id).length === 1, "open again")
 
       const failed = await first.connect({ url: server.url, reconnect: FAST })
       server.last.close(4401, "who are you")
@@ -173,4 +176,29 @@ describe("after a SIGTERM the same instance", () => {
       expect((await second.get(kept.id)).epoch).toBeGreaterThan(kept.epoch)
     }
   )
+})
+
+describe("an instance whose state file is emptied", () => {
+  it("says so loudly, stops acting, joins again and creates anew what it held", { timeout: 60_000 }, async () => {
+    const instance = await Instance.start({
+      ...env,
+      WSM_HEARTBEAT_INTERVAL: "500 millis",
+      WSM_HEARTBEAT_TTL: "2 seconds"
+    })
+    const { epoch, id } = await instance.connect({ url: server.url, reconnect: FAST, tags: { a: "b" } })
+    const database = new Database(join(env["WSM_DATA_DIR"]!, "state.db"))
+    database.pragma("busy_timeout = 5000")
+    database.exec("delete from kv")
+    database.close()
+    await server.until(() => server.peers.length === 2 && server.connections() === 1, 15_000)
+    expect(server.peers[0]!.open).toBe(false)
+    await until(() => instance.logged("gap", id).length === 1, "dialled again")
+    const errors = logOf(instance.process).filter(({ level }) => level === "ERROR")
+    expect(errors.map(({ message }) => message)).toEqual([
+      expect.stringContaining("has lost the record of this instance")
+    ])
+    const view = await instance.get(id)
+    expect(view).toMatchObject({ status: "CONNECTION_STATUS_CONNECTED", tags: { a: "b" } })
+    expect(view.epoch).toBeGreaterThan(epoch)
+  })
 })

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
 import { built } from "../cli/support.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./support.js"
 
 let server: ScriptedServer
 let env: Readonly<Record<string, string>>
@@ -122,6 +122,37 @@ describe("a lone instance that was frozen", () => {
       expect(view.epoch).toBe(epoch)
       expect(server.peers.length).toBe(2)
       expect(instance.logged("gap", id)[0]).toMatchObject({ cause: "reconnect", lost: "unknown" })
+    }
+  )
+
+  it(
+    "while another process waited for its id finds itself fenced, and lets go of everything",
+    { timeout: 60_000 },
+    async () => {
+      const first = await Instance.start({ ...env, ...short })
+      const request = { url: server.url, topic: "t", reconnect: { baseDelayMs: 20 } }
+      const stop = await first.connect({ ...request, onLeaseLoss: "LEASE_LOSS_STOP" })
+      const goOn = await first.connect({ ...request, onLeaseLoss: "LEASE_LOSS_CONTINUE" })
+      const [one, two] = server.peers
+      const seen = await first.topic("t")
+      one!.send("before")
+      await until(() => seen.length === 1, "the frame before")
+      const second = await Instance.up({ ...env, ...short })
+      first.signal("SIGSTOP")
+      await second.ready()
+      await server.until(() => server.connections() === 4)
+      for (const peer of [one!, two!]) for (let i = 0; i < 20; i++) peer.send(`frozen ${i}`)
+      await sleep(100)
+      const wokeAt = Date.now()
+      first.signal("SIGCONT")
+      await server.until(() => !one!.open && !two!.open)
+      expect(Math.max(one!.closedAt!, two!.closedAt!) - wokeAt).toBeLessThan(1000)
+      await until(() => logOf(first.process).some(({ message }) => message.startsWith("fenced: ")), "it says so")
+      await sleep(500)
+      expect(seen.map(({ data }) => data)).toEqual(["before"])
+      for (const { epoch, id } of [stop, goOn]) expect((await second.get(id)).epoch).toBeGreaterThan(epoch)
+      expect(server.connections()).toBe(2)
+      expect(server.peers.length).toBe(4)
     }
   )
 
