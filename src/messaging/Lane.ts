@@ -14,9 +14,9 @@ import type { Batch } from "./Batch.js"
 import { Gap, type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
 import { formPack } from "./Packing.js"
 import type { Lane as LaneApi, LaneOptions } from "./Publisher.js"
-import { BLOCKED, LINGERING, RESTING, Source } from "./Source.js"
+import { BLOCKED, LINGERING, READY, RESTING, Source } from "./Source.js"
 import type { Tally } from "./Tally.js"
-import type { TopicQueue } from "./TopicQueue.js"
+import { MANY, type TopicQueue } from "./TopicQueue.js"
 
 /** What the lanes of one publisher share. */
 export interface LaneHost {
@@ -95,6 +95,8 @@ export class Lane extends Source implements LaneApi, GapTeller {
       const { lingerMs, packed } = this.options.publishing
       if (packed) this.lingerUntil = this.host.now() + lingerMs
       this.host.queue.wake(this)
+    } else if (this.state === READY) {
+      if (this.queue.length === MANY) this.host.queue.hurry()
     } else if (this.state === LINGERING && this.packIsFull) this.host.queue.wake(this)
   }
 

@@ -1,8 +1,9 @@
 /**
  * One topic: its sources are served in turn, in up to four requests at once.
  *
- * With a free slot an event goes at the end of the turn it came in: what the socket delivered together goes together, and
- * nothing is started for a single frame. An event that finds all slots busy waits for company, at most the linger.
+ * With a free slot an event goes at the end of the turn of the event loop it came in: what the sockets delivered in this turn
+ * goes together, and nothing is started for a single frame. Where one turn brings much, it goes as it comes. An event that
+ * finds all slots busy waits for company, at most the linger.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,6 +19,8 @@ import { BUSY, LINGERING, READY, RESTING, type Source, WAITING } from "./Source.
 import type { Tally } from "./Tally.js"
 
 const SLOTS = 4
+/** Entries that have come within one turn of the event loop and do not wait for its end. */
+export const MANY = 64
 const LEASE_LOOK_MILLIS = 100
 /** An adapter ends its requests by itself; this is for one that does not. */
 const REQUEST_MILLIS = 60_000
@@ -55,6 +58,7 @@ export class TopicQueue {
   /** until when those in the queue wait for company; 0: they do not */
   private holdUntil = 0
   private scheduled = false
+  private hurried = false
   private pumping = false
   private closed = false
   private failing = false
@@ -100,6 +104,7 @@ export class TopicQueue {
     else this.last.next = source
     this.last = source
     this.ready++
+    if (this.ready === MANY) this.hurry()
     if (this.busy >= SLOTS && this.holdUntil === 0) this.holdUntil = this.now() + this.options.lingerMillis
     this.schedule()
   }
@@ -120,14 +125,26 @@ export class TopicQueue {
     this.alarm.set(wakeAt)
   }
 
-  private schedule(): void {
-    if (this.scheduled || this.pumping) return
-    this.scheduled = true
+  /** Goes once the present callback is done: more would only be held longer. */
+  hurry(): void {
+    if (this.hurried || this.pumping) return
+    this.hurried = true
     queueMicrotask(this.pump)
   }
 
-  private readonly pump = (): void => {
+  private schedule(): void {
+    if (this.scheduled || this.pumping) return
+    this.scheduled = true
+    setImmediate(this.endOfTurn)
+  }
+
+  private readonly endOfTurn = (): void => {
     this.scheduled = false
+    this.pump()
+  }
+
+  private readonly pump = (): void => {
+    this.hurried = false
     if (this.pumping) return
     this.pumping = true
     try {

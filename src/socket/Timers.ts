@@ -11,8 +11,8 @@ export interface Timers {
 export const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * The clock is read once for all that happens in one callback of the event loop: a read of the socket may carry hundreds
- * of frames, and asking the time for each would cost as much as an eighth of receiving it.
+ * The clock is read once for all that the sockets bring in one turn of the event loop: that may be thousands of frames, and
+ * asking the time for each would cost as much as an eighth of receiving it.
  */
 export const makeTimers = (): Timers => {
   let cached = -1
@@ -23,7 +23,7 @@ export const makeTimers = (): Timers => {
     now: () => {
       if (cached === -1) {
         cached = performance.now()
-        queueMicrotask(forget)
+        setImmediate(forget)
       }
       return cached
     },

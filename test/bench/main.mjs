@@ -51,6 +51,7 @@ const bench = {
   /** rounds that count */
   rounds: flags.short ? 3 : 7,
   roundMs: flags.short ? 700 : 1500,
+  warmMs: flags.short ? 3000 : 8000,
   memoryRounds: flags.short ? 1 : 3,
   /** how long the bus stops */
   stopMs: flags.short ? 3000 : 6000,

@@ -73,19 +73,15 @@ echo.on("connection", (ws) => ws.on("message", (data, binary) => ws.send(data, {
 
 /** As fast as the sockets take it. @param {Group} group @param {() => Buffer} nextBlock */
 const flood = (group, nextBlock) => {
-  let stopped = false
   for (const socket of group.sockets) {
     const write = () => {
-      while (!stopped && socket.writable) {
-        group.frames += FRAMES_PER_BLOCK
-        if (!socket.write(nextBlock())) return
-      }
+      do group.frames += FRAMES_PER_BLOCK
+      while (socket.write(nextBlock()))
     }
     socket.on("drain", write)
     write()
   }
   return () => {
-    stopped = true
     for (const socket of group.sockets) socket.removeAllListeners("drain")
   }
 }

@@ -62,4 +62,6 @@ export const answer = (functions) => {
     }
   })
   process.on("disconnect", () => process.exit(0))
+  // An orderly end, so that a profiler can write down what it saw.
+  process.on("SIGTERM", () => process.exit(0))
 }
