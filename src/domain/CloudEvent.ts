@@ -32,8 +32,20 @@ export const encode = (event: TopicEvent): string => {
   }
 }
 
-/** Bytes of the event as encoded. */
-export const encodedSize = (event: TopicEvent): number => Buffer.byteLength(encode(event))
+/** Bytes of the event as encoded. What frames hold is counted and not encoded, which may take seconds where all is escaped. */
+export const encodedSize = (event: TopicEvent): number => {
+  switch (event.kind) {
+    case "frame":
+      return Buffer.byteLength(encodeFrame(event, EMPTY)) + contentSize(event, isPlainText(event))
+    case "frames": {
+      let bytes = Buffer.byteLength(encodePack(event, () => EMPTY))
+      for (const frame of event.frames) bytes += contentSize(frame, !frame.binary)
+      return bytes
+    }
+    case "lifecycle":
+      return Buffer.byteLength(encodeLifecycle(event))
+  }
+}
 
 /**
  * At least the bytes of the event as encoded, without encoding it. Text is counted as if every byte had to be escaped, so this
@@ -60,7 +72,7 @@ export const encodedSizeBound = (event: TopicEvent): number => {
 export const packedSizeBound = (frame: Frame): number =>
   PACKED_FIXED + (frame.binary ? base64(frame.data.length) : escaped(frame.data.length))
 
-/** Whether the event as encoded has at most this many bytes. Encodes only where the answer is not plain. */
+/** Whether the event as encoded has at most this many bytes. Counts only where the answer is not plain. */
 export const fits = (event: TopicEvent, limit: number): boolean =>
   encodedSizeBound(event) <= limit || (rawSize(event) <= limit && encodedSize(event) <= limit)
 
@@ -72,6 +84,15 @@ const PACKED_FIXED = 64
 const first = (pack: FramePack): Frame => pack.frames[0]!
 const last = (pack: FramePack): Frame => pack.frames.at(-1)!
 const isPlainText = (frame: Frame): boolean => !frame.binary && frame.origin.textContentType === TEXT_PLAIN
+const EMPTY = Buffer.alloc(0)
+/** Bytes that a byte of text becomes inside a JSON string. */
+const JSON_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => JSON.stringify(String.fromCharCode(byte)).length - 2)
+const contentSize = ({ data }: Frame, asText: boolean): number => {
+  if (!asText) return base64(data.length)
+  let bytes = 0
+  for (let i = 0; i < data.length; i++) bytes += JSON_BYTES[data[i]!]!
+  return bytes
+}
 const base64 = (bytes: number): number => Math.ceil(bytes / 3) * 4
 const escaped = (length: number): number => length * 6
 const overhead = (origin: FrameOrigin): number =>
@@ -103,8 +124,8 @@ const head = (origin: FrameOrigin, id: string, type: string, at: number, content
 
 const source = (instanceId: string): string => JSON.stringify(`urn:websocketmanager:${instanceId}`)
 
-const encodeFrame = (frame: Frame): string => {
-  const { data, origin, receivedAt, sequence } = frame
+const encodeFrame = (frame: Frame, data: Buffer = frame.data): string => {
+  const { origin, receivedAt, sequence } = frame
   const contentType = frame.binary ? OCTET_STREAM : origin.textContentType
   const payload = isPlainText(frame)
     ? `"data":${JSON.stringify(data.toString("utf8"))}`
@@ -112,12 +133,12 @@ const encodeFrame = (frame: Frame): string => {
   return `${head(origin, eventId(frame), "websocketmanager.frame", receivedAt, contentType)},"sequence":"${sequence}",${payload}}`
 }
 
-const encodePack = (pack: FramePack): string => {
+const encodePack = (pack: FramePack, dataOf: (frame: Frame) => Buffer = ({ data }) => data): string => {
   const from = first(pack)
   const items = pack.frames.map((frame) =>
     frame.binary
-      ? `{"s":${frame.sequence},"t":${frame.receivedAt},"base64":"${frame.data.toString("base64")}"}`
-      : `{"s":${frame.sequence},"t":${frame.receivedAt},"text":${JSON.stringify(frame.data.toString("utf8"))}}`
+      ? `{"s":${frame.sequence},"t":${frame.receivedAt},"base64":"${dataOf(frame).toString("base64")}"}`
+      : `{"s":${frame.sequence},"t":${frame.receivedAt},"text":${JSON.stringify(dataOf(frame).toString("utf8"))}}`
   )
   return (
     head(pack.origin, eventId(pack), "websocketmanager.frames", from.receivedAt, "application/json") +

@@ -3,7 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { encode } from "../domain/CloudEvent.js"
+import { encode, encodedSize, encodedSizeBound, type TopicEvent } from "../domain/CloudEvent.js"
 import type { LifecycleEvent } from "../domain/ConnectionEvent.js"
 import type { ManagerError } from "../domain/Errors.js"
 import type { SubscribeResponse, WatchRequest, WatchResponse } from "../domain/Messages.js"
@@ -38,17 +38,47 @@ const toResponse = (event: LifecycleEvent, missed: number): WatchResponse => ({
   missed
 })
 
+/** What one event may have as encoded: no door carries more than 24 MiB, and something stands around it. */
+const MAX_EVENT_BYTES = 24 * 1024 * 1024 - 4096
+/** Encoded at a time: more would hold up the event loop, and might be too much for one message of a door. */
+const PART_BYTES = 1024 * 1024
+
+/** Events of a topic as they would leave the process. One that no door carries is counted as missed, and never encoded. */
 export const subscribe = (
   core: Core,
   topic: string
 ): Effect.Effect<Stream.Stream<SubscribeResponse>, ManagerError, Scope.Scope> =>
   Effect.gen(function* () {
     const subscription = yield* core.pubsub.subscribe(yield* checked(checkTopic(topic)))
+    let events: ReadonlyArray<TopicEvent> = []
+    let at = 0
+    let missed = 0
+
+    const part = (): Chunk.Chunk<SubscribeResponse> => {
+      const encoded: Array<SubscribeResponse> = []
+      let bytes = 0
+      while (at < events.length && bytes < PART_BYTES) {
+        const event = events[at++]!
+        if (encodedSizeBound(event) > MAX_EVENT_BYTES && encodedSize(event) > MAX_EVENT_BYTES) {
+          missed += 1
+          continue
+        }
+        const data = Buffer.from(encode(event))
+        encoded.push({ event: data, missed })
+        bytes += data.length
+        missed = 0
+      }
+      return Chunk.unsafeFromArray(encoded)
+    }
     return Stream.repeatEffectChunk(
-      Effect.map(subscription.take, ({ events, missed }) =>
-        Chunk.unsafeFromArray(
-          events.map((event, i) => ({ event: Buffer.from(encode(event)), missed: i === 0 ? missed : 0 }))
-        )
-      )
+      Effect.suspend(() => {
+        if (at < events.length) return Effect.sync(part)
+        return Effect.map(subscription.take, (taken) => {
+          events = taken.events
+          at = 0
+          missed += taken.missed
+          return part()
+        })
+      })
     )
   })

@@ -20,6 +20,7 @@ import type { Metrics } from "../../observability/Metrics.js"
 import type { StreamQuota } from "../rpc/StreamQuota.js"
 import * as Auth from "./Auth.js"
 import * as GrpcHealth from "./Health.js"
+import { MAX_MESSAGE_BYTES } from "./Oversize.js"
 import * as Reflection from "./Reflection.js"
 import * as Service from "./Service.js"
 
@@ -39,8 +40,6 @@ export class GrpcListenFailed extends Schema.TaggedError<GrpcListenFailed>()("Gr
   }
 }
 
-/** 16 MiB of a frame, and what stands around it. */
-const MAX_MESSAGE_BYTES = 17 * 1024 * 1024
 const GRACE = "1 second"
 
 const OPTIONS: grpc.ServerOptions = {

@@ -32,6 +32,7 @@ import type { StreamQuota } from "../rpc/StreamQuota.js"
 import { codecOf } from "./Convert.js"
 import { encodeReceiveResponse } from "./FrameWriter.js"
 import { WebSocketManagerService } from "./generated/websocketmanager/v1/websocketmanager_pb.js"
+import * as Oversize from "./Oversize.js"
 import { statusOf } from "./Status.js"
 import * as StreamWriter from "./StreamWriter.js"
 
@@ -75,10 +76,11 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
       method: K
     ): grpc.handleServerStreamingCall<Buffer, Buffer> => {
       const decode = decoder<StreamTypes[K][0]>(desc)
-      const encode =
+      const encodeItem =
         method === "Receive" ? (item: unknown) => encodeReceiveResponse(item as ReceiveResponse) : encoder(desc)
       return (call) => {
         const writer = StreamWriter.make(call)
+        const encode = Oversize.counting<StreamTypes[K][1]>(encodeItem)
         const fiber = runStream(
           decode(call.request).pipe(
             Effect.flatMap((request) => executor.open(method, request)),

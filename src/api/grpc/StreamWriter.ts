@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 const MAX_WAITING_BYTES = 1024 * 1024
 
 export interface StreamWriter {
-  /** Done when all items are handed over, in order. Never fails: a call that is gone interrupts its fiber. */
-  readonly writeAll: <Item>(items: Iterable<Item>, encode: (item: Item) => Buffer) => Effect.Effect<void>
+  /** Done when all items are handed over, in order, but for those that encode to nothing. Never fails: a call that is gone interrupts its fiber. */
+  readonly writeAll: <Item>(items: Iterable<Item>, encode: (item: Item) => Buffer | undefined) => Effect.Effect<void>
 }
 
 export const make = (call: ServerWritableStream<Buffer, Buffer>): StreamWriter => {
@@ -45,7 +45,8 @@ export const make = (call: ServerWritableStream<Buffer, Buffer>): StreamWriter =
           while: () => next.done !== true,
           body: () => {
             while (next.done !== true && !full()) {
-              write(encode(next.value))
+              const message = encode(next.value)
+              if (message !== undefined) write(message)
               next = rest.next()
             }
             return full() ? room : Effect.void
