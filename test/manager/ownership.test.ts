@@ -305,7 +305,7 @@ describe.concurrent("a life that ends", () => {
   )
 
   it(
-    "lets nothing be done meanwhile: a Connect between two lives is refused and leaves nothing",
+    "lets nothing be done meanwhile: a Connect between two lives waits for the next one",
     { timeout: 20_000 },
     async (context) => {
       const { backend, connect, faults, manager, server, stored } = await arranged(context)
@@ -319,13 +319,17 @@ describe.concurrent("a life that ends", () => {
       faults.unavailable = true
       await manager.until(() => server.connections() === 0, "fenced")
       expect(manager.runtime.runSync(ManagerLayer.ready)).toBe(false)
-      const error = await manager.refused(manager.service.connect({ url: server.url }))
-      expect(error).toMatchObject({ _tag: "StateStoreUnavailable" })
-      await sleep(300)
+      const call = connect()
+      await sleep(500)
       expect(server.openings.length).toBe(1)
+      expect([...backend.entries.keys()].filter((name) => name.includes("websocketmanager/connections/")).length).toBe(
+        1
+      )
       faults.heal()
+      const made = await call
+      expect(stored(connectionKey(made.id))!.incarnation).toBe(stored(key)!.incarnation)
       await manager.event(id, "connected", 2)
-      expect(manager.runtime.runSync(manager.service.list({})).connections.map((c) => c.id)).toEqual([id])
+      expect(server.connections()).toBe(2)
     }
   )
 })

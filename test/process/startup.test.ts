@@ -122,14 +122,14 @@ describe("two processes on one data directory", () => {
       expect(said()[0]!.message).toContain(`pid ${first.process.child.pid}`)
       expect((await fetch(`${second.url}/health/ready`)).status).toBe(503)
       expect((await fetch(`${second.url}/alive`)).status).toBe(200)
-      const refused = await second.refused((client) => client.Connect({ url: server.url }))
-      expect(refused).toMatchObject({ _tag: "StateStoreUnavailable" })
+      const call = second.connect({ url: server.url })
       expect((await first.get(id)).status).toBe("CONNECTION_STATUS_CONNECTED")
       expect(server.peers.length).toBe(1)
 
       expect(await first.end("SIGTERM")).toMatchObject({ status: 0 })
       await second.ready()
-      await server.until(() => server.connections() === 1)
+      await server.until(() => server.connections() === 2)
+      expect((await call).instanceId).toBe("same")
       await until(async () => (await second.get(id)).status === "CONNECTION_STATUS_CONNECTED", "taken over")
       expect((await second.get(id)).epoch).toBeGreaterThan(epoch)
     }
