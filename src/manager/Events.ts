@@ -106,5 +106,8 @@ const log = (event: LifecycleEvent): Effect.Effect<void> => {
           ? Effect.logDebug
           : Effect.logInfo
   const about = event.connectionId === "" ? {} : { connection: event.connectionId, epoch: event.epoch }
-  return write(event.name).pipe(Effect.annotateLogs({ ...about, ...event.attributes }))
+  const { message, ...attributes } = event.attributes
+  // the entry has a message of its own: the name
+  const detail = message === undefined ? {} : { detail: message }
+  return write(event.name).pipe(Effect.annotateLogs({ ...about, ...attributes, ...detail }))
 }

@@ -39,14 +39,18 @@ export const layer = (
 
 type Entry = Logger.Logger.Options<unknown>
 
+/** What an entry says of itself; an annotation of the same name does not take its place. */
+const OWN = new Set(["timestamp", "level", "message"])
+
 /** `timestamp`, `level`, `message`, then the annotations; `cause` where there is one, `spans` with their milliseconds. */
 const json = (entry: Entry): string => {
+  const annotations = [...HashMap.entries(entry.annotations)].filter(([key]) => !OWN.has(key))
   const spans = List.toArray(entry.spans).map((span) => [span.label, entry.date.getTime() - span.startTime] as const)
   return JSON.stringify({
-    ...Object.fromEntries([...HashMap.entries(entry.annotations)].map(([key, value]) => [key, plain(value)])),
     timestamp: entry.date.toISOString(),
     level: entry.logLevel.label,
     message: message(entry),
+    ...Object.fromEntries(annotations.map(([key, value]) => [key, plain(value)])),
     ...(Cause.isEmpty(entry.cause) ? {} : { cause: Cause.pretty(entry.cause, { renderErrorCause: true }) }),
     ...(spans.length === 0 ? {} : { spans: Object.fromEntries(spans) })
   })

@@ -28,6 +28,7 @@ describe("the log", () => {
       const [line, ...rest] = yield* logged({ logFormat: "json", logLevel: "info" }, program)
       expect(rest).toEqual([])
       expect(line!.endsWith("}\n")).toBe(true)
+      expect(Object.keys(JSON.parse(line!)).slice(0, 3)).toEqual(["timestamp", "level", "message"])
       expect(JSON.parse(line!)).toEqual({
         timestamp: "2025-06-15T15:06:40.123Z",
         level: "WARN",
