@@ -14,10 +14,17 @@ import type { Owned } from "../ownership/ConnectionStore.js"
 import { adopt, forget } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned } from "./Core.js"
-import type { ManagedConnection } from "./ManagedConnection.js"
+import { ManagedConnection } from "./ManagedConnection.js"
 
-/** Calls with the same id that are being created here now: the second waits for the first. */
-export type Creating = Map<string, Deferred.Deferred<void>>
+/** What is being created here now. */
+export interface Creating {
+  /** by the id that a request_id made: a second call with the same one waits for the first */
+  readonly requested: Map<string, Deferred.Deferred<void>>
+  /** not yet among the connections, and counted with them all the same */
+  places: number
+}
+
+export const nothingYet = (): Creating => ({ requested: new Map(), places: 0 })
 
 export const connect = (
   core: Core,
@@ -28,11 +35,11 @@ export const connect = (
     const asked = yield* checked(checkConnect(request))
     yield* acceptsWork(core)
     yield* core.sessions.precheck(asked.spec)
-    if (asked.requestId === undefined) return yield* create(core, request, asked, uuidv7(core.now()))
+    if (asked.requestId === undefined) return yield* create(core, creating, request, asked, uuidv7(core.now()))
 
     const id = uuidv8FromRequest(asked.requestId)
     for (;;) {
-      const other = creating.get(id)
+      const other = creating.requested.get(id)
       if (other !== undefined) {
         yield* Deferred.await(other)
         continue
@@ -40,12 +47,12 @@ export const connect = (
       const local = core.connections.get(id)
       if (local !== undefined) return yield* repeated(local, asked)
       const done = yield* Deferred.make<void>()
-      creating.set(id, done)
+      creating.requested.set(id, done)
       const release = Effect.suspend(() => {
-        creating.delete(id)
+        creating.requested.delete(id)
         return Deferred.succeed(done, undefined)
       })
-      return yield* Effect.ensuring(create(core, request, asked, id), release)
+      return yield* Effect.ensuring(create(core, creating, request, asked, id), release)
     }
   })
 
@@ -64,25 +71,33 @@ const sameRequest = (hash: string, asked: CheckedConnect) =>
 
 const create = (
   core: Core,
+  creating: Creating,
   request: ConnectRequest,
   asked: CheckedConnect,
   id: string
 ): Effect.Effect<ConnectResponse, ManagerError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      yield* hasRoom(core, asked.spec)
+      yield* dialsInTime(core, asked.spec)
+      yield* takePlace(core, creating)
       const { awaitOpen: _awaitOpen, requestId: _requestId, tags: _tags, topic: _topic, ...spec } = request
       const { tags, topic } = asked
       const keepUnknown = asked.requestId !== undefined
-      const made = yield* restore(
-        core.store.create(
-          { id, spec, specHash: specHash(asked), tags, topic, status: CONNECTING, createdAt: core.now() },
-          // Nobody waits any more: it is dialled on until it opens, and found again by its request_id.
-          { keepUnknown, onLate: (late) => core.fork(begin(core, late, { ...asked, awaitOpen: false })) }
+      const enters = Effect.gen(function* () {
+        const made = yield* restore(
+          core.store.create(
+            { id, spec, specHash: specHash(asked), tags, topic, status: CONNECTING, createdAt: core.now() },
+            // Nobody waits any more: it is dialled on until it opens, and found again by its request_id.
+            { keepUnknown, onLate: (late) => core.fork(begin(core, late, { ...asked, awaitOpen: false })) }
+          )
         )
+        return made._tag === "Exists" ? made.record : yield* begin(core, made.owned, asked)
+      })
+      const c = yield* Effect.ensuring(
+        enters,
+        Effect.sync(() => creating.places--)
       )
-      if (made._tag === "Exists") return yield* restore(exists(core, id, made.record, asked))
-      const c = yield* begin(core, made.owned, asked)
+      if (!(c instanceof ManagedConnection)) return yield* restore(exists(core, id, c, asked))
       if (!asked.awaitOpen) return answer(c)
       return yield* Effect.onExit(restore(Effect.map(c.opening, () => answer(c))), (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
@@ -111,11 +126,17 @@ const exists = (core: Core, id: string, record: ConnectionRecord, asked: Checked
     return yield* repeated(local, asked)
   })
 
-const hasRoom = (core: Core, spec: ResolvedSpec) =>
+/** Looked at and taken in one step: calls that come together do not all find the last place free. */
+const takePlace = (core: Core, creating: Creating): Effect.Effect<void, QuotaExceeded> =>
+  Effect.suspend(() => {
+    const taken = core.connections.size + creating.places
+    if (taken >= core.settings.maxConnections) return new QuotaExceeded({ quota: "connections" })
+    creating.places++
+    return Effect.void
+  })
+
+const dialsInTime = (core: Core, spec: ResolvedSpec) =>
   Effect.gen(function* () {
-    if (core.connections.size >= core.settings.maxConnections) {
-      return yield* new QuotaExceeded({ quota: "connections" })
-    }
     const left = yield* CallDeadline.remaining
     if (core.sessions.budgetWait(spec.hostPort) > left) {
       return yield* new QuotaExceeded({ quota: `dials to ${spec.hostPort}` })

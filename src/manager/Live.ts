@@ -4,7 +4,6 @@
  * Started after the lease's Heartbeat, the store and the publisher, which it depends on; stopped before them, by draining:
  * sockets closed, frames and records flushed, the lease laid down.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
@@ -72,7 +71,7 @@ const make = Effect.gen(function* () {
     fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await
   }
-  const creating: Connecting.Creating = new Map<string, Deferred.Deferred<void>>()
+  const creating = Connecting.nothingYet()
   const drain = yield* Drain.make(core, membership)
 
   metrics.connections(() => byStatus(core))
