@@ -1,7 +1,7 @@
 /** The five tag operations. A change is in the store before it is answered; reading one's own costs nothing. */
 import * as Effect from "effect/Effect"
 import type { ManagerError } from "../domain/Errors.js"
-import { checkId, checkTagKey, checkTags } from "../domain/Validate.js"
+import { checkId, checkTag, checkTagKey, checkTags } from "../domain/Validate.js"
 import { checked, type Core, elsewhere, owned } from "./Core.js"
 
 type Tags = Readonly<Record<string, string>>
@@ -29,7 +29,10 @@ export const getTag = (core: Core, id: string, key: string): Effect.Effect<strin
   )
 
 export const setTag = (core: Core, id: string, key: string, value: string): Effect.Effect<void, ManagerError> =>
-  write(core, id, (tags) => ({ ...tags, [key]: value }))
+  Effect.zipRight(
+    checked(checkTag(key, value)),
+    write(core, id, (tags) => ({ ...tags, [key]: value }))
+  )
 
 export const setTags = (core: Core, id: string, tags: Tags): Effect.Effect<void, ManagerError> =>
   write(core, id, () => tags)

@@ -4,11 +4,16 @@ import type { Connection } from "../../src/domain/Messages.js"
 import type { Door } from "../support/Doors.js"
 import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 
-/** `/echo…` sends every frame back; everything else only listens. */
+const LATE_MS = 30
+
+/** `/echo…` sends every frame back, `/late…` does so a little later and answers hello with welcome; others only listen. */
 export const startPeer = async (): Promise<ScriptedServer> => {
   const server = await ScriptedServer.start()
   server.onFrame = (peer, data, binary) => {
     if (peer.url.startsWith("/echo")) peer.ws.send(data, { binary })
+    if (peer.url.startsWith("/late")) {
+      setTimeout(() => peer.ws.send(String(data) === "hello" ? "welcome" : data, { binary }), LATE_MS)
+    }
   }
   return server
 }

@@ -300,6 +300,25 @@ type UnaryCall = (
 ) => grpc.ClientUnaryCall
 type StreamCall = (request: unknown) => grpc.ClientReadableStream<unknown>
 
+/** A unary gRPC call with these bytes as its message. */
+export const grpcBytes = async (address: string, method: string, bytes: Uint8Array): Promise<Buffer> => {
+  const client = new grpc.Client(address, grpc.credentials.createInsecure())
+  const asIs = (value: Buffer) => value
+  try {
+    return await new Promise((resolve, reject) =>
+      client.makeUnaryRequest(
+        `/websocketmanager.v1.WebSocketManagerService/${method}`,
+        asIs,
+        asIs,
+        Buffer.from(bytes),
+        (error, answer) => (error === null ? resolve(answer!) : reject(refusalOf(error)))
+      )
+    )
+  } finally {
+    client.close()
+  }
+}
+
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024
 
 const grpcDoor = (address: string): Door => {

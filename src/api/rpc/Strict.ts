@@ -69,9 +69,30 @@ const encoders = new Map(
   ])
 )
 
+const SURROGATE = /\p{Surrogate}/u
+
+/** Where a text stands that has half a surrogate pair: UTF-8 has no form for it, so it would arrive as another text. */
+const illFormed = (value: unknown, path: string): string | undefined => {
+  if (typeof value === "string") return SURROGATE.test(value) ? path : undefined
+  if (!isRecord(value) || value instanceof Uint8Array) return undefined
+  for (const [key, member] of Object.entries(value)) {
+    const place = path === "" ? key : `${path}.${key}`
+    const found = SURROGATE.test(key) ? path : illFormed(member, place)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** Whether a caller's request can go out at all; the client asks this before it sends. */
 export const encodablePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
-  Either.mapLeft(encoders.get(tag)!(payload), (error) => firstIssue(error.issue, ""))
+  Either.flatMap(
+    Either.mapLeft(encoders.get(tag)!(payload), (error) => firstIssue(error.issue, "")),
+    (encoded) => {
+      const field = illFormed(encoded, "")
+      if (field === undefined) return Either.right(encoded)
+      return Either.left(new InvalidRequest({ field, reason: "has half a surrogate pair" }))
+    }
+  )
 
 const headersOf = (headers: unknown): ReadonlyArray<[string, string]> =>
   Array.isArray(headers)
