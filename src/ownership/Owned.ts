@@ -1,6 +1,7 @@
 /** A connection that this instance owns, and what is written of it. */
 import * as Effect from "effect/Effect"
 import type { ConnectionRecord } from "../domain/Record.js"
+import type { Mark } from "../membership/Elapsed.js"
 import type { Life } from "../membership/Lease.js"
 import type { Version } from "../ports/StateStore.js"
 
@@ -28,8 +29,8 @@ export class OwnedState implements Owned {
   removing = false
   /** noted, not yet written */
   dirty = false
-  /** when the record was written behind last, milliseconds; the creation does not count */
-  notedAt = Number.NEGATIVE_INFINITY
+  /** when the record was written behind last; the creation does not count */
+  notedAt: Mark | undefined = undefined
   /** one write of a record at a time */
   readonly lock = Effect.unsafeMakeSemaphore(1)
 

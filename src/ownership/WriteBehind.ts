@@ -30,7 +30,7 @@ export const make = (room: Room): WriteBehind => {
       if (!owned.owned() || owned.removing) return
       const change = owned.takeNoted()
       if (change === undefined) return
-      owned.notedAt = room.elapsed.now()
+      owned.notedAt = room.elapsed.mark()
       const written = yield* Effect.either(
         rewrite(room, owned, (record) => ({ ...record, ...change }), { patient: false })
       )
@@ -45,10 +45,9 @@ export const make = (room: Room): WriteBehind => {
   const writeAll = (chosen: Iterable<OwnedState>) =>
     Effect.forEach(Array.from(chosen), writeOne, { concurrency: AT_ONCE, discard: true })
 
-  const due = (): ReadonlyArray<OwnedState> => {
-    const now = room.elapsed.now()
-    return Array.from(dirty).filter((owned) => !owned.owned() || (now - owned.notedAt >= APART && owned.life.valid()))
-  }
+  const rested = ({ notedAt }: OwnedState) => notedAt === undefined || room.elapsed.since(notedAt) >= APART
+  const due = (): ReadonlyArray<OwnedState> =>
+    Array.from(dirty).filter((owned) => !owned.owned() || (rested(owned) && owned.life.valid()))
 
   return {
     note: (owned, change) => {

@@ -12,7 +12,7 @@ import { CONNECTED, CONNECTING, FAILED } from "../../src/domain/ConnectionStatus
 import { connectionKey, instanceKey, pageKey } from "../../src/domain/Key.js"
 import { uuidv7, uuidv8FromRequest } from "../../src/domain/Uuid.js"
 import type { NewConnection, Owned } from "../../src/ownership/ConnectionStore.js"
-import { type Instance, joined, meddle, stored, until, writes } from "../membership/instances.js"
+import { type Instance, joined, meddle, start, stored, until, writes } from "../membership/instances.js"
 
 const connection = (over: Partial<NewConnection> = {}): NewConnection => ({
   id: uuidv7(0),
@@ -106,6 +106,33 @@ describe("creating", () => {
       expect(record(backend, owned.id)).toMatchObject({ status: CONNECTED, last: { sequence: 1000 } })
       yield* TestClock.adjust("10 seconds")
       expect(writes(one, "/connections/")).toHaveLength(2)
+    })
+  )
+
+  it.scoped("a wall clock that is set back holds no status up", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("2 hours")
+      const clock = yield* Clock.clockWith(Effect.succeed)
+      let behind = 0
+      const wall = () => clock.unsafeCurrentTimeMillis() - behind
+      const movable: Clock.Clock = {
+        [Clock.ClockTypeId]: Clock.ClockTypeId,
+        unsafeCurrentTimeMillis: wall,
+        currentTimeMillis: Effect.sync(wall),
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+        currentTimeNanos: clock.currentTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const backend = new MemoryBackend()
+      const one = yield* Effect.withClock(start(backend), movable)
+      yield* until(one.lease.valid)
+      const owned = yield* created(one)
+      one.store.note(owned, () => ({ status: CONNECTED }))
+      yield* until(() => record(backend, owned.id)["status"] === CONNECTED)
+      behind = 3_600_000
+      one.store.note(owned, () => ({ status: FAILED }))
+      yield* TestClock.adjust("6 seconds")
+      expect(record(backend, owned.id)).toMatchObject({ status: FAILED })
     })
   )
 
