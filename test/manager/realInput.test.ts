@@ -176,7 +176,7 @@ describe("a frame", () => {
       [false, "x".repeat(1024)],
       [true, ""]
     ])
-    expect(peer.pongs).toBe(1)
+    await server.until(() => peer.pongs === 1)
     expect(peer.open).toBe(true)
   })
 })
