@@ -38,7 +38,7 @@ export const checkList = (request: ListRequest): Checked<CheckedList> =>
       const status = yield* enumeration(`statuses[${i}]`, asked, STATUSES, undefined)
       if (status !== undefined) statuses.add(status)
     }
-    const topic = yield* text("topic", request.topic ?? "")
+    const topic = yield* text("topic", request.topic ?? "", 256)
     const instanceId = yield* text("instanceId", request.instanceId ?? "")
     const urlPrefix = yield* text("urlPrefix", request.urlPrefix ?? "")
     const query = {

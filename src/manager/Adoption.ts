@@ -83,7 +83,7 @@ const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effe
     c.change("lost")
     core.store.note(c.owned, () => statusChange(c))
     yield* core.supervisor.start(c, { onlyIfOpens: false })
-    yield* Effect.forkDaemon(
+    core.fork(
       Effect.ignore(Effect.tap(c.opening, () => core.metrics.takeoverSeconds.observe((core.now() - started) / 1000)))
     )
   })

@@ -2,8 +2,15 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { DialFailed, InvalidRequest, type ManagerError, OwnerUnreachable, QuotaExceeded } from "../domain/Errors.js"
-import { CONNECTED, CONNECTING } from "../domain/ConnectionStatus.js"
+import {
+  ConnectionNotFound,
+  DialFailed,
+  InvalidRequest,
+  type ManagerError,
+  OwnerUnreachable,
+  QuotaExceeded
+} from "../domain/Errors.js"
+import { CONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { Connection, ConnectResponse, DisconnectRequest } from "../domain/Messages.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import type { ConnectRequest, ResolvedSpec } from "../domain/Spec.js"
@@ -45,7 +52,7 @@ export const connect = (
         continue
       }
       const local = core.connections.get(id)
-      if (local !== undefined) return yield* repeated(local, asked)
+      if (local !== undefined) return yield* repeated(core, local, asked)
       const done = yield* Deferred.make<void>()
       creating.requested.set(id, done)
       const release = Effect.suspend(() => {
@@ -57,11 +64,14 @@ export const connect = (
   })
 
 /** The same request_id again: the same connection, if it is the same request. */
-const repeated = (c: ManagedConnection, asked: CheckedConnect) =>
+const repeated = (core: Core, c: ManagedConnection, asked: CheckedConnect) =>
   Effect.gen(function* () {
     yield* sameRequest(c.owned.record().specHash, asked)
-    if (asked.awaitOpen && c.status === CONNECTING) yield* c.opening
-    return answer(c)
+    if (!asked.awaitOpen || c.status !== CONNECTING) return answer(c)
+    return yield* Effect.onExit(
+      Effect.map(c.opening, () => answer(c)),
+      (exit) => (c.untold && notOpened(exit) ? notCompleted(core, c) : Effect.void)
+    )
   })
 
 const sameRequest = (hash: string, asked: CheckedConnect) =>
@@ -101,18 +111,29 @@ const create = (
       if (!asked.awaitOpen) return answer(c)
       return yield* Effect.onExit(restore(Effect.map(c.opening, () => answer(c))), (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
-        // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again.
-        if (Exit.isInterrupted(exit) && keepUnknown) return Effect.void
-        // Disconnect or Reconnect came in between: it is theirs now.
-        if (exit.cause._tag === "Fail" && exit.cause.error._tag === "ConnectionNotOpen") return Effect.void
-        return Effect.ignoreLogged(remove(core, c, 1000, "connect was not completed"))
+        // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again. It is
+        // dialled on until it opens, unless its dial has failed just now.
+        if (Exit.isInterrupted(exit) && keepUnknown && shouldBeUp(c.status)) {
+          return Effect.sync(() => {
+            c.onlyIfOpens = false
+          })
+        }
+        return Exit.isInterrupted(exit) || notOpened(exit) ? notCompleted(core, c) : Effect.void
       })
     })
   )
 
+/** The dial failed; not so where Disconnect or Reconnect came in between: it is theirs now. */
+const notOpened = (exit: Exit.Exit<unknown, ManagerError>): boolean =>
+  Exit.isFailure(exit) && exit.cause._tag === "Fail" && exit.cause.error._tag !== "ConnectionNotOpen"
+
+const notCompleted = (core: Core, c: ManagedConnection) =>
+  Effect.ignoreLogged(remove(core, c, 1000, "connect was not completed"))
+
 const begin = (core: Core, owned: Owned, asked: CheckedConnect): Effect.Effect<ManagedConnection> =>
   Effect.suspend(() => {
     const c = adopt(core, owned, asked.spec, undefined)
+    c.untold = true
     return Effect.as(core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen }), c)
   })
 
@@ -123,7 +144,7 @@ const exists = (core: Core, id: string, record: ConnectionRecord, asked: Checked
     if (record.owner === core.instanceId) yield* core.settled
     const local = core.connections.get(id)
     if (local === undefined) return yield* new OwnerUnreachable({ owner: record.owner })
-    return yield* repeated(local, asked)
+    return yield* repeated(core, local, asked)
   })
 
 /** Looked at and taken in one step: calls that come together do not all find the last place free. */
@@ -145,6 +166,7 @@ const dialsInTime = (core: Core, spec: ResolvedSpec) =>
 
 const answer = (c: ManagedConnection): ConnectResponse => {
   const connection = c.view()
+  c.untold = false
   return { id: c.id, status: connection.status, connection }
 }
 
@@ -152,23 +174,25 @@ const answer = (c: ManagedConnection): ConnectResponse => {
 const remove = (core: Core, c: ManagedConnection, code: number, reason: string) =>
   Effect.uninterruptible(
     Effect.gen(function* () {
+      core.leaving.add(c.id)
       if (core.connections.get(c.id) === c) core.connections.delete(c.id)
       yield* core.supervisor.stop(c, code, reason)
       forget(c)
       yield* core.store.remove(c.owned)
-    })
+    }).pipe(Effect.ensuring(Effect.sync(() => core.leaving.delete(c.id))))
   )
 
 export const disconnect = (core: Core, request: DisconnectRequest): Effect.Effect<void, ManagerError> =>
   Effect.gen(function* () {
     const { code, reason } = yield* checked(checkClose(request.code, request.reason))
     const c = yield* owned(core, request.id)
-    const wasOpen = c.status === CONNECTED
+    if (core.leaving.has(c.id)) return yield* new ConnectionNotFound({ id: c.id })
+    const wasOpen = c.session !== undefined
     yield* Effect.ensuring(
       remove(core, c, code, reason),
       Effect.sync(() => {
-        c.lastCloseCode = wasOpen ? code : c.lastCloseCode
-        core.events.emit("disconnected", c, { closecode: String(code), reason })
+        // the code on the wire: the peer may have closed first
+        core.events.emit("disconnected", c, { closecode: String(wasOpen ? c.lastCloseCode : 1006), reason })
       })
     )
   })

@@ -39,6 +39,8 @@ export interface Core {
   readonly phase: Phase
   /** the connections this instance owns under its present life */
   readonly connections: Map<string, ManagedConnection>
+  /** ids that are being removed: their records stand, and nobody shall find them any more */
+  readonly leaving: Set<string>
   /** milliseconds since 1970 */
   readonly now: () => number
   /** Runs beside the caller, until the manager is closed. */
@@ -66,6 +68,15 @@ export const owned = (
     return yield* new OwnerUnreachable({ owner: record.owner })
   })
 
+/** Refuses a call that waited its turn while its connection was removed, given away or fenced. */
+export const stillOwned = (core: Core, c: ManagedConnection) =>
+  Effect.gen(function* () {
+    if (!c.gone) return
+    const now = yield* owned(core, c.id)
+    if (now === c) return yield* new InstanceDraining({ id: core.instanceId })
+    return yield* new OwnerUnreachable({ owner: core.instanceId })
+  })
+
 /** How long a call waits for what a former life of this instance left to be claimed. */
 const CLAIM_WAIT = "5 seconds"
 
@@ -75,6 +86,7 @@ export const elsewhere = (
   canonical: string
 ): Effect.Effect<ConnectionRecord, ConnectionNotFound | StateStoreUnavailable> =>
   Effect.gen(function* () {
+    if (core.leaving.has(canonical)) return yield* new ConnectionNotFound({ id: canonical })
     const read = yield* core.store.read(canonical)
     if (Option.isNone(read)) return yield* new ConnectionNotFound({ id: canonical })
     if (read.value.owner === core.instanceId) yield* Effect.timeoutOption(core.settled, CLAIM_WAIT)

@@ -73,7 +73,8 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
           c.lane?.close()
           core.store.note(c.owned, () => ({ ...change, last: c.lane?.lastPublished() ?? change.last }))
         }),
-      { concurrency: 256, discard: true }
+      // all at once: peers that do not answer their close frame cost a second each
+      { concurrency: "unbounded", discard: true }
     )
     core.events.emit("instance-left", undefined, me)
     const unpublished = yield* core.publisher.flush(yield* left)

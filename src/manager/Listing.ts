@@ -49,8 +49,9 @@ export const hasTags = (filters: ReadonlyArray<TagFilter>, tags: Readonly<Record
 
 /** About what a connection takes on the wire: its variable parts, and a round sum for the rest. */
 const sizeOf = (c: Connection): number => {
-  let bytes = 400 + c.url.length * 3 + c.lastError.length * 3 + c.topic.length * 3
-  for (const key in c.tags) bytes += 16 + (key.length + c.tags[key]!.length) * 3
+  const { byteLength } = Buffer
+  let bytes = 600 + byteLength(c.url) + byteLength(c.lastError) + byteLength(c.topic)
+  for (const key in c.tags) bytes += 16 + byteLength(key) + byteLength(c.tags[key]!)
   return bytes
 }
 

@@ -67,6 +67,7 @@ const make = Effect.gen(function* () {
     supervisor,
     phase: yield* CurrentPhase,
     connections: new Map<string, ManagedConnection>(),
+    leaving: new Set<string>(),
     now: () => clock.unsafeCurrentTimeMillis(),
     fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await

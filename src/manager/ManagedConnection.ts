@@ -48,14 +48,20 @@ export class ManagedConnection implements EventSubject {
   session: Session | undefined
   /** told to stop: the end of its socket is no loss */
   stopping = false
+  /** a first dial that fails ends it all: whoever waits for it removes it */
+  onlyIfOpens = false
+  /** no caller was answered that it exists */
+  untold = false
   /** given up, or removed: nothing dials for it any more */
   gone = false
   /** waits for the first dial of the present start */
   opening: Effect.Effect<void, FirstDialFailure> = Effect.void
   /** the lane is full: the socket is not read */
   paused = false
-  /** one change at a time: of tags, of the topic, of who dials */
+  /** one change at a time: of tags, of the topic; each waits for the store */
   readonly changing = Effect.unsafeMakeSemaphore(1)
+  /** one at a time: who dials, and who ends that; never waits for the store */
+  readonly dialling = Effect.unsafeMakeSemaphore(1)
   readonly readers = new Set<ReaderBuffer<Frame>>()
   /** open under a former owner: what is dialled now was open, and will be again */
   private readonly wasUp: boolean
@@ -130,10 +136,15 @@ export class ManagedConnection implements EventSubject {
       framesPublished: this.counters.published,
       framesDropped: this.counters.dropped,
       framesSent: this.sent,
-      reconnectAttempts: this.attempts,
+      reconnectAttempts: this.isStable() ? 0 : this.attempts,
       lastError: this.lastError,
       lastCloseCode: this.lastCloseCode
     }
+  }
+
+  /** Open for so long that the next loss begins to count anew. */
+  private isStable(): boolean {
+    return this.status === CONNECTED && this.now() - this.connectedAt >= this.spec.reconnect.stableAfterMs
   }
 
   private makeOrigin(): FrameOrigin {

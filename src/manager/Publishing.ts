@@ -5,13 +5,14 @@ import type { ManagerError } from "../domain/Errors.js"
 import type { Connection, StartPublishRequest } from "../domain/Messages.js"
 import { checkTopic, resolvePublishing } from "../domain/Validate.js"
 import type { Lane } from "../messaging/Publisher.js"
-import { checked, type Core, owned } from "./Core.js"
+import { checked, type Core, owned, stillOwned } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import { mayAct } from "./ReceiveLoop.js"
 
 /** Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. */
 export const openLane = (core: Core, c: ManagedConnection): void => {
-  if (c.topic === "") return
+  // Removed while a call waited for the store: nobody would close this lane.
+  if (c.topic === "" || c.gone) return
   c.restamp()
   /** A lane that was closed still drains, and must not hold up the socket of its successor. */
   const reading = (paused: boolean) => () => {
@@ -54,6 +55,7 @@ export const startPublish = (core: Core, request: StartPublishRequest): Effect.E
     const topic = yield* checked(checkTopic(request.topic))
     const c = yield* owned(core, request.id)
     const change = Effect.gen(function* () {
+      yield* stillOwned(core, c)
       const publishing = yield* checked(resolvePublishing(request.publishing, c.spec.publishing))
       const asked = c.owned.record().spec
       const spec = request.publishing === undefined ? {} : { spec: { ...asked, publishing: request.publishing } }
@@ -72,6 +74,7 @@ export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, M
   Effect.gen(function* () {
     const c = yield* owned(core, id)
     const change = Effect.gen(function* () {
+      yield* stillOwned(core, c)
       const { topic } = c
       if (topic === "") return c.view()
       yield* core.store.update(c.owned, { topic: "" })

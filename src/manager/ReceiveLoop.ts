@@ -18,6 +18,7 @@ import type { Lease } from "../membership/Lease.js"
 import type { MetricsShape } from "../observability/Metrics.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
 import * as ReconnectPolicy from "../socket/ReconnectPolicy.js"
+import { dialFailure } from "../socket/DialFailures.js"
 import type { DialFailure, SessionEnd, Sessions } from "../socket/Session.js"
 import type { Events } from "./Events.js"
 import type { FirstDial } from "./FirstDial.js"
@@ -34,8 +35,6 @@ export interface LoopServices {
 
 export interface LoopOptions {
   readonly first: FirstDial
-  /** A first dial that fails ends the loop: nothing is kept (Connect with await_open). */
-  readonly onlyIfOpens: boolean
 }
 
 /** Why the loop needs another dial, or none. */
@@ -130,18 +129,22 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
       const firstSequence = c.sequence + 1
       events.emit("connecting", c, { attempt })
       const opened = yield* Effect.either(
-        sessions.open({
-          connectionId: c.id,
-          instanceId: c.instanceId,
-          epoch: c.epoch,
-          spec: c.spec,
-          onFrame: c.receive,
-          mayAct: act
-        })
+        sessions
+          .open({
+            connectionId: c.id,
+            instanceId: c.instanceId,
+            epoch: c.epoch,
+            spec: c.spec,
+            onFrame: c.receive,
+            mayAct: act
+          })
+          .pipe(Effect.raceFirst(leaseLost(lease, act)))
       )
       if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
 
       const session = opened.right
+      // Lost in this very moment: nobody cut this socket, since nobody knew of it yet.
+      if (!act()) return yield* dialFailed(c, services, options, LEASE_LOST)
       const openedAt = yield* Clock.currentTimeMillis
       const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
       c.session = session
@@ -164,32 +167,58 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
         })
       )
       if (c.stopping) return "ended" as const
+      c.lastCloseCode = end.closeCode
       const up = (yield* Clock.currentTimeMillis) - openedAt
-      return sessionEnded(c, services, act() ? end : LEASE_LOST, up >= c.spec.reconnect.stableAfterMs)
+      return sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs, act())
     })
   )
 
-const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
-  c.lastCloseCode = end.closeCode
+const sessionEnded = (
+  c: ManagedConnection,
+  { events }: LoopServices,
+  end: SessionEnd,
+  stable: boolean,
+  mayAct: boolean
+): Lost => {
   const wasError = end.cause !== "closed" || end.closeCode === 1006
+  // We cut it ourselves: what the table says of a peer that went without a word does not count.
+  const weCutIt = !mayAct && end.closeCode === 1006
+  const reason = weCutIt ? LEASE_LOST.reason : end.reason
   if (wasError) {
-    const error = end.cause === "closed" ? "ConnectionLost" : LOST_BY[end.cause]
-    c.lastError = `${error}: ${end.reason}`
-    events.emit("error", c, { error, message: end.reason })
+    const error = weCutIt ? "LeaseLost" : LOST_BY[end.cause]
+    c.lastError = `${error}: ${reason}`
+    events.emit("error", c, { error, message: reason })
   }
+  const decision = weCutIt ? "retry" : decideClose(end.closeCode, c.spec.reconnect)
   return {
-    decision: c.spec.autoReconnect ? decideClose(end.closeCode, c.spec.reconnect) : "stop",
+    decision: c.spec.autoReconnect ? decision : "stop",
     retryAfterMs: undefined,
     closeCode: end.closeCode,
-    reason: end.reason,
+    reason,
     metric: end.cause === "dead" || end.cause === "idle" ? end.cause : "closed",
     stable
   }
 }
 
-const LEASE_LOST: SessionEnd = { closeCode: 1001, reason: "lease lost", cause: "closed" }
+const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
 
-const LOST_BY = { dead: "DeadPeer", idle: "IdleFeed", protocol: "ProtocolError" } as const
+/** Ends a dial whose lease is lost while it is under way: its socket is not known to whoever cuts the open ones. */
+const leaseLost = (lease: Lease["Type"], mayAct: () => boolean): Effect.Effect<never, DialFailure> =>
+  Effect.async((resume) => {
+    const stop = lease.onChange(() => {
+      if (mayAct()) return
+      stop()
+      resume(Effect.fail(LEASE_LOST))
+    })
+    return Effect.sync(stop)
+  })
+
+const LOST_BY = {
+  closed: "ConnectionLost",
+  dead: "DeadPeer",
+  idle: "IdleFeed",
+  protocol: "ProtocolError"
+} as const
 
 const dialFailed = (
   c: ManagedConnection,
@@ -215,7 +244,7 @@ const dialFailed = (
       metric: "dial",
       stable: false
     }
-    if (told && options.onlyIfOpens) {
+    if (told && c.onlyIfOpens) {
       yield* finish(c, services, "failed", lost)
       return "ended" as const
     }

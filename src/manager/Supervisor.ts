@@ -6,7 +6,9 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { ConnectionNotOpen } from "../domain/Errors.js"
 import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import * as ReceiveLoop from "./ReceiveLoop.js"
@@ -31,11 +33,15 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
 
     const dial = (c: ManagedConnection, onlyIfOpens: boolean) =>
       Effect.gen(function* () {
-        if (c.gone) return
+        if (c.gone) {
+          c.opening = new ConnectionNotOpen({ id: c.id, status: c.status })
+          return
+        }
         const first: FirstDial = yield* Deferred.make<void, FirstDialFailure>()
         c.opening = Deferred.await(first)
         c.stopping = false
-        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first, onlyIfOpens })))
+        c.onlyIfOpens = onlyIfOpens
+        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first })))
       })
 
     /** Told to stop before its socket is closed, the loop does not take our own close for a loss and dial again. */
@@ -45,13 +51,14 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         const { session } = c
         if (session !== undefined) {
           session.close(code, reason)
-          yield* session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT))
+          const end = yield* session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT))
+          if (Option.isSome(end)) c.lastCloseCode = end.value.closeCode
         }
         yield* FiberMap.remove(loops, c.id)
       })
 
     const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) =>
-      Effect.uninterruptible(c.changing.withPermits(1)(effect))
+      Effect.uninterruptible(c.dialling.withPermits(1)(effect))
 
     return {
       start: (c, { onlyIfOpens }) => inTurn(c, dial(c, onlyIfOpens)),

@@ -2,17 +2,18 @@
 import * as Effect from "effect/Effect"
 import type { ManagerError } from "../domain/Errors.js"
 import { checkId, checkTag, checkTagKey, checkTags } from "../domain/Validate.js"
-import { checked, type Core, elsewhere, owned } from "./Core.js"
+import { checked, type Core, elsewhere, owned, stillOwned } from "./Core.js"
 
 type Tags = Readonly<Record<string, string>>
 
 const write = (core: Core, id: string, change: (tags: Tags) => Tags): Effect.Effect<void, ManagerError> =>
   Effect.gen(function* () {
     const c = yield* owned(core, id)
-    const changed = Effect.flatMap(
-      Effect.suspend(() => checked(checkTags(change(c.tags())))),
-      (tags) => core.store.update(c.owned, { tags })
-    )
+    const changed = Effect.gen(function* () {
+      yield* stillOwned(core, c)
+      const tags = yield* checked(checkTags(change(c.tags())))
+      yield* core.store.update(c.owned, { tags })
+    })
     yield* c.changing.withPermits(1)(changed)
   })
 

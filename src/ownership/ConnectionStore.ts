@@ -136,9 +136,13 @@ const make = Effect.gen(function* () {
   return ConnectionStore.of({
     create: (connection, options) => create(room, connection, options),
     read: (id) =>
-      Effect.map(read(room, id), ({ stored }) =>
-        stored === undefined || isTombstone(stored) ? Option.none() : Option.some(stored)
-      ),
+      Effect.suspend(() => {
+        // it is being removed here, and nothing brings it back: the store may be long in saying so
+        if (room.doomed.has(id)) return Effect.succeed(Option.none())
+        return Effect.map(read(room, id), ({ stored }) =>
+          stored === undefined || isTombstone(stored) ? Option.none() : Option.some(stored)
+        )
+      }),
     update: (owned, change) => update(room, mine(owned), change),
     note: (owned, change) => {
       const state = mine(owned)
