@@ -10,6 +10,7 @@ import * as Logging from "../observability/Logging.js"
 import * as Otlp from "../observability/Otlp.js"
 import { maxFiles } from "../observability/ProcessMetrics.js"
 import * as ServerLayer from "./ServerLayer.js"
+import * as StartFailure from "./StartFailure.js"
 
 export interface ServeOptions {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -33,7 +34,7 @@ export const serve = (settings: SettingsShape, options: ServeOptions): Effect.Ef
     Effect.catchAllCause((cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
       return Effect.as(
-        Effect.sync(() => process.stderr.write(`wsm: ${whyNot(cause)}\n`)),
+        Effect.sync(() => process.stderr.write(`wsm: ${StartFailure.describe(settings, cause)}\n`)),
         1
       )
     }),
@@ -43,6 +44,8 @@ export const serve = (settings: SettingsShape, options: ServeOptions): Effect.Ef
 
 const running = (settings: SettingsShape, { env, onStarted }: ServeOptions) =>
   Effect.gen(function* () {
+    const bad = StartFailure.checkFiles(settings)
+    if (bad !== undefined) return yield* bad
     const instance = yield* Layer.build(ServerLayer.layer({ settings, env, telemetry: Otlp.layer(env) }))
     const { http, grpc, id } = yield* Effect.provide(
       Effect.all({ http: HttpListener, grpc: GrpcListener, id: InstanceId }),
@@ -61,8 +64,3 @@ const warnOfFewFiles = (settings: SettingsShape) =>
       `the limit of open files is ${limit}: fewer than WSM_MAX_CONNECTIONS=${settings.maxConnections} connections can be open; raise it with 'ulimit -n'`
     )
   })
-
-const whyNot = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error && error.message !== "" ? error.message : Cause.pretty(cause)
-}

@@ -1,0 +1,58 @@
+/** Why an instance did not start, in one line that names the setting, its value and what it must be. */
+import * as Cause from "effect/Cause"
+import { createSecureContext } from "node:tls"
+import { readFileSync } from "node:fs"
+import { SettingsError } from "../config/Load.js"
+import type { SettingsShape } from "../config/Settings.js"
+
+/** The files that settings name, looked at before anything is opened. */
+export const checkFiles = ({ tlsCert, tlsKey }: SettingsShape): SettingsError | undefined => {
+  if (tlsCert === "") return undefined
+  const read = (setting: string, file: string): Buffer | SettingsError => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      return new SettingsError({ setting, value: file, rule: `be a file that can be read: ${reasonOf(error)}` })
+    }
+  }
+  const cert = read("WSM_TLS_CERT", tlsCert)
+  if (cert instanceof SettingsError) return cert
+  const key = read("WSM_TLS_KEY", tlsKey)
+  if (key instanceof SettingsError) return key
+  try {
+    createSecureContext({ cert, key })
+    return undefined
+  } catch (error) {
+    const rule = `be the PEM certificate to the key in WSM_TLS_KEY=${tlsKey}: ${reasonOf(error)}`
+    return new SettingsError({ setting: "WSM_TLS_CERT", value: tlsCert, rule })
+  }
+}
+
+/** One line for standard error. */
+export const describe = (settings: SettingsShape, cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  if (!(error instanceof Error) || error.message === "") return Cause.pretty(cause)
+  const refused = (setting: string, value: string | number, rule: string) =>
+    new SettingsError({ setting, value: String(value), rule: `${rule}: ${reasonOf(error)}` }).message
+  switch ("_tag" in error ? error._tag : "") {
+    case "ListenFailed":
+      return isPort(error)
+        ? refused("WSM_HTTP_PORT", settings.httpPort, "be a port that is free and may be opened")
+        : refused("WSM_HOST", settings.host, "be an address of this machine")
+    case "GrpcListenFailed":
+      return isPort(error)
+        ? refused("WSM_GRPC_PORT", settings.grpcPort, "be a port that is free and may be opened")
+        : refused("WSM_HOST", settings.host, "be an address of this machine")
+    case "StateStoreUnavailable":
+      return refused("WSM_DATA_DIR", settings.dataDir, "be a folder where state can be kept")
+    default:
+      return error.message
+  }
+}
+
+const isPort = (error: Error): boolean => /EADDRINUSE|EACCES|in use|may not open/.test(error.message)
+
+const reasonOf = (error: unknown): string => {
+  if (typeof error === "object" && error !== null && "reason" in error) return String(error.reason)
+  return error instanceof Error ? error.message : String(error)
+}
