@@ -3,7 +3,7 @@
  * are kept as they are. An unknown `v` is refused, so that it is never overwritten.
  */
 import * as Either from "effect/Either"
-import type { ParseError } from "effect/ParseResult"
+import { ArrayFormatter, type ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { StateStoreUnavailable } from "./Errors.js"
 import { SCHEMA_VERSION } from "./Key.js"
@@ -31,9 +31,11 @@ export const parse = (key: string, text: string): Either.Either<Json, StateStore
   return Either.right(value)
 }
 
-/** Says that the value under `key` does not have the fields it should have. */
-export const unreadable = (key: string, error: ParseError): StateStoreUnavailable =>
-  refuse(key, `cannot be read: ${error.message}`)
+/** Says that the value under `key` does not have the fields it should have: where, and not what stands there. */
+export const unreadable = (key: string, error: ParseError): StateStoreUnavailable => {
+  const path = ArrayFormatter.formatErrorSync(error)[0]?.path.map(String).join(".") ?? ""
+  return refuse(key, `cannot be read${path === "" ? "" : `: ${path} is not what this version knows`}`)
+}
 
 /** Checks the fields of a parsed value. */
 export const decoder = <A, I>(schema: Schema.Schema<A, I>) => {

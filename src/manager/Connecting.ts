@@ -88,7 +88,7 @@ const create = (
 ): Effect.Effect<ConnectResponse, ManagerError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      yield* dialsInTime(core, asked.spec)
+      if (asked.awaitOpen) yield* dialsInTime(core, asked.spec)
       yield* takePlace(core, creating)
       const { awaitOpen: _awaitOpen, requestId: _requestId, tags: _tags, topic: _topic, ...spec } = request
       const { tags, topic } = asked
@@ -156,6 +156,7 @@ const takePlace = (core: Core, creating: Creating): Effect.Effect<void, QuotaExc
     return Effect.void
   })
 
+/** Whoever does not wait for the open has no deadline for it. */
 const dialsInTime = (core: Core, spec: ResolvedSpec) =>
   Effect.gen(function* () {
     const left = yield* CallDeadline.remaining
