@@ -3,7 +3,7 @@ import { once } from "node:events"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { WebSocket } from "ws"
 import { BAD_REQUESTS, type RequestKind, SOME_ID } from "../support/BadRequests.js"
 import { type Door, type DoorName, DOORS, grpcBytes, type Refused, refused, startServer, type TestServer } from "../support/Doors.js" // prettier-ignore
@@ -28,8 +28,6 @@ const state = async () => {
 beforeAll(async () => {
   ;[server, peers] = await Promise.all([startServer(), startPeer()])
   kept = await connect(server.doors.grpc, peers, "/kept", { tags: { kept: "yes" }, topic: "kept" })
-})
-beforeEach(async () => {
   before = await state()
 })
 afterEach(async () => {

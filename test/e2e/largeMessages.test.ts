@@ -2,6 +2,7 @@
  * Messages of 16 MiB through every door, into a manager that is a process of its own, so that its event loop's lag is its
  * own: under 500 ms, a twelfth of a lease, whatever passes.
  */
+import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { start } from "../cli/support.js"
 import { type Door, type DoorName, DOORS, openDoors, until } from "../support/Doors.js"
@@ -32,14 +33,31 @@ const lag = async (): Promise<number> => {
   return Number(/^websocketmanager_event_loop_lag_seconds (\S+)$/m.exec(metrics)![1])
 }
 
-/** The machine is shared: what stands still once may be somebody else's doing, what does so three times is ours. */
+/** What the manager's main thread ran, and what it waited for a core, so far; nothing of that where there is no Linux. */
+const scheduled = (): { readonly ran: number; readonly waited: number } => {
+  try {
+    const { pid } = manager.child
+    const [ran, waited] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ").map(Number)
+    return { ran: ran!, waited: waited! }
+  } catch {
+    return { ran: 1, waited: 0 }
+  }
+}
+
+/**
+ * Other processes want the cores too: of a lag, the share counts in which the manager had one. What still stands still may be
+ * chance once; twice it is ours.
+ */
 const lagsLittle = async (round: () => Promise<unknown>): Promise<void> => {
   const lags: Array<number> = []
   do {
     await until(async () => (await lag()) < MAX_LAG_SECONDS, "the lag of before is forgotten", 15_000)
+    const before = scheduled()
     await round()
-    lags.push(await lag())
-  } while (lags.at(-1)! >= MAX_LAG_SECONDS && lags.length < 3)
+    const now = scheduled()
+    const ran = Math.max(now.ran - before.ran, 1)
+    lags.push((await lag()) * (ran / (ran + now.waited - before.waited)))
+  } while (lags.at(-1)! >= MAX_LAG_SECONDS && lags.length < 2)
   expect(Math.min(...lags)).toBeLessThan(MAX_LAG_SECONDS)
 }
 
@@ -79,7 +97,8 @@ describe.each(DOORS)("16 MiB over %s", (name) => {
       await door.call("Disconnect", { id: echo.id })
     }))
 
-  it.skipIf(name === "rpc-http")("come in with Receive and Subscribe, without a long lag", () =>
+  if (name === "rpc-http") return
+  it("come in with Receive and Subscribe, without a long lag", () =>
     lagsLittle(async () => {
       const door = doors[name]
       const { id, peer } = await connect(door, peers, "/in", { topic: `large-${name}` })
@@ -110,6 +129,5 @@ describe.each(DOORS)("16 MiB over %s", (name) => {
       expect(JSON.parse(text(small!.event))).toMatchObject({ sequence: "4", data: "small" })
       await Promise.all([received.cancel(), published.cancel()])
       await door.call("Disconnect", { id })
-    })
-  )
+    }))
 })
