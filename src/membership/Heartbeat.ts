@@ -35,6 +35,13 @@ const REMEMBERED = 64
 const PAUSE = 100
 const COMPLAIN_EVERY = 10_000
 
+/** Said by whoever finds it first. */
+export const sayEmptied = Effect.logError(
+  "the state store has lost the record of this instance: it stops acting and joins again"
+)
+export const sayFenced = (how: string): Effect.Effect<void> =>
+  Effect.logWarning(`fenced: the record of this instance was written by another (${how}); it stops acting`)
+
 /** Ends when the life has: `left` on request, else fenced. */
 export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effect<void> => {
   const { board, elapsed, instanceId, metrics, periods, store, wake } = services
@@ -77,12 +84,12 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
 
   const emptied = Effect.suspend(() => {
     board.end(life, "emptied")
-    return Effect.logError("the state store has lost the record of this instance: it stops acting and joins again")
+    return sayEmptied
   })
   const fenced = (how: string) =>
     Effect.suspend(() => {
       board.end(life, "fenced")
-      return Effect.logWarning(`fenced: the record of this instance was written by another (${how}); it stops acting`)
+      return sayFenced(how)
     })
 
   /** The compare failed: an earlier attempt of mine has landed, or I was fenced. */
@@ -154,5 +161,5 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
   })
 }
 
-const describe = ({ by, reason, status }: HeartbeatRecord): string =>
+export const describe = ({ by, reason, status }: HeartbeatRecord): string =>
   [status, by === undefined ? "" : `by ${by}`, reason ?? ""].filter((word) => word !== "").join(", ")

@@ -222,7 +222,9 @@ const make = Effect.gen(function* () {
         const record = Option.isNone(read) ? undefined : yield* decodeHeartbeat(id, read.value.value)
         if (!hasEnded(record, life.incarnation)) return true
         const state = board.present()
-        if (state === life) board.end(state, record === undefined ? "emptied" : "fenced")
+        if (state !== life || state.ended()) return false
+        board.end(state, record === undefined ? "emptied" : "fenced")
+        yield* record === undefined ? Heartbeat.sayEmptied : Heartbeat.sayFenced(Heartbeat.describe(record))
         return false
       }),
     endOf: (life) => (life instanceof LifeState ? life.endedBy : undefined),
