@@ -14,6 +14,7 @@ import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
 import { dialFailure } from "./DialFailures.js"
 import * as EgressPolicy from "./EgressPolicy.js"
+import { ReadTurn } from "./ReadTurn.js"
 import type { DialFailure } from "./Session.js"
 import { MAX_TIMER_MS } from "./Timers.js"
 import { listen, type WireHandlers } from "./Wire.js"
@@ -72,6 +73,7 @@ export const make = (
   { ca, resolve = bySystem }: ClientOptions = {}
 ): ClientWrapper["Type"] => {
   const trust = ca === undefined ? {} : { ca }
+  const turns = new ReadTurn()
   const forbidden = (host: string, reason: string | undefined) =>
     reason === undefined ? undefined : new TargetForbidden({ host, reason })
 
@@ -108,7 +110,7 @@ export const make = (
             // Its message may quote the URL.
             return fail(dialFailure("http", "the opening request cannot be made"))
           }
-          listen(ws, handlers, { fail, opened: () => settle(Effect.void) })
+          listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, turns)
         }
 
         const family = isIP(host)

@@ -5,6 +5,7 @@
  */
 import { WebSocket } from "ws"
 import { dialFailure, fromError, parseRetryAfter } from "./DialFailures.js"
+import type { Reading, ReadTurn } from "./ReadTurn.js"
 import type { DialFailure, SessionEnd } from "./Session.js"
 
 /** Synchronous and in order: `onOpen`, then frames, then `onEnd` once. */
@@ -41,8 +42,8 @@ export interface Dialler {
 }
 
 /** Tells the handlers, and the dialler first, what happens on a socket that was just made. */
-export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler): void => {
-  const wire = new WsWire(ws, handlers, dialler)
+export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler, turns: ReadTurn): void => {
+  const wire = new WsWire(ws, handlers, dialler, turns)
   const control = () => handlers.onControl()
   ws.on("open", () => wire.opened())
   ws.on("message", (data, binary) => wire.message(data as Buffer, binary))
@@ -61,17 +62,24 @@ interface Ending {
   readonly cause: "closed" | "protocol"
 }
 
-class WsWire implements Wire {
+class WsWire implements Wire, Reading {
   /** the code we sent, and why: our own close, or what ws did on bad input */
   private ours: Ending | undefined
   private lastError = ""
   private discard = false
+  /** by whoever has the wire */
+  private paused = false
+  /** by the turn of the event loop, for a while */
+  held = false
+  beyond = 0
+  turn = 0
 
   constructor(
     private readonly ws: WebSocket,
     private readonly handlers: WireHandlers,
     // Let go once the socket is open: it would keep the fibers of the dial for as long as the socket lives.
-    private dialler: Dialler | undefined
+    private dialler: Dialler | undefined,
+    private readonly turns: ReadTurn
   ) {}
 
   get subprotocol(): string {
@@ -87,17 +95,30 @@ class WsWire implements Wire {
     return this.ws.bufferedAmount
   }
   pause(): void {
-    if (this.ours === undefined) this.ws.pause()
-    else this.discard = true
+    if (this.ours !== undefined) {
+      this.discard = true
+      return
+    }
+    this.paused = true
+    this.ws.pause()
   }
   resume(): void {
-    this.ws.resume()
+    this.paused = false
+    if (!this.held) this.ws.resume()
+  }
+  pauseReading(): void {
+    this.ws.pause()
+  }
+  resumeReading(): void {
+    if (!this.paused) this.ws.resume()
   }
   close(code: number, reason: string): void {
     if (this.ws.readyState !== WebSocket.OPEN) return
     this.ours = { code, reason, cause: "closed" }
-    if (this.ws.isPaused) this.discard = true
+    if (this.paused) this.discard = true
     this.ws.close(code, reason)
+    // Whoever held it up: the answer is behind the frames that still come.
+    this.paused = false
     this.ws.resume()
   }
   terminate(): void {
@@ -114,7 +135,9 @@ class WsWire implements Wire {
     dialler?.opened()
   }
   message(data: Buffer, binary: boolean): void {
-    if (!this.discard) this.handlers.onFrame(data, binary)
+    if (this.discard) return
+    this.turns.frame(data.length, this)
+    this.handlers.onFrame(data, binary)
   }
   /** An answer other than 101. */
   answered(status: number, retryAfter: string | undefined): void {
