@@ -72,6 +72,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     mark: Mark | undefined
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
+      life.answered()
       life.version = version
       life.written = status
       life.beat = beat
@@ -132,10 +133,13 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       return status
     }
     if (result.left._tag === "VersionMismatch") {
+      // perhaps a fence: until it is read back nobody may take the store for away
+      life.answered()
       const found = yield* readBack
       observe(found === undefined ? "fenced" : "ok")
       return found
     }
+    if (result.left._tag === "StateStoreUnavailable") life.miss(mark)
     observe("failed")
     yield* complain("the heartbeat was not written", result.left)
     yield* Effect.sleep(PAUSE)

@@ -18,6 +18,11 @@ export interface Life {
   readonly remaining: () => number
   /** False once this incarnation was fenced or has left: it will never act again. */
   readonly ended: () => boolean
+  /**
+   * Whether the last beat went out, and the store did not answer or said that it is away. False from the first beat that
+   * lands, once the store has answered in any way, and after a freeze until an attempt has failed since.
+   */
+  readonly storeAway: () => boolean
 }
 
 /** What happened to the lease. `lost`: ran out, sockets must be closed; `held`: valid again; `ended`: fenced or left. */

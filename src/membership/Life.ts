@@ -23,6 +23,7 @@ export class LifeState implements Life {
 
   #landed: Mark | undefined = undefined
   #extended: Mark | undefined = undefined
+  #missed: Mark | undefined = undefined
   #lapsed = false
   #laidDown = false
 
@@ -44,6 +45,21 @@ export class LifeState implements Life {
     if (this.remaining() > 0) return true
     this.#lapsed = true
     return false
+  }
+
+  readonly storeAway = (): boolean =>
+    // an attempt ends within half an interval, and the next one follows: what is older was seen before a freeze
+    this.#missed !== undefined && this.elapsed.since(this.#missed) < this.periods.interval
+
+  /** The attempt that was sent just after `mark` ended without the store. */
+  miss(mark: Mark): void {
+    // frozen under way: that it had no answer says nothing of the store
+    this.#missed = this.elapsed.since(mark) < this.periods.interval ? this.elapsed.mark() : undefined
+  }
+
+  /** The store has answered, whatever it said. */
+  answered(): void {
+    this.#missed = undefined
   }
 
   /** Laid down for ever: nothing is done under it any more, `left` may be written. */

@@ -56,6 +56,41 @@ describe("the heartbeat of a lone instance", () => {
     })
   )
 
+  it.scoped("the store is away from the first attempt that fails until a beat lands, whichever way it fails", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      for (const fault of ["blackhole", "unavailable"] as const) {
+        one.faults[fault] = true
+        const { length } = one.faults.calls
+        yield* until(() => one.faults.calls.length > length)
+        yield* TestClock.adjust("1 second")
+        for (let i = 0; i < 10; i++) {
+          expect(life.storeAway()).toBe(true)
+          yield* TestClock.adjust("330 millis")
+        }
+        one.faults.heal()
+        yield* TestClock.adjust("1100 millis")
+        expect(life.storeAway()).toBe(false)
+      }
+    })
+  )
+
+  it.scoped("a compare that failed and cannot be read back may be a fence: the store is not away", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const life = one.lease.life()
+      yield* meddle(backend, KEY, (record) => ({ ...record, status: "dead", by: "somebody", nonce: "x" }))
+      one.faults.unavailable = true
+      yield* until(life.storeAway)
+      one.faults.only = ({ key, operation }) => key === KEY && operation === "get"
+      yield* TestClock.adjust("200 millis")
+      expect([life.ended(), life.storeAway()]).toEqual([false, false])
+    })
+  )
+
   it.scoped("a beat whose answer is lost is found by reading back, and the lease counts from when it was sent", () =>
     Effect.gen(function* () {
       const backend = new MemoryBackend()

@@ -71,6 +71,24 @@ describe("the lease", () => {
     expect(changes).toEqual(["held", "lost", "held"])
   })
 
+  it("knows the store to be away after an attempt that failed, not after a freeze", () => {
+    const { elapsed, life, pass } = held()
+    expect(life.storeAway()).toBe(false)
+    const sent = elapsed.mark()
+    pass(1000)
+    life.miss(sent)
+    expect(life.storeAway()).toBe(true)
+    // frozen between two attempts, and within one
+    pass(30_000, true)
+    expect(life.storeAway()).toBe(false)
+    life.miss(sent)
+    expect(life.storeAway()).toBe(false)
+    life.miss(elapsed.mark())
+    expect(life.storeAway()).toBe(true)
+    life.answered()
+    expect(life.storeAway()).toBe(false)
+  })
+
   it("ends once, and is never valid again", () => {
     const { board, changes, elapsed, life } = held()
     board.end(life, "fenced")
