@@ -32,7 +32,8 @@ export interface HeartbeatServices {
 
 /** Attempts whose sending time is remembered; one that lands later than all of these could not renew a lease anyway. */
 const REMEMBERED = 64
-const PAUSE = 100
+/** from one attempt to the next at least, milliseconds: after one that timed out the next goes out at once */
+const APART = 100
 const COMPLAIN_EVERY = 10_000
 
 /** Said by whoever finds it first. */
@@ -54,6 +55,12 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     Effect.timeoutFail(operation, {
       duration: periods.deadline,
       onTimeout: () => new StateStoreUnavailable({ ...outcome, reason: `no answer within ${periods.deadline} ms` })
+    })
+
+  const pauseSince = (mark: Mark): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const rest = APART - elapsed.since(mark)
+      return rest > 0 ? Effect.sleep(rest) : Effect.void
     })
 
   const complain = (what: string, failure: unknown): Effect.Effect<void> =>
@@ -96,10 +103,11 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
   /** The compare failed: an earlier attempt of mine has landed, or I was fenced. */
   const readBack: Effect.Effect<HeartbeatStatus | undefined> = Effect.gen(function* () {
     while (!life.ended()) {
+      const mark = elapsed.mark()
       const read = yield* Effect.either(withDeadline(store.get(key), {}))
       if (Either.isLeft(read)) {
         yield* complain("the heartbeat cannot be read back", read.left)
-        yield* Effect.sleep(PAUSE)
+        yield* pauseSince(mark)
         continue
       }
       if (Option.isNone(read.right)) return yield* Effect.as(emptied, undefined)
@@ -142,7 +150,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     if (result.left._tag === "StateStoreUnavailable") life.miss(mark)
     observe("failed")
     yield* complain("the heartbeat was not written", result.left)
-    yield* Effect.sleep(PAUSE)
+    yield* pauseSince(mark)
     return undefined
   })
 
@@ -151,7 +159,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause as Cause.Cause<never>)
-        : Effect.as(Effect.zipRight(Effect.logError("the heartbeat failed", cause), Effect.sleep(PAUSE)), undefined)
+        : Effect.as(Effect.zipRight(Effect.logError("the heartbeat failed", cause), Effect.sleep(APART)), undefined)
     )
   )
 
