@@ -1,5 +1,6 @@
-/** The two loops beside the heartbeat: close ahead of the expiry, and extend a lease that nobody could end. */
+/** What runs beside the heartbeat: close ahead of the expiry, extend a lease that nobody could end, and say what became of it. */
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import type { Elapsed } from "./Elapsed.js"
 import type { LeaseBoard } from "./LeaseBoard.js"
 import type { LifeState } from "./Life.js"
@@ -40,3 +41,33 @@ export const loneRenewal = (
       life.extend(elapsed.mark())
     }
   })
+
+/** Says in the log that the lease was lost, and why, and that it is held again. Runs until it is interrupted. */
+export const report = (board: LeaseBoard, life: LifeState): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const lines = yield* Queue.unbounded<Effect.Effect<void>>()
+    let lost = false
+    const listen = () =>
+      board.lease.onChange((change, of) => {
+        if (of !== life) return
+        if (change === "lost") {
+          lost = true
+          lines.unsafeOffer(Effect.logWarning(`the lease is lost: ${whyLost(life)}`))
+        } else if (change === "held" && lost) {
+          lost = false
+          lines.unsafeOffer(Effect.logInfo("the lease is held again"))
+        }
+      })
+    yield* Effect.acquireUseRelease(
+      Effect.sync(listen),
+      () => Effect.forever(Effect.flatten(Queue.take(lines))),
+      (stop) => Effect.sync(stop)
+    )
+  })
+
+const whyLost = (life: LifeState): string => {
+  const silent = `${(life.sinceBeat() / 1000).toFixed(1)} s`
+  return life.storeAway()
+    ? `the state store has not answered for ${silent}`
+    : `the process was frozen, or its clock was set: its last heartbeat was ${silent} ago`
+}

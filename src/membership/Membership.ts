@@ -28,7 +28,7 @@ import * as Instances from "./Instances.js"
 import { join, type JoiningServices } from "./Joining.js"
 import { Lease, type Life } from "./Lease.js"
 import * as LeaseBoard from "./LeaseBoard.js"
-import { guard, loneRenewal } from "./LeaseWatch.js"
+import { guard, loneRenewal, report } from "./LeaseWatch.js"
 import { type LifeEnd, LifeState } from "./Life.js"
 import * as Periods from "./Periods.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
@@ -145,6 +145,7 @@ const make = Effect.gen(function* () {
         if (change === "ended" && of === life) Deferred.unsafeDone(over, Effect.void)
       })
       yield* Effect.addFinalizer(() => Effect.sync(stop))
+      yield* Effect.forkScoped(report(board, life))
       yield* Effect.forkScoped(guard(board, life))
       yield* Effect.forkScoped(loneRenewal(life, elapsed, periods, () => false))
       yield* Effect.forkScoped(settleIn(life))

@@ -18,6 +18,8 @@ import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
 import { StateStore, type Version } from "../../src/ports/StateStore.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
 
+export const SETTINGS = { heartbeatInterval: Duration.seconds(2), heartbeatTtl: Duration.seconds(6) }
+
 export interface InstanceOptions {
   readonly id?: string
   readonly pid?: number
@@ -40,11 +42,7 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
   Effect.gen(function* () {
     const faults = yield* FaultyStateStore.make(backend)
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-    const settings = {
-      heartbeatInterval: Duration.seconds(2),
-      heartbeatTtl: Duration.seconds(6),
-      ...options.settings
-    } as SettingsShape
+    const settings = { ...SETTINGS, ...options.settings } as SettingsShape
     const pid = options.pid ?? 1
     const world = Layer.mergeAll(
       faults.layer,

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as TestClock from "effect/TestClock"
+import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import * as Elapsed from "../../src/membership/Elapsed.js"
+import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
+import { report } from "../../src/membership/LeaseWatch.js"
+import { LifeState } from "../../src/membership/Life.js"
+import * as Periods from "../../src/membership/Periods.js"
+import { SETTINGS, start, until } from "./instances.js"
+
+/** The lines about the lease that `body` logs. */
+const logged = <A, E, R>(body: (lines: ReadonlyArray<string>) => Effect.Effect<A, E, R>) => {
+  const lines: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+    const line = `${logLevel.label} ${String(message)}`
+    if (line.includes("the lease is ")) lines.push(line)
+  })
+  return Effect.provide(body(lines), Logger.replace(Logger.defaultLogger, logger))
+}
+
+describe("a lease that is lost, in the log", () => {
+  it.scoped("after a freeze: one warning, and one line when it is held again", () =>
+    logged((lines) =>
+      Effect.gen(function* () {
+        const clock = yield* Clock.clockWith(Effect.succeed)
+        let frozen = 0
+        const wall = () => clock.unsafeCurrentTimeMillis() + frozen
+        const suspended: Clock.Clock = {
+          [Clock.ClockTypeId]: Clock.ClockTypeId,
+          unsafeCurrentTimeMillis: wall,
+          currentTimeMillis: Effect.sync(wall),
+          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+          currentTimeNanos: clock.currentTimeNanos,
+          sleep: (duration) => clock.sleep(duration)
+        }
+        const one = yield* Effect.withClock(start(new MemoryBackend()), suspended)
+        yield* until(one.lease.valid)
+        yield* TestClock.adjust("1 second")
+        expect(lines).toEqual([])
+        frozen = 30_000
+        yield* until(() => one.changes.length === 3)
+        yield* TestClock.adjust("10 seconds")
+        expect(one.changes).toEqual(["held", "lost", "held"])
+        expect(lines).toEqual([
+          expect.stringMatching(/^WARN the lease is lost: the process was frozen.* 3\d\.\d s ago$/),
+          "INFO the lease is held again"
+        ])
+      })
+    )
+  )
+
+  it.scoped("while the store does not answer: for how long it has not", () =>
+    logged((lines) =>
+      Effect.gen(function* () {
+        const elapsed = yield* Elapsed.make
+        const life = new LifeState("life", elapsed, Periods.make(SETTINGS))
+        const board = LeaseBoard.make(life)
+        yield* Effect.forkScoped(report(board, life))
+        board.renew(life, elapsed.mark())
+        board.joined(life)
+        yield* TestClock.adjust("5500 millis")
+        life.miss(elapsed.mark())
+        board.lapse(life)
+        yield* TestClock.adjust("1 second")
+        expect(lines).toEqual(["WARN the lease is lost: the state store has not answered for 5.5 s"])
+      })
+    )
+  )
+})
