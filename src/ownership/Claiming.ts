@@ -4,9 +4,9 @@
  * pages in the same way.
  */
 import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { StateStoreUnavailable } from "../domain/Errors.js"
@@ -14,7 +14,7 @@ import { decodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Insta
 import { connectionKey, instanceKey, PAGE_SIZE } from "../domain/Key.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
-import type { Version, Versioned } from "../ports/StateStore.js"
+import type { ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
 import type { Claimed } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
 import { decode, tombstone, write } from "./Records.js"
@@ -81,6 +81,17 @@ const persistently =
           )
     )
 
+/** Represents that no further try can settle this id: its record, or its owner's, cannot be read, or would be too large. */
+class Unsettleable extends Data.TaggedError("Unsettleable")<{ readonly cause: unknown }> {}
+
+const unsettleable = (cause: unknown): Unsettleable => new Unsettleable({ cause })
+
+/** It stays as it is, and on its page, for a version that can do more. */
+const leftAsItIs =
+  (id: string) =>
+  ({ cause }: Unsettleable): Effect.Effect<Option.Option<never>> =>
+    Effect.as(Effect.logError(`connection ${id} is left as it is`, cause), Option.none())
+
 const again = new StateStoreUnavailable({ reason: "it was changed meanwhile" })
 
 /** What one id needs: a claim, a tombstone, or nothing. Reads again until that is clear. */
@@ -95,12 +106,7 @@ const resolve = (
     yield* breathe
     const at = found ?? (yield* room.store.get(connectionKey(id)))
     found = undefined
-    const readable = yield* Effect.either(decode(id, at))
-    if (Either.isLeft(readable)) {
-      yield* Effect.logError(`connection ${id} is left as it is`, readable.left)
-      return Option.none()
-    }
-    const { stored, version } = readable.right
+    const { stored, version } = yield* Effect.mapError(decode(id, at), unsettleable)
     if (room.owned.has(id) || tenure.wants.has(id)) return Option.none()
     if (room.doomed.has(id)) {
       yield* bury(room, tenure, id, 0)
@@ -121,7 +127,10 @@ const resolve = (
       return Option.none()
     }
     return Option.some(yield* claim(room, tenure, stored, version!, ended))
-  }).pipe(persistently(tenure, `connection ${id} of a former life cannot be settled yet`, Option.none()))
+  }).pipe(
+    Effect.catchTags({ Unsettleable: leftAsItIs(id), ValueTooLarge: (error) => leftAsItIs(id)(unsettleable(error)) }),
+    persistently(tenure, `connection ${id} of a former life cannot be settled yet`, Option.none())
+  )
 }
 
 /** Why its owner has ended; undefined: it has not; mine: this very life owns it. */
@@ -129,13 +138,13 @@ const endedOwner = (
   room: Room,
   tenure: Tenure,
   record: ConnectionRecord
-): Effect.Effect<Claimed["reason"] | "mine" | undefined, StateStoreUnavailable> =>
+): Effect.Effect<Claimed["reason"] | "mine" | undefined, StateStoreUnavailable | Unsettleable> =>
   Effect.gen(function* () {
     if (record.owner === room.instanceId) return record.incarnation === tenure.life.incarnation ? "mine" : "restart"
     const read = yield* room.store.get(instanceKey(record.owner))
     const owner: HeartbeatRecord | undefined = Option.isNone(read)
       ? undefined
-      : yield* decodeHeartbeat(record.owner, read.value.value)
+      : yield* Effect.mapError(decodeHeartbeat(record.owner, read.value.value), unsettleable)
     if (!hasEnded(owner, record.incarnation)) return undefined
     return owner?.status === "left" && owner.incarnation === record.incarnation ? "left" : "dead"
   })
@@ -146,7 +155,7 @@ const claim = (
   before: ConnectionRecord,
   expected: Version,
   reason: Claimed["reason"]
-): Effect.Effect<Claimed, StateStoreUnavailable> =>
+): Effect.Effect<Claimed, StateStoreUnavailable | ValueTooLarge> =>
   Effect.gen(function* () {
     const mine: ConnectionRecord = {
       ...before,
@@ -161,7 +170,7 @@ const claim = (
     )
     if (written._tag === "Lost" || tenure.life.ended()) return yield* again
     return { owned: own(room, tenure, mine, written.version), from: before.owner, reason, before }
-  }).pipe(Effect.catchTag("ValueTooLarge", (error) => new StateStoreUnavailable({ reason: error.message })))
+  })
 
 const own = (room: Room, tenure: Tenure, record: ConnectionRecord, version: Version): OwnedState => {
   const owned = new OwnedState(tenure.life, record, version)
@@ -187,5 +196,8 @@ const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effec
     }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
     if (Option.isNone(claimed)) tenure.pages.drop(id)
     return claimed
-  }).pipe(persistently(tenure, `connection ${id} cannot be created anew yet`, Option.none()))
+  }).pipe(
+    Effect.catchTag("ValueTooLarge", (error) => leftAsItIs(id)(unsettleable(error))),
+    persistently(tenure, `connection ${id} cannot be created anew yet`, Option.none())
+  )
 }

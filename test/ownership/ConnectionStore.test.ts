@@ -510,6 +510,26 @@ describe("after a restart", () => {
     })
   )
 
+  it.scoped("an owner's record of another schema version, and a record at its limit, hold nothing up", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const [theirs, full, plain] = [yield* created(one), yield* created(one), yield* created(one)]
+      yield* meddle(backend, instanceKey("two"), () => ({ v: 2 }))
+      yield* meddle(backend, connectionKey(theirs.id), (value) => ({ ...value, owner: "two", incarnation: "x" }))
+      yield* meddle(backend, connectionKey(full.id), (value) => {
+        const filled = { ...value, nonce: "", padding: "" }
+        return { ...filled, padding: "x".repeat(1024 * 1024 - JSON.stringify(filled).length) }
+      })
+      const before = [record(backend, theirs.id), record(backend, full.id)]
+      yield* one.crash
+      const again = yield* restarted(backend)
+      expect((yield* claims(again)).map((c) => c.owned.id)).toEqual([plain.id])
+      expect([record(backend, theirs.id), record(backend, full.id)]).toEqual(before)
+      expect(page(backend).ids).toEqual([theirs.id, full.id, plain.id])
+    })
+  )
+
   it.scoped("it settles what the store answers late or not at all", () =>
     Effect.gen(function* () {
       const backend = new MemoryBackend()
