@@ -71,7 +71,7 @@ const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effe
         Effect.annotateLogs({ connection: before.id })
       )
     }
-    const started = core.now()
+    const started = core.steady()
     const c = adopt(core, owned, spec.right, before.last)
     core.metrics.takeovers(reason).add(1)
     core.events.emit("claimed", c, { from, reason })
@@ -84,7 +84,7 @@ const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effe
     core.store.note(c.owned, () => statusChange(c))
     yield* core.supervisor.start(c, { onlyIfOpens: false })
     core.fork(
-      Effect.ignore(Effect.tap(c.opening, () => core.metrics.takeoverSeconds.observe((core.now() - started) / 1000)))
+      Effect.ignore(Effect.tap(c.opening, () => core.metrics.takeoverSeconds.observe((core.steady() - started) / 1000)))
     )
   })
 

@@ -18,6 +18,7 @@ import type { MetricsShape } from "../observability/Metrics.js"
 import type { PubSub } from "../ports/PubSub.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
 import type { Sessions } from "../socket/Session.js"
+import type { ConnectionTable } from "./ConnectionTable.js"
 import type { Events } from "./Events.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import type { Phase } from "./Phase.js"
@@ -38,11 +39,13 @@ export interface Core {
   readonly supervisor: Supervisor
   readonly phase: Phase
   /** the connections this instance owns under its present life */
-  readonly connections: Map<string, ManagedConnection>
+  readonly connections: ConnectionTable
   /** ids that are being removed: their records stand, and nobody shall find them any more */
   readonly leaving: Set<string>
   /** milliseconds since 1970 */
   readonly now: () => number
+  /** milliseconds of a clock that is never set: for durations */
+  readonly steady: () => number
   /** Runs beside the caller, until the manager is closed. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** Done when what a former life left has been claimed. */
@@ -80,6 +83,10 @@ export const stillOwned = (core: Core, c: ManagedConnection) =>
 /** How long a call waits for what a former life of this instance left to be claimed. */
 const CLAIM_WAIT = "5 seconds"
 
+/** What a former life left is in this one's hands, or will not be soon. */
+export const whenSettled = (core: Core): Effect.Effect<void> =>
+  Effect.asVoid(Effect.timeoutOption(core.settled, CLAIM_WAIT))
+
 /** The record of a connection that is not in this instance's hands. */
 export const elsewhere = (
   core: Core,
@@ -89,7 +96,7 @@ export const elsewhere = (
     if (core.leaving.has(canonical)) return yield* new ConnectionNotFound({ id: canonical })
     const read = yield* core.store.read(canonical)
     if (Option.isNone(read)) return yield* new ConnectionNotFound({ id: canonical })
-    if (read.value.owner === core.instanceId) yield* Effect.timeoutOption(core.settled, CLAIM_WAIT)
+    if (read.value.owner === core.instanceId) yield* whenSettled(core)
     return read.value
   })
 

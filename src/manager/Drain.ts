@@ -8,13 +8,15 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { shouldBeUp } from "../domain/ConnectionStatus.js"
+import { CONNECTED, RECONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
+import { gapAttributes } from "../domain/ConnectionEvent.js"
 import type { ManagerError } from "../domain/Errors.js"
 import type { DrainRequest, DrainResponse } from "../domain/Messages.js"
 import { checkDrain } from "../domain/Validate.js"
 import type { Membership } from "../membership/Membership.js"
 import { forget } from "./Adoption.js"
 import { checked, type Core } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
 import { statusChange } from "./ReceiveLoop.js"
 
 /** Close codes of a going-away peer (RFC 6455, 7.4.1). */
@@ -69,9 +71,10 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
       (c) =>
         Effect.gen(function* () {
           const change = statusChange(c)
+          const status = change.status === CONNECTED ? RECONNECTING : change.status
           yield* core.supervisor.stop(c, GOING_AWAY, "instance is draining")
           c.lane?.close()
-          core.store.note(c.owned, () => ({ ...change, last: c.lane?.lastPublished() ?? change.last }))
+          core.store.note(c.owned, () => ({ ...change, status, last: c.lane?.lastPublished() ?? change.last }))
         }),
       // all at once: peers that do not answer their close frame cost a second each
       { concurrency: "unbounded", discard: true }
@@ -79,6 +82,7 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
     core.events.emit("instance-left", undefined, me)
     const unpublished = yield* core.publisher.flush(yield* left)
     if (unpublished > 0) yield* Effect.logError(`${unpublished} frames could not be published in time and are lost`)
+    for (const c of rest) tellLost(core, c)
     yield* core.store.flush.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     for (const c of rest) {
       forget(c)
@@ -90,6 +94,16 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
     yield* Effect.logInfo(`drained: ${closed} closed, ${rest.length} released`)
     return { migrated: 0, closed, abandoned: rest.length }
   })
+
+/** What the broker did not take in time is counted, and told as a gap to whoever still listens. */
+const tellLost = (core: Core, c: ManagedConnection): void => {
+  const last = c.lane?.lastPublished()
+  const lost = c.lane?.discard() ?? 0
+  if (last === undefined || lost === 0) return
+  core.metrics.gaps("publish").add(1)
+  const first = { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }
+  core.events.emit("gap", c, gapAttributes("publish", last, first, lost))
+}
 
 /** Until the last connection was closed by its caller or its peer, or the time is up. */
 const allClosed = (core: Core, deadline: number): Effect.Effect<void> =>

@@ -5,7 +5,7 @@ import type { Connection, ListRequest, ListResponse, TagFilter } from "../domain
 import type { ConnectionRecord } from "../domain/Record.js"
 import { redactUrl } from "../domain/Redact.js"
 import { type CheckedList, checkId, checkList } from "../domain/Validate.js"
-import { checked, type Core, elsewhere } from "./Core.js"
+import { checked, type Core, elsewhere, whenSettled } from "./Core.js"
 
 /** A page ends early here, so that it fits every door. */
 const PAGE_BYTES = 3 * 1024 * 1024
@@ -22,10 +22,10 @@ export const get = (core: Core, id: string): Effect.Effect<Connection, ManagerEr
 export const list = (core: Core, request: ListRequest): Effect.Effect<ListResponse, ManagerError> =>
   Effect.gen(function* () {
     const query = yield* checked(checkList(request))
-    const ids = [...core.connections.keys()].filter((id) => query.after === undefined || id > query.after).sort()
+    yield* whenSettled(core)
     const connections: Array<Connection> = []
     let bytes = 0
-    for (const id of ids) {
+    for (const id of core.connections.idsAfter(query.after)) {
       const shown = core.connections.get(id)?.view()
       if (shown === undefined || !matches(query, shown)) continue
       bytes += sizeOf(shown)

@@ -19,6 +19,7 @@ import { PubSub } from "../ports/PubSub.js"
 import { Sessions } from "../socket/Session.js"
 import { abandon } from "./Adoption.js"
 import * as Connecting from "./Connecting.js"
+import { ConnectionTable } from "./ConnectionTable.js"
 import { ConnectionManager } from "./ConnectionManager.js"
 import type { Core } from "./Core.js"
 import * as Drain from "./Drain.js"
@@ -27,7 +28,6 @@ import * as Fleet from "./Fleet.js"
 import { CurrentPhase } from "./Health.js"
 import * as Listing from "./Listing.js"
 import * as Lives from "./Lives.js"
-import type { ManagedConnection } from "./ManagedConnection.js"
 import * as Messaging from "./Messaging.js"
 import * as Publishing from "./Publishing.js"
 import * as Supervisor from "./Supervisor.js"
@@ -66,9 +66,10 @@ const make = Effect.gen(function* () {
     sessions,
     supervisor,
     phase: yield* CurrentPhase,
-    connections: new Map<string, ManagedConnection>(),
+    connections: new ConnectionTable(),
     leaving: new Set<string>(),
     now: () => clock.unsafeCurrentTimeMillis(),
+    steady: () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
     fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await
   }

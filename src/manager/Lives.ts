@@ -6,9 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { Life } from "../membership/Lease.js"
+import { leaseLossRule } from "./Acting.js"
 import { claimFormer, endLife } from "./Adoption.js"
 import type { Core } from "./Core.js"
-import type { ManagedConnection } from "./ManagedConnection.js"
+import { dropWaiting } from "./Publishing.js"
 
 export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -19,7 +20,11 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
           if (change === "held") return
           // Synchronous: the sockets are closed before anything else runs, and before the lease's expiry.
           for (const c of core.connections.values()) {
-            if (c.owned.life === life && (change === "ended" || stops(core, c))) c.session?.terminate()
+            if (c.owned.life !== life) continue
+            if (change === "lost" && leaseLossRule(c, core.settings.onLeaseLoss) === "continue") continue
+            c.cutForLease = true
+            c.session?.terminate()
+            if (change === "lost") dropWaiting(core, c)
           }
           if (change === "ended") Queue.unsafeOffer(ends, life)
         })
@@ -42,6 +47,3 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
     })
     yield* Effect.forkScoped(lives)
   })
-
-const stops = (core: Core, c: ManagedConnection): boolean =>
-  (c.spec.onLeaseLoss ?? core.settings.onLeaseLoss) === "stop"

@@ -52,6 +52,8 @@ export class ManagedConnection implements EventSubject {
   onlyIfOpens = false
   /** no caller was answered that it exists */
   untold = false
+  /** its socket was cut because the lease was lost: not the peer's doing */
+  cutForLease = false
   /** given up, or removed: nothing dials for it any more */
   gone = false
   /** waits for the first dial of the present start */

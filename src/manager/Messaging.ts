@@ -4,7 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type BufferFull, ConnectionNotOpen, type ManagerError, SendAborted } from "../domain/Errors.js"
+import {
+  type BufferFull,
+  ConnectionNotOpen,
+  type ManagerError,
+  SendAborted,
+  StateStoreUnavailable
+} from "../domain/Errors.js"
 import { type Frame, OCTET_STREAM } from "../domain/Frame.js"
 import type { ReceiveResponse, SendRawRequest, SendRequest, SendResponse } from "../domain/Messages.js"
 import { checkSend, checkSendRaw } from "../domain/Validate.js"
@@ -15,14 +21,18 @@ import type { ManagedConnection } from "./ManagedConnection.js"
 /** Hands a message to the socket; done once the socket took it. */
 const out =
   (core: Core, c: ManagedConnection) =>
-  (message: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen> =>
-    Effect.suspend(() => {
+  (message: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> =>
+    Effect.suspend((): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> => {
       const { session } = c
+      if (!c.owned.life.valid()) return new StateStoreUnavailable({ reason: "this instance holds no lease now" })
       if (session === undefined || c.stopping) return new ConnectionNotOpen({ id: c.id, status: c.status })
-      return Effect.map(session.send(message, binary), () => {
-        c.sent++
-        core.metrics.framesSent.add(1)
-      })
+      return session.send(message, binary).pipe(
+        Effect.map(() => {
+          c.sent++
+          core.metrics.framesSent.add(1)
+        }),
+        Effect.catchTag("ConnectionNotOpen", () => new ConnectionNotOpen({ id: c.id, status: c.status }))
+      )
     })
 
 const counted = <A, E extends { readonly _tag: string }, R>(core: Core, call: Effect.Effect<A, E, R>) =>
@@ -46,7 +56,7 @@ export const send = (core: Core, request: SendRequest): Effect.Effect<SendRespon
     const c = yield* owned(core, request.id)
     const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, c.spec.correlation))
     if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
-    const began = core.now()
+    const began = core.steady()
     const answer = c.correlator.request({ message, binary, correlation, timeoutMs, send: out(core, c) }).pipe(
       Effect.catchTags({
         RequestAborted: ({ sent }) => new SendAborted({ id: c.id, sent }),
@@ -55,7 +65,7 @@ export const send = (core: Core, request: SendRequest): Effect.Effect<SendRespon
       })
     )
     const response = yield* counted(core, answer)
-    core.metrics.sendSeconds.observe((core.now() - began) / 1000)
+    core.metrics.sendSeconds.observe((core.steady() - began) / 1000)
     return response
   })
 

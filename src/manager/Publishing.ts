@@ -7,7 +7,7 @@ import { checkTopic, resolvePublishing } from "../domain/Validate.js"
 import type { Lane } from "../messaging/Publisher.js"
 import { checked, type Core, owned, stillOwned } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
-import { mayAct } from "./ReceiveLoop.js"
+import { mayPublish } from "./Acting.js"
 
 /** Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. */
 export const openLane = (core: Core, c: ManagedConnection): void => {
@@ -26,7 +26,7 @@ export const openLane = (core: Core, c: ManagedConnection): void => {
     topic: c.topic,
     buffer: c.spec.buffer,
     publishing: c.spec.publishing,
-    mayPublish: mayAct(c, core.settings.onLeaseLoss),
+    mayPublish: mayPublish(c, core.settings.onLeaseLoss),
     onPause: reading(true),
     onResume: reading(false),
     onGap: (cause, last, first, lost) => gap(core, c, cause, last, first, lost),
@@ -43,6 +43,21 @@ export const closeLane = (c: ManagedConnection): void => {
   if (!c.paused) return
   c.paused = false
   c.session?.resume()
+}
+
+/**
+ * The lease was lost: somebody else may own it by now, so nothing that was read before is published any more. It is counted
+ * and told; what comes after the lease is held again goes through a lane of its own.
+ */
+export const dropWaiting = (core: Core, c: ManagedConnection): void => {
+  const { lane } = c
+  if (lane === undefined) return
+  const last = lane.lastPublished()
+  const lost = lane.discard()
+  c.lane = undefined
+  c.paused = false
+  openLane(core, c)
+  if (lost > 0) gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
 }
 
 const gap = (core: Core, c: ManagedConnection, cause: GapCause, last: Position, first: Position, lost: number) => {

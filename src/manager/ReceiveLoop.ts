@@ -22,6 +22,7 @@ import { dialFailure } from "../socket/DialFailures.js"
 import type { DialFailure, SessionEnd, Sessions } from "../socket/Session.js"
 import type { Events } from "./Events.js"
 import type { FirstDial } from "./FirstDial.js"
+import { type LeaseLossRule, mayHold } from "./Acting.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
 export interface LoopServices {
@@ -30,7 +31,7 @@ export interface LoopServices {
   readonly store: ConnectionStore["Type"]
   readonly lease: Lease["Type"]
   readonly metrics: MetricsShape
-  readonly onLeaseLoss: "stop" | "continue"
+  readonly onLeaseLoss: LeaseLossRule
 }
 
 export interface LoopOptions {
@@ -46,12 +47,6 @@ interface Lost {
   readonly metric: "closed" | "dial" | "dead" | "idle"
   /** open for stable_after_ms: the attempts start again */
   readonly stable: boolean
-}
-
-/** Whether anything may go out for this connection now: the lease, or with `continue` any life that was not fenced. */
-export const mayAct = (c: ManagedConnection, fallback: "stop" | "continue"): (() => boolean) => {
-  const { life } = c.owned
-  return (c.spec.onLeaseLoss ?? fallback) === "continue" ? () => !life.ended() : life.valid
 }
 
 /** Runs until the connection is finished or the fiber is interrupted; whoever waits for the first dial is always told. */
@@ -118,12 +113,13 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
   Effect.scoped(
     Effect.gen(function* () {
       const { events, lease, sessions, store } = services
-      const act = mayAct(c, services.onLeaseLoss)
-      while (!act()) {
-        if (c.owned.life.ended()) return "ended" as const
+      const { life } = c.owned
+      while (!life.valid()) {
+        if (life.ended()) return "ended" as const
         yield* lease.awaitHeld
-        if (!act()) yield* Effect.sleep("100 millis")
+        if (!life.valid()) yield* Effect.sleep("100 millis")
       }
+      c.cutForLease = false
       const attempt = String(c.attempts + 1)
       const before: Position = c.everOpen || c.inherited === undefined ? c.position() : c.inherited
       const firstSequence = c.sequence + 1
@@ -136,16 +132,17 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
             epoch: c.epoch,
             spec: c.spec,
             onFrame: c.receive,
-            mayAct: act
+            mayAct: mayHold(c, services.onLeaseLoss)
           })
-          .pipe(Effect.raceFirst(leaseLost(lease, act)))
+          .pipe(Effect.raceFirst(leaseLost(lease, life.valid)))
       )
       if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
 
       const session = opened.right
       // Lost in this very moment: nobody cut this socket, since nobody knew of it yet.
-      if (!act()) return yield* dialFailed(c, services, options, LEASE_LOST)
+      if (!life.valid()) return yield* dialFailed(c, services, options, LEASE_LOST)
       const openedAt = yield* Clock.currentTimeMillis
+      const opening = yield* Clock.currentTimeNanos
       const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
       c.session = session
       if (c.paused) session.pause()
@@ -168,28 +165,23 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
       )
       if (c.stopping) return "ended" as const
       c.lastCloseCode = end.closeCode
-      const up = (yield* Clock.currentTimeMillis) - openedAt
-      return sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs, act())
+      const up = Number((yield* Clock.currentTimeNanos) - opening) / 1e6
+      return sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)
     })
   )
 
-const sessionEnded = (
-  c: ManagedConnection,
-  { events }: LoopServices,
-  end: SessionEnd,
-  stable: boolean,
-  mayAct: boolean
-): Lost => {
-  const wasError = end.cause !== "closed" || end.closeCode === 1006
+const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
   // We cut it ourselves: what the table says of a peer that went without a word does not count.
-  const weCutIt = !mayAct && end.closeCode === 1006
+  const weCutIt = c.cutForLease && end.closeCode === 1006
   const reason = weCutIt ? LEASE_LOST.reason : end.reason
-  if (wasError) {
-    const error = weCutIt ? "LeaseLost" : LOST_BY[end.cause]
-    c.lastError = `${error}: ${reason}`
-    events.emit("error", c, { error, message: reason })
-  }
   const decision = weCutIt ? "retry" : decideClose(end.closeCode, c.spec.reconnect)
+  // A peer that closes as it should is no error, unless its code says that it will never have us.
+  if (end.cause !== "closed" || end.closeCode === 1006 || decision === "give-up") {
+    const error = weCutIt ? "LeaseLost" : decision === "give-up" ? "PeerRefused" : LOST_BY[end.cause]
+    const message = decision === "give-up" ? `closed with ${end.closeCode} ${reason}`.trimEnd() : reason
+    c.lastError = `${error}: ${message}`
+    events.emit("error", c, { error, message })
+  }
   return {
     decision: c.spec.autoReconnect ? decision : "stop",
     retryAfterMs: undefined,
@@ -203,10 +195,10 @@ const sessionEnded = (
 const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
 
 /** Ends a dial whose lease is lost while it is under way: its socket is not known to whoever cuts the open ones. */
-const leaseLost = (lease: Lease["Type"], mayAct: () => boolean): Effect.Effect<never, DialFailure> =>
+const leaseLost = (lease: Lease["Type"], valid: () => boolean): Effect.Effect<never, DialFailure> =>
   Effect.async((resume) => {
     const stop = lease.onChange(() => {
-      if (mayAct()) return
+      if (valid()) return
       stop()
       resume(Effect.fail(LEASE_LOST))
     })

@@ -250,7 +250,7 @@ describe("the fleet of one", () => {
     expect(peer.closeCode).toBe(1001)
     const error = await manager.refused(manager.service.connect({ url: server.url }))
     expect(error).toMatchObject({ _tag: "InstanceDraining" })
-    expect(await manager.run(manager.service.get(id))).toMatchObject({ id, status: "CONNECTION_STATUS_CONNECTED" })
+    expect(await manager.run(manager.service.get(id))).toMatchObject({ id, status: "CONNECTION_STATUS_RECONNECTING" })
   })
 
   it("Drain can wait for connections to close", async () => {
