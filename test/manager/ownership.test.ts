@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { describe, expect, it, type TestContext } from "vitest"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
@@ -12,6 +13,8 @@ import { Frame } from "../../src/domain/Frame.js"
 import { connectionKey, instanceKey, pageKey } from "../../src/domain/Key.js"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import type { PubSub } from "../../src/ports/PubSub.js"
+import * as FaultyBus from "../support/FaultyPubSub.js"
 import * as FaultyState from "../support/FaultyStateStore.js"
 import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
@@ -29,12 +32,16 @@ interface Stored {
 }
 
 /** A manager of its own, on a store of its own, with a server of its own. */
-const arranged = async ({ onTestFinished }: TestContext) => {
+const arranged = async ({ onTestFinished }: TestContext, pubSub?: Layer.Layer<PubSub>) => {
   const backend = new MemoryBackend()
   const scope = Effect.runSync(Scope.make())
   const faults = await Effect.runPromise(Scope.extend(FaultyState.make(backend), scope))
   const server = await ScriptedServer.start()
-  const manager = await TestManager.start({ stateStore: faults.layer, settings: { instanceId: ID, ...LEASE } })
+  const manager = await TestManager.start({
+    stateStore: faults.layer,
+    settings: { instanceId: ID, ...LEASE },
+    ...(pubSub && { pubSub })
+  })
   onTestFinished(async () => {
     faults.heal()
     await manager.stop()
@@ -330,6 +337,35 @@ describe.concurrent("a life that ends", () => {
       expect(stored(connectionKey(made.id))!.incarnation).toBe(stored(key)!.incarnation)
       await manager.event(id, "connected", 2)
       expect(server.connections()).toBe(2)
+    }
+  )
+})
+
+// not beside others: it freezes all of them
+describe("a freeze longer than the lease", () => {
+  it(
+    "drops, counted, what was read before looking, and goes on with what comes after",
+    { timeout: 20_000 },
+    async (context) => {
+      const bus = FaultyBus.make()
+      const { connect, manager, server, stored } = await arranged(context, bus.layer)
+      const { epoch, id, peer } = await connect({ onLeaseLoss: "LEASE_LOSS_STOP" })
+      const life = stored(instanceKey(ID))!.incarnation
+      bus.unavailable = true
+      for (let i = 0; i < 5; i++) peer.send(`before ${i}`)
+      await manager.until(() => view(manager, id).framesReceived === 5, "five frames wait")
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500)
+      bus.heal()
+      await manager.event(id, "connected", 2)
+      expect(peer.open).toBe(false)
+      server.last.send("after")
+      await manager.until(() => bus.eventsOf("t").length > 0, "the frame after")
+      await sleep(1000)
+      expect((bus.eventsOf("t") as ReadonlyArray<Frame>).map(({ data }) => data.toString())).toEqual(["after"])
+      expect(view(manager, id)).toMatchObject({ epoch, framesReceived: 6, framesPublished: 1, framesDropped: 5 })
+      expect(stored(instanceKey(ID))!.incarnation).toBe(life)
+      expect((await manager.event(id, "gap")).attributes).toMatchObject({ cause: "publish", lost: "5" })
+      expect((await manager.event(id, "gap", 2)).attributes).toMatchObject({ cause: "reconnect", lost: "unknown" })
     }
   )
 })
