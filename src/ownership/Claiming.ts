@@ -17,7 +17,7 @@ import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
 import type { ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
 import type { Claimed } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
-import { decode, tombstone, write } from "./Records.js"
+import { decode, type How, tombstone, write } from "./Records.js"
 import { bury } from "./Removing.js"
 import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
 
@@ -81,18 +81,29 @@ const persistently =
           )
     )
 
-/** Represents that no further try can settle this id: its record, or its owner's, cannot be read, or would be too large. */
-class Unsettleable extends Data.TaggedError("Unsettleable")<{ readonly cause: unknown }> {}
+/** Represents that no further try can settle an id: its record, or its owner's, is none that this version can read. */
+export class Unsettleable extends Data.TaggedError("Unsettleable")<{ readonly cause: StateStoreUnavailable }> {}
 
-const unsettleable = (cause: unknown): Unsettleable => new Unsettleable({ cause })
+const unsettleable = (cause: StateStoreUnavailable): Unsettleable => new Unsettleable({ cause })
 
 /** It stays as it is, and on its page, for a version that can do more. */
 const leftAsItIs =
   (id: string) =>
-  ({ cause }: Unsettleable): Effect.Effect<Option.Option<never>> =>
-    Effect.as(Effect.logError(`connection ${id} is left as it is`, cause), Option.none())
+  (error: Unsettleable | ValueTooLarge): Effect.Effect<Option.Option<never>> =>
+    Effect.as(
+      Effect.logError(`connection ${id} is left as it is`, error._tag === "Unsettleable" ? error.cause : error),
+      Option.none()
+    )
 
 const again = new StateStoreUnavailable({ reason: "it was changed meanwhile" })
+
+/** Whoever creates or claims this id on request goes first, and may come to nothing; whether there was one. */
+const waited = (room: Room, id: string): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    const other = room.doomed.has(id) ? undefined : room.busy.get(id)
+    if (other !== undefined) yield* Deferred.await(other)
+    return other !== undefined
+  })
 
 /** What one id needs: a claim, a tombstone, or nothing. Reads again until that is clear. */
 const resolve = (
@@ -104,10 +115,12 @@ const resolve = (
   let found: Option.Option<Versioned> | undefined = first
   return Effect.gen(function* () {
     yield* breathe
+    if (yield* waited(room, id)) found = undefined
     const at = found ?? (yield* room.store.get(connectionKey(id)))
     found = undefined
     const { stored, version } = yield* Effect.mapError(decode(id, at), unsettleable)
-    if (room.owned.has(id) || tenure.wants.has(id)) return Option.none()
+    if (room.owned.has(id)) return Option.none()
+    if (tenure.wants.has(id)) return yield* again
     if (room.doomed.has(id)) {
       yield* bury(room, tenure, id, 0)
       return Option.none()
@@ -126,15 +139,16 @@ const resolve = (
       tenure.pages.drop(id)
       return Option.none()
     }
-    return Option.some(yield* claim(room, tenure, stored, version!, ended))
+    const claimed = yield* claim(room, tenure, stored, version!, ended, { patient: true })
+    return Option.isNone(claimed) ? yield* again : claimed
   }).pipe(
-    Effect.catchTags({ Unsettleable: leftAsItIs(id), ValueTooLarge: (error) => leftAsItIs(id)(unsettleable(error)) }),
+    Effect.catchTags({ Unsettleable: leftAsItIs(id), ValueTooLarge: leftAsItIs(id) }),
     persistently(tenure, `connection ${id} of a former life cannot be settled yet`, Option.none())
   )
 }
 
 /** Why its owner has ended; undefined: it has not; mine: this very life owns it. */
-const endedOwner = (
+export const endedOwner = (
   room: Room,
   tenure: Tenure,
   record: ConnectionRecord
@@ -149,13 +163,15 @@ const endedOwner = (
     return owner?.status === "left" && owner.incarnation === record.incarnation ? "left" : "dead"
   })
 
-const claim = (
+/** The record made mine, with a higher epoch, its id being on my page; none: it was changed meanwhile, or the life has ended. */
+export const claim = (
   room: Room,
   tenure: Tenure,
   before: ConnectionRecord,
   expected: Version,
-  reason: Claimed["reason"]
-): Effect.Effect<Claimed, StateStoreUnavailable | ValueTooLarge> =>
+  reason: Claimed["reason"],
+  how: How
+): Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable | ValueTooLarge> =>
   Effect.gen(function* () {
     const mine: ConnectionRecord = {
       ...before,
@@ -165,11 +181,11 @@ const claim = (
       handover: undefined
     }
     want(tenure, before.id)
-    const written = yield* write(room, tenure.life, expected, mine, { patient: true }).pipe(
+    const written = yield* write(room, tenure.life, expected, mine, how).pipe(
       Effect.ensuring(Effect.sync(() => unwant(tenure, before.id)))
     )
-    if (written._tag === "Lost" || tenure.life.ended()) return yield* again
-    return { owned: own(room, tenure, mine, written.version), from: before.owner, reason, before }
+    if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
+    return Option.some({ owned: own(room, tenure, mine, written.version), from: before.owner, reason, before })
   })
 
 const own = (room: Room, tenure: Tenure, record: ConnectionRecord, version: Version): OwnedState => {
@@ -182,6 +198,7 @@ const own = (room: Room, tenure: Tenure, record: ConnectionRecord, version: Vers
 const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effect.Effect<Option.Option<Claimed>> => {
   const { id } = before
   return Effect.gen(function* () {
+    yield* waited(room, id)
     if (room.owned.has(id) || room.doomed.has(id) || tenure.wants.has(id)) return Option.none()
     yield* breathe
     want(tenure, id)
@@ -197,7 +214,7 @@ const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effec
     if (Option.isNone(claimed)) tenure.pages.drop(id)
     return claimed
   }).pipe(
-    Effect.catchTag("ValueTooLarge", (error) => leftAsItIs(id)(unsettleable(error))),
+    Effect.catchTag("ValueTooLarge", leftAsItIs(id)),
     persistently(tenure, `connection ${id} cannot be created anew yet`, Option.none())
   )
 }

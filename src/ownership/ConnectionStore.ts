@@ -23,6 +23,7 @@ import { Lease, type Life } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { StateStore } from "../ports/StateStore.js"
 import { claimOwn } from "./Claiming.js"
+import { claimOne } from "./ClaimingOne.js"
 import { create } from "./Creating.js"
 import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
 import * as Pages from "./Pages.js"
@@ -89,6 +90,15 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
      * back empty, created anew. Run it once per life, when its lease is held; it ends when all of it is settled.
      */
     readonly claimOwn: Stream.Stream<Claimed>
+    /**
+     * Claims one connection whose owner has ended: onto my page, then its record with a higher epoch. None: its owner lives
+     * (this very life too), it is removed, or there is none. Fails when it cannot be told, within 5 seconds; what is
+     * claimed after all, when nobody waits any more, goes to `onLate`; without it the next call claims it.
+     */
+    readonly claim: (
+      id: string,
+      onLate?: (claimed: Claimed) => void
+    ) => Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable>
     /** Writes all that is noted and not yet written. */
     readonly flush: Effect.Effect<void>
     /** Page ids and records the caller must know to be gone: calls back when a record no longer names this life. */
@@ -165,6 +175,7 @@ const make = Effect.gen(function* () {
         Effect.sync(() => (room.tenure === undefined ? Stream.empty : claimOwn(room, room.tenure)))
       )
     ),
+    claim: (id, onLate) => claimOne(room, id, onLate),
     flush: writeBehind.flush,
     onDisowned: (listener) => {
       room.disowned.add(listener)

@@ -46,7 +46,7 @@ export const tombstone = (room: Room, id: string, epoch: number): Tombstone => (
   unknown: {}
 })
 
-type How = Pick<GuardedWrite, "patient"> & Partial<Pick<GuardedWrite, "abandoned" | "onTrouble">>
+export type How = Pick<GuardedWrite, "patient"> & Partial<Pick<GuardedWrite, "abandoned" | "onTrouble">>
 
 /** One guarded write under the lease of `life`; a tombstone has its time to live. */
 export const write = (
