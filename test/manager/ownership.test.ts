@@ -20,7 +20,7 @@ import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
 
 const ID = "one"
-const LEASE = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(1500) }
+const LEASE = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(2500) }
 const FAST = { baseDelayMs: 20, maxDelayMs: 40 }
 
 interface Stored {
@@ -115,7 +115,7 @@ describe.concurrent("while the store is away, a lone instance", () => {
       const life = stored(instanceKey(ID))!.incarnation
       faults[fault] = true
       let sent = 0
-      for (const until = Date.now() + 3000; Date.now() < until; await sleep(100)) {
+      for (const until = Date.now() + 3200; Date.now() < until; await sleep(100)) {
         for (const peer of server.peers) peer.send(String(++sent))
       }
       faults.heal()
@@ -354,7 +354,7 @@ describe("a freeze longer than the lease", () => {
       bus.unavailable = true
       for (let i = 0; i < 5; i++) peer.send(`before ${i}`)
       await manager.until(() => view(manager, id).framesReceived === 5, "five frames wait")
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
       bus.heal()
       await manager.event(id, "connected", 2)
       expect(peer.open).toBe(false)
