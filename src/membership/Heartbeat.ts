@@ -4,6 +4,7 @@
  * Runs from the life's first record on, until the life has ended or `left` is written. Knows nothing of connections.
  */
 import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -26,6 +27,8 @@ export interface HeartbeatServices {
   readonly instanceId: string
   /** The record as it stands now, for this write. */
   readonly record: (life: LifeState, status: HeartbeatStatus, beat: number, nonce: string) => HeartbeatRecord
+  /** How long the record shall stand once it says this; undefined: for ever. */
+  readonly ttl: (status: HeartbeatStatus) => Duration.Duration | undefined
   /** Opened to send the next beat at once; closed by each sending. */
   readonly wake: Effect.Latch
 }
@@ -132,7 +135,9 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     sent.set(nonce, mark)
     if (sent.size > REMEMBERED) sent.delete(sent.keys().next().value!)
     const value = encodeHeartbeat(services.record(life, status, beat, nonce))
-    const write = life.version === undefined ? store.create(key, value) : store.replace(key, value, life.version)
+    const options = { ttl: services.ttl(status) }
+    const write =
+      life.version === undefined ? store.create(key, value, options) : store.replace(key, value, life.version, options)
     const result = yield* Effect.either(withDeadline(write, { outcome: "unknown" }))
     const observe = (outcome: string) => metrics.heartbeatSeconds(outcome).observe(elapsed.since(mark) / 1000)
     if (Either.isRight(result)) {

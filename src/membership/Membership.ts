@@ -8,6 +8,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -42,7 +43,12 @@ export interface Holdings {
   readonly connections: () => number
   /** whether the pages are empty and no write is open: only then the index entry goes at leaving */
   readonly empty: () => boolean
+  /** Writes the empty pages once more, under the lease, to vanish after `REMEMBERED`; as well as it can. */
+  readonly expire: Effect.Effect<void>
 }
+
+/** How long what an instance that left with nothing leaves behind can be read: its record, and its empty pages. */
+export const REMEMBERED = Duration.hours(1)
 
 export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
   Membership,
@@ -92,7 +98,7 @@ const make = Effect.gen(function* () {
   const board = LeaseBoard.make(new LifeState(uuidv7(elapsed.now()), elapsed, periods))
   const startedAt = new Date(elapsed.now()).toISOString()
 
-  let holdings: Holdings = { connections: () => 0, empty: () => true }
+  let holdings: Holdings = { connections: () => 0, empty: () => true, expire: Effect.void }
   let draining = false
   let phase: MembershipPhase = "joining"
 
@@ -106,6 +112,7 @@ const make = Effect.gen(function* () {
     wake,
     instanceId: id,
     own: new Set(),
+    ttl: (status) => (status === "left" && holdings.empty() ? REMEMBERED : undefined),
     record: (life, status, beat, nonce) => ({
       id,
       status,
@@ -196,9 +203,14 @@ const make = Effect.gen(function* () {
   const leave = Effect.gen(function* () {
     draining = true
     const life = board.present()
-    life.layDown()
-    yield* Deferred.succeed(stopJoining, undefined)
-    yield* wake.open
+    const layDown = Effect.suspend(() => {
+      life.layDown()
+      return Effect.zipRight(Deferred.succeed(stopJoining, undefined), wake.open)
+    })
+    yield* Effect.suspend(() => (life.valid() && holdings.empty() ? holdings.expire : Effect.void)).pipe(
+      Effect.timeoutOption(periods.deadline),
+      Effect.ensuring(layDown)
+    )
     yield* fiber.await
     if (life.endedBy !== "left" || !holdings.empty()) return
     const without = (ids: Readonly<Record<string, string>>) =>

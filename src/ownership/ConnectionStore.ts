@@ -134,7 +134,8 @@ const make = Effect.gen(function* () {
   yield* followLives(room, lease)
   room.membership.holds({
     connections: () => room.owned.size,
-    empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true)
+    empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true),
+    expire: Effect.suspend(() => room.tenure?.pages.expire ?? Effect.void)
   })
 
   /** Only what this store handed out, and still holds, is written. */

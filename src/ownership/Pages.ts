@@ -5,6 +5,7 @@
  * was acknowledged, so a reader reads up to the first missing one.
  */
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
@@ -13,6 +14,7 @@ import { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../domain/Instance.js"
 import { PAGE_SIZE, pageKey } from "../domain/Key.js"
 import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
+import { REMEMBERED } from "../membership/Membership.js"
 import { breathe } from "./Room.js"
 import type { Life } from "../membership/Lease.js"
 import type { StateStore, ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
@@ -32,6 +34,8 @@ interface MyPage {
   readonly version: Version | undefined
   readonly ids: ReadonlySet<string>
   readonly unknown: Page["unknown"]
+  /** it was written to vanish */
+  readonly expiring?: boolean
 }
 
 export interface Pages {
@@ -44,6 +48,8 @@ export interface Pages {
   readonly ids: () => ReadonlyArray<string>
   /** Nothing on any page, nothing waiting to be written, no write open. */
   readonly empty: () => boolean
+  /** Has the writer write them, empty as they are, to vanish in an hour. Ends when they are written, or the first write fails. */
+  readonly expire: Effect.Effect<void>
   /** The writer; ends with the life. */
   readonly writer: Effect.Effect<void>
 }
@@ -59,13 +65,16 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
   /** taken off by the write that is in flight */
   let leaving: ReadonlySet<string> = new Set()
   let writing = false
+  /** asked for: the pages shall vanish */
+  let expired: Deferred.Deferred<void> | undefined
   const wake = Effect.unsafeMakeLatch(false)
 
   const write = (
     n: number,
     next: Pick<MyPage, "ids" | "unknown">,
     expected: Version | undefined,
-    patient: boolean
+    patient: boolean,
+    ttl?: Duration.Duration
   ): Effect.Effect<Outcome, StateStoreUnavailable | ValueTooLarge> => {
     const guarded: GuardedWrite = {
       key: pageKey(instanceId, n),
@@ -74,7 +83,8 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
         encodePage({ incarnation: life.incarnation, sealed: false, ids: [...next.ids], nonce, unknown: next.unknown }),
       mayWrite: life.valid,
       abandoned: life.ended,
-      patient
+      patient,
+      ...(ttl !== undefined && { ttl })
     }
     return put(store, guarded)
   }
@@ -148,6 +158,30 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
     return { n, off, on, ids }
   }
 
+  /** The last page first: a reader reads up to the first missing one, and none may be behind it. */
+  const expireNext = (): Effect.Effect<void> | undefined => {
+    if (expired === undefined) return undefined
+    const n = where.size === 0 ? pages.findLastIndex((page) => page.expiring !== true) : -1
+    const page = pages[n]
+    if (page === undefined) {
+      Deferred.unsafeDone(expired, Effect.void)
+      expired = undefined
+      return undefined
+    }
+    return write(n, page, page.version, false, REMEMBERED).pipe(
+      Effect.either,
+      Effect.flatMap((written) => {
+        const outcome = Either.getOrUndefined(written)
+        if (outcome?._tag === "Written") {
+          return Effect.sync(() => keepPage(n, { ...page, version: outcome.version, expiring: true }))
+        }
+        if (expired !== undefined) Deferred.unsafeDone(expired, Effect.void)
+        expired = undefined
+        return outcome === undefined ? Effect.void : lost(n, outcome.current)
+      })
+    )
+  }
+
   const failAdds = (ids: Iterable<string>, error: StateStoreUnavailable): void => {
     for (const id of Array.from(ids)) {
       const waiting = adds.get(id)
@@ -206,10 +240,11 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
       for (;;) {
         // a moment for company: what comes together goes out in one write
         yield* breathe
-        const next = plan()
+        const planned = plan()
+        const next = planned === undefined ? expireNext() : step(planned)
         if (next === undefined || life.ended()) break
         writing = true
-        yield* Effect.catchAllDefect(step(next), (defect) =>
+        yield* Effect.catchAllDefect(next, (defect) =>
           Effect.zipRight(Effect.logError("a page could not be written", defect), Effect.sleep(PAUSE))
         )
         writing = false
@@ -236,6 +271,12 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
       drops.add(id)
       wake.unsafeOpen()
     },
+    expire: Effect.suspend(() => {
+      if (life.ended()) return Effect.void
+      expired ??= Deferred.unsafeMake(FiberId.none)
+      wake.unsafeOpen()
+      return Deferred.await(expired)
+    }),
     ids: () => [...where.keys()],
     empty: () => where.size === 0 && adds.size === 0 && !writing
   }

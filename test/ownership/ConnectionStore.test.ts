@@ -420,6 +420,77 @@ describe("writing and removing", () => {
   )
 })
 
+describe("leaving with nothing held", () => {
+  const leave = (one: Instance) =>
+    Effect.gen(function* () {
+      yield* Effect.fork(one.membership.leave)
+      yield* until(() => one.membership.phase() === "left")
+      yield* TestClock.adjust("100 millis")
+    })
+
+  it.scoped("leaves nothing behind for longer than an hour: its record says left, and its pages are empty", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const all = yield* Effect.forEach(Array.from({ length: 257 }), () => created(one), { concurrency: "unbounded" })
+      yield* Effect.forEach(all, (owned) => one.store.remove(owned), { concurrency: "unbounded", discard: true })
+      yield* until(() => page(backend).ids.length === 0 && page(backend, 1).ids.length === 0)
+      one.faults.calls.length = 0
+      yield* leave(one)
+      // under the lease, and the last page first: no page may stand behind a missing one
+      const [heartbeat, first, second] = [instanceKey("one"), pageKey("one", 0), pageKey("one", 1)]
+      expect(writes(one, "/instances/one")).toEqual([second, first, heartbeat])
+      expect(stored(backend, heartbeat)).toMatchObject({ status: "left" })
+      const now = yield* Clock.currentTimeMillis
+      for (const key of [heartbeat, first, second]) {
+        expect(backend.read(key, now + 3_590_000)).toBeDefined()
+        expect(backend.read(key, now + 3_600_000)).toBeUndefined()
+      }
+    })
+  )
+
+  it.scoped("whoever comes back within the hour writes all of it to stay", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      yield* one.store.remove(yield* created(one))
+      yield* until(() => page(backend).ids.length === 0)
+      yield* leave(one)
+      const again = yield* joined(backend, { pid: 2 })
+      yield* created(again)
+      for (const key of [instanceKey("one"), pageKey("one", 0)]) {
+        expect(backend.entries.get(key)?.expiresAt).toBe(Infinity)
+      }
+    })
+  )
+
+  it.scoped("what is held keeps the record and the page for ever", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      one.store.release(yield* created(one))
+      yield* leave(one)
+      for (const key of [instanceKey("one"), pageKey("one", 0)]) {
+        expect(backend.entries.get(key)?.expiresAt).toBe(Infinity)
+      }
+    })
+  )
+
+  it.scoped("a page that cannot be written holds the leaving up for half an interval at most", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      yield* one.store.remove(yield* created(one))
+      yield* until(() => page(backend).ids.length === 0)
+      one.faults.only = ({ key }) => key === pageKey("one", 0)
+      one.faults.blackhole = true
+      yield* Effect.fork(one.membership.leave)
+      yield* TestClock.adjust("1100 millis")
+      expect(stored(backend, instanceKey("one"))).toMatchObject({ status: "left" })
+    })
+  )
+})
+
 describe("after a restart", () => {
   it.scoped("everything is claimed with a higher epoch, and FAILED stays FAILED", () =>
     Effect.gen(function* () {
