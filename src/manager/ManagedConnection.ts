@@ -15,6 +15,7 @@ import {
 import type { Position } from "../domain/ConnectionEvent.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { Connection } from "../domain/Messages.js"
+import { OneAtATime } from "../domain/OneAtATime.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import type { Correlator } from "../messaging/Correlator.js"
 import type { Lane } from "../messaging/Publisher.js"
@@ -61,9 +62,9 @@ export class ManagedConnection implements EventSubject {
   /** the lane is full: the socket is not read */
   paused = false
   /** one change at a time: of tags, of the topic; each waits for the store */
-  readonly changing = Effect.unsafeMakeSemaphore(1)
+  readonly changing = new OneAtATime()
   /** one at a time: who dials, and who ends that; never waits for the store */
-  readonly dialling = Effect.unsafeMakeSemaphore(1)
+  readonly dialling = new OneAtATime()
   readonly readers = new Set<ReaderBuffer<Frame>>()
   /** open under a former owner: what is dialled now was open, and will be again */
   private readonly wasUp: boolean

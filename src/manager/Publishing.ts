@@ -82,7 +82,7 @@ export const startPublish = (core: Core, request: StartPublishRequest): Effect.E
       core.events.emit("published-to", c, { topic })
       return c.view()
     })
-    return yield* c.changing.withPermits(1)(change)
+    return yield* c.changing.run(change)
   })
 
 export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
@@ -98,5 +98,5 @@ export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, M
       core.events.emit("unpublished", c, { topic })
       return c.view()
     })
-    return yield* c.changing.withPermits(1)(change)
+    return yield* c.changing.run(change)
   })

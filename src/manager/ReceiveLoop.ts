@@ -72,24 +72,28 @@ const reconnecting = (c: ManagedConnection, services: LoopServices, options: Loo
         store.note(c.owned, () => statusChange(c))
       })
     let lost: Lost | undefined
-    const driver = yield* Schedule.driver(
-      ReconnectPolicy.schedule(c.spec.reconnect).pipe(
-        Schedule.modifyDelayEffect((attempt, delay) => {
-          c.attempts = attempt
-          return Effect.as(announce(lost!, delay), delay)
-        })
+    const makeDriver = () =>
+      Schedule.driver(
+        ReconnectPolicy.schedule(c.spec.reconnect).pipe(
+          Schedule.modifyDelayEffect((attempt, delay) => {
+            c.attempts = attempt
+            return Effect.as(announce(lost!, delay), delay)
+          })
+        )
       )
-    )
+    /** Made at the first loss: most connections have none, and it is the largest part of a loop at rest. */
+    let driver: Effect.Effect.Success<ReturnType<typeof makeDriver>> | undefined
     for (;;) {
       const outcome = yield* dialOnce(c, services, options)
       if (outcome === "ended") return
       lost = outcome
       if (lost.stable) {
         c.attempts = 0
-        yield* driver.reset
+        driver = undefined
       }
       if (lost.decision === "stop") return yield* finish(c, services, "disconnected", lost)
       if (lost.decision === "give-up") return yield* finish(c, services, "failed", lost)
+      driver ??= yield* makeDriver()
       const next = yield* Effect.exit(driver.next({ decision: lost.decision, retryAfterMs: lost.retryAfterMs }))
       if (Exit.isFailure(next)) {
         if (Exit.isInterrupted(next)) return yield* Effect.interrupt

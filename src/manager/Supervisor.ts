@@ -57,8 +57,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         yield* FiberMap.remove(loops, c.id)
       })
 
-    const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) =>
-      Effect.uninterruptible(c.dialling.withPermits(1)(effect))
+    const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) => Effect.uninterruptible(c.dialling.run(effect))
 
     return {
       start: (c, { onlyIfOpens }) => inTurn(c, dial(c, onlyIfOpens)),

@@ -14,7 +14,7 @@ const write = (core: Core, id: string, change: (tags: Tags) => Tags): Effect.Eff
       const tags = yield* checked(checkTags(change(c.tags())))
       yield* core.store.update(c.owned, { tags })
     })
-    yield* c.changing.withPermits(1)(changed)
+    yield* c.changing.run(changed)
   })
 
 export const getTags = (core: Core, id: string): Effect.Effect<Tags, ManagerError> =>

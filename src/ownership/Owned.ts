@@ -1,5 +1,5 @@
 /** A connection that this instance owns, and what is written of it. */
-import * as Effect from "effect/Effect"
+import { OneAtATime } from "../domain/OneAtATime.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import type { Mark } from "../membership/Elapsed.js"
 import type { Life } from "../membership/Lease.js"
@@ -32,7 +32,7 @@ export class OwnedState implements Owned {
   /** when the record was written behind last; the creation does not count */
   notedAt: Mark | undefined = undefined
   /** one write of a record at a time */
-  readonly lock = Effect.unsafeMakeSemaphore(1)
+  readonly lock = new OneAtATime()
 
   #letGo = false
   #pending: RecordChange | undefined = undefined

@@ -110,4 +110,4 @@ export const rewrite = (
       return stored !== undefined && isTombstone(stored) && isTombstone(value)
     }
     return false
-  }).pipe(owned.lock.withPermits(1))
+  }).pipe((change) => owned.lock.run(change))
