@@ -1,12 +1,34 @@
 import { defineConfig } from "vitest/config"
 
+/** Tests that start processes of their own, compile, or take long: `npm run test:process`. */
+const PROCESS = [
+  "test/process/{restart,secrets,signals,startup}.test.ts",
+  "test/cli/{process,endToEnd}.test.ts",
+  "test/adapters/FileStateProcesses.test.ts",
+  "test/e2e/largeMessages.test.ts",
+  "test/readme.test.ts"
+]
+
+const shared = {
+  testTimeout: 20_000,
+  hookTimeout: 60_000,
+  pool: "forks" as const,
+  // Nothing of ours lives at module level, so files may share a process: loading Effect once a worker saves half the time.
+  poolOptions: { forks: { maxForks: 2, isolate: false } }
+}
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/consumer/**", "**/node_modules/**"],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
-    pool: "forks",
-    poolOptions: { forks: { maxForks: 2 } }
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: "quick",
+          include: ["test/**/*.test.ts"],
+          exclude: [...PROCESS, "test/consumer/**", "**/node_modules/**"]
+        }
+      },
+      { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } }
+    ]
   }
 })
