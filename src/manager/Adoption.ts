@@ -63,7 +63,8 @@ export const claimFormer = (core: Core): Effect.Effect<void> =>
     Effect.catchAllCause((cause) => Effect.logError("claiming the connections of a former life failed", cause))
   )
 
-const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effect<void> =>
+/** A connection of an owner that has ended is this one's now: told, and dialled if it should be up. */
+export const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effect<void> =>
   Effect.gen(function* () {
     const spec = resolveSpec(before.spec)
     if (Either.isLeft(spec)) {

@@ -2,6 +2,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import {
   ConnectionNotFound,
   DialFailed,
@@ -18,7 +19,7 @@ import { specHash } from "../domain/SpecHash.js"
 import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
 import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validate.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
-import { adopt, forget } from "./Adoption.js"
+import { adopt, forget, take } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
@@ -137,13 +138,19 @@ const begin = (core: Core, owned: Owned, asked: CheckedConnect): Effect.Effect<M
     return Effect.as(core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen }), c)
   })
 
-/** The store knows the id already: this request again, or another request under the same key. */
+/** The store knows the id already: this request again, whose owner is asked, or claimed from if it has ended. */
 const exists = (core: Core, id: string, record: ConnectionRecord, asked: CheckedConnect) =>
   Effect.gen(function* () {
     yield* sameRequest(record.specHash, asked)
     if (record.owner === core.instanceId) yield* core.settled
+    if (!core.connections.has(id)) {
+      const claimed = yield* core.store.claim(id, (late) => core.fork(take(core, late)))
+      if (Option.isSome(claimed)) yield* take(core, claimed.value)
+    }
     const local = core.connections.get(id)
     if (local === undefined) return yield* new OwnerUnreachable({ owner: record.owner })
+    // Claimed just now: it was open under its former owner, and is kept whatever becomes of this dial.
+    if (asked.awaitOpen && local.inherited !== undefined) yield* Effect.ignore(local.opening)
     return yield* repeated(core, local, asked)
   })
 

@@ -159,7 +159,7 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
         events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
       }
       store.note(c.owned, () => statusChange(c))
-      yield* Deferred.succeed(options.first, undefined)
+      if (yield* Deferred.succeed(options.first, undefined)) c.opening = Effect.void
 
       const end = yield* Effect.onExit(session.ended, () =>
         Effect.sync(() => {

@@ -1,5 +1,6 @@
 /** One connection from Connect to Disconnect, over real sockets: what it does, what it tells, what it keeps. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
@@ -224,5 +225,27 @@ describe("Disconnect", () => {
     await manager.event(id, "reconnecting")
     await manager.run(manager.service.disconnect({ id }))
     expect((await manager.run(manager.service.list({}))).connections).toEqual([])
+  })
+})
+
+describe("a request_id whose owner has ended", () => {
+  it("is claimed by the instance that is asked, with a higher epoch", async () => {
+    const backend = new MemoryState.MemoryBackend()
+    const settings = (instanceId: string) => ({ stateStore: MemoryState.layer(backend), settings: { instanceId } })
+    const former = await TestManager.start(settings("former"))
+    const request = { url: server.url, requestId: "feed", topic: "t" }
+    const first = await former.run(former.service.connect(request))
+    await former.stop()
+    const next = await TestManager.start(settings("next"))
+    try {
+      const again = await next.run(next.service.connect(request))
+      expect(again.id).toBe(first.id)
+      expect(again.connection).toMatchObject({ instanceId: "next", topic: "t", status: "CONNECTION_STATUS_CONNECTED" })
+      expect(again.connection.epoch).toBeGreaterThan(first.connection.epoch)
+      expect((await next.event(first.id, "claimed")).attributes).toMatchObject({ from: "former", reason: "left" })
+      expect((await next.event(first.id, "gap")).attributes).toMatchObject({ cause: "takeover" })
+    } finally {
+      await next.stop()
+    }
   })
 })
