@@ -64,6 +64,9 @@ export const resolveReconnect = (asked: ReconnectPolicy = {}): Checked<ResolvedR
     }
   })
 
+/** Shared: nearly every connection has no codes of its own. */
+const NO_CODES: ReadonlySet<number> = new Set()
+
 const closeCodes = (field: string, codes: ReadonlyArray<number> = []): Checked<ReadonlySet<number>> =>
   Either.map(
     every(codes, (code, i) =>
@@ -73,7 +76,7 @@ const closeCodes = (field: string, codes: ReadonlyArray<number> = []): Checked<R
         `${code} is no close code from 1000 to 4999`
       )
     ),
-    () => new Set(codes)
+    () => (codes.length === 0 ? NO_CODES : new Set(codes))
   )
 
 const OVERFLOW = {

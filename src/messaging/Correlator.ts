@@ -51,7 +51,8 @@ export interface Correlator {
 export const make = (connectionId: string): Correlator => {
   /** by mode and reply path; a group is there while somebody waits in it */
   const groups = new Map<string, Group>()
-  const turns = Turns.make()
+  /** made by the first NEXT request: most connections never see one */
+  let turns: Turns.Turns | undefined
   /** the NEXT request whose reply is due */
   let next: Waiter | undefined
   let lastId = 0
@@ -74,7 +75,7 @@ export const make = (connectionId: string): Correlator => {
     )
 
   const viaNext = <E>(request: CorrelatorRequest<E>) =>
-    turns.take(
+    (turns ??= Turns.make()).take(
       Effect.suspend(() => {
         const waiter = new Waiter()
         next = waiter
@@ -140,7 +141,7 @@ export const make = (connectionId: string): Correlator => {
     },
 
     abort: () => {
-      turns.abort()
+      turns?.abort()
       const waiters = [...groups.values()].flatMap((group) => [...group.waiters.values()])
       groups.clear()
       if (next !== undefined) waiters.push(next)

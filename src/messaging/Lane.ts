@@ -121,16 +121,18 @@ export class Lane extends Source implements LaneApi, GapTeller {
     return dropped
   }
 
-  readonly drained: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.frames === 0) return resume(Effect.void)
-    const waiter = () => resume(Effect.void)
-    const waiters = (this.waiters ??= [])
-    waiters.push(waiter)
-    return Effect.sync(() => {
-      const at = waiters.indexOf(waiter)
-      if (at >= 0) waiters.splice(at, 1)
+  get drained(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.frames === 0) return resume(Effect.void)
+      const waiter = () => resume(Effect.void)
+      const waiters = (this.waiters ??= [])
+      waiters.push(waiter)
+      return Effect.sync(() => {
+        const at = waiters.indexOf(waiter)
+        if (at >= 0) waiters.splice(at, 1)
+      })
     })
-  })
+  }
 
   lastPublished(): Position {
     return this.lastTold === undefined ? this.options.start : positionOf(this.lastTold)

@@ -21,10 +21,6 @@ import type { Wire, WireHandlers } from "./Wire.js"
 const SILENT = { dead: "the peer sent nothing for too long", idle: "the feed sent nothing for too long" } as const
 
 export class SocketSession implements Session, WireHandlers {
-  /** Done when the steps are; fails with kind `handshake`. */
-  readonly loggedIn: Effect.Effect<void, DialFailure>
-  readonly ended: Effect.Effect<SessionEnd>
-
   private readonly login = Deferred.unsafeMake<void, DialFailure>(FiberId.none)
   private readonly end = Deferred.unsafeMake<SessionEnd>(FiberId.none)
   private readonly connectionId: string
@@ -44,8 +40,6 @@ export class SocketSession implements Session, WireHandlers {
     opening: Opening,
     private readonly timers: Timers
   ) {
-    this.loggedIn = Deferred.await(this.login)
-    this.ended = Deferred.await(this.end)
     this.connectionId = connectionId
     this.pass = onFrame
     this.mayAct = mayAct
@@ -60,6 +54,13 @@ export class SocketSession implements Session, WireHandlers {
     this.handshake = Handshake.make(spec.handshake, opening.value, target, timers)
   }
 
+  /** Done when the steps are; fails with kind `handshake`. */
+  get loggedIn(): Effect.Effect<void, DialFailure> {
+    return Deferred.await(this.login)
+  }
+  get ended(): Effect.Effect<SessionEnd> {
+    return Deferred.await(this.end)
+  }
   isOpen(): boolean {
     return this.wire !== undefined
   }
