@@ -5,9 +5,6 @@ import { OCTET_STREAM, TEXT_PLAIN, type Frame, type FrameOrigin, type FramePack 
 /** What goes to a topic. */
 export type TopicEvent = Frame | FramePack | LifecycleEvent
 
-/** Media type of an encoded event. */
-export const CLOUD_EVENT_JSON = "application/cloudevents+json"
-
 /** The same on every repetition, so that brokers and consumers can drop duplicates. */
 export const eventId = (event: TopicEvent): string => {
   switch (event.kind) {

@@ -108,7 +108,7 @@ describe("JSON paths", () => {
             expect(JSON.parse(rawAt(text, path)!)).toEqual(value)
             if (typeof value !== "object" || value === null) return
             if (Array.isArray(value)) value.forEach((v, i) => walk(v, [...path, i]))
-            else for (const key of Object.keys(value)) walk((value as any)[key], [...path, key])
+            else for (const key of Object.keys(value)) walk((value as Record<string, unknown>)[key], [...path, key])
           }
           walk(value, [])
         }
