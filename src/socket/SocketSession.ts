@@ -3,15 +3,14 @@
  *
  * An object without a fiber: what happens on the wire is handled where it happens.
  */
-import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { BufferFull, ConnectionNotOpen } from "../domain/Errors.js"
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
 import { dialFailure } from "./DialFailures.js"
 import * as Handshake from "./Handshake.js"
 import { KeepAlive, type KeepAliveTarget } from "./KeepAlive.js"
+import { Once } from "./Once.js"
 import type { Opening } from "./Opening.js"
 import { SendQueue, type SendTarget } from "./SendQueue.js"
 import type { DialFailure, Session, SessionEnd, SessionOptions } from "./Session.js"
@@ -21,8 +20,8 @@ import type { Wire, WireHandlers } from "./Wire.js"
 const SILENT = { dead: "the peer sent nothing for too long", idle: "the feed sent nothing for too long" } as const
 
 export class SocketSession implements Session, WireHandlers {
-  private readonly login = Deferred.unsafeMake<void, DialFailure>(FiberId.none)
-  private readonly end = Deferred.unsafeMake<SessionEnd>(FiberId.none)
+  private readonly login = new Once<void, DialFailure>()
+  private readonly end = new Once<SessionEnd>()
   private readonly connectionId: string
   private readonly pass: (data: Buffer, binary: boolean) => void
   private readonly mayAct: () => boolean
@@ -56,10 +55,10 @@ export class SocketSession implements Session, WireHandlers {
 
   /** Done when the steps are; fails with kind `handshake`. */
   get loggedIn(): Effect.Effect<void, DialFailure> {
-    return Deferred.await(this.login)
+    return this.login.wait
   }
   get ended(): Effect.Effect<SessionEnd> {
-    return Deferred.await(this.end)
+    return this.end.wait
   }
   isOpen(): boolean {
     return this.wire !== undefined
@@ -117,18 +116,15 @@ export class SocketSession implements Session, WireHandlers {
     const { closeCode, reason } = end
     const why = reason === "" ? "" : `: ${reason}`
     const failure = dialFailure("handshake", `the peer closed with ${closeCode}${why}`, { closeCode })
-    Deferred.unsafeDone(this.login, Exit.fail(failure))
+    this.login.done(Exit.fail(failure))
     const { silent } = this
-    Deferred.unsafeDone(
-      this.end,
-      Exit.succeed(silent === undefined ? end : { ...end, cause: silent, reason: SILENT[silent] })
-    )
+    this.end.done(Exit.succeed(silent === undefined ? end : { ...end, cause: silent, reason: SILENT[silent] }))
   }
 
   private stepsDone(failure: string | undefined): void {
     this.handshake = undefined
     if (failure === undefined) this.keepAlive = new KeepAlive(this.clocks, this.clocked(this.wire!), this.timers)
-    Deferred.unsafeDone(this.login, failure === undefined ? Exit.void : Exit.fail(dialFailure("handshake", failure)))
+    this.login.done(failure === undefined ? Exit.void : Exit.fail(dialFailure("handshake", failure)))
   }
   private clocked(wire: Wire): KeepAliveTarget {
     return {

@@ -11,7 +11,7 @@ const MB = 1024 * 1024
 export const backpressure = async (bench) => {
   const { peer, say } = bench
   const bare = await bench.worker("bare")
-  const bareBefore = await bare.call("rss")
+  const bareBefore = await bare.call("collectedRss")
   await bare.call("hold", { url: bench.url("held-bare"), most: HELD })
   await peer.call("floodNumbered", { group: "held-bare" })
   await sleep(bench.stopMs)

@@ -9,10 +9,10 @@ export const memory = async (bench) => {
   for (let i = 1; i <= bench.memoryRounds; i++) {
     for (const way of ["bare", "managed"]) {
       const worker = await bench.worker(way)
-      const before = await worker.call("rss")
+      const before = await worker.call("collectedRss")
       await worker.call("connect", { url: bench.url(`idle-${way}-${i}`), count: CONNECTIONS })
       await sleep(1000)
-      const after = await worker.call("rss")
+      const after = await worker.call("collectedRss")
       const { sockets } = await bench.peer.call("sent", { group: `idle-${way}-${i}` })
       await worker.stop()
       if (sockets !== CONNECTIONS) throw new Error(`${way}: ${sockets} of ${CONNECTIONS} connections are up`)
@@ -35,7 +35,7 @@ export const memory = async (bench) => {
       aim: 30,
       timed: false,
       holds: true,
-      notes: [`each with a topic; ${fixed(managed / bare, 1)} x bare`]
+      notes: [`each with a topic, four dialled at a time; ${fixed(managed / bare, 1)} x bare`]
     }
   ]
 }

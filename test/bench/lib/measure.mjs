@@ -6,8 +6,8 @@ export const cpu = () => {
   return user + system
 }
 
-/** Resident bytes once everything that can be freed is freed. */
-export const settledRss = async () => {
+/** Resident bytes after what can be freed was freed. */
+export const collectedRss = async () => {
   for (let i = 0; i < 4; i++) {
     globalThis.gc?.()
     await new Promise((resolve) => setTimeout(resolve, 100))
@@ -20,7 +20,7 @@ export const settledRss = async () => {
  *
  * @param {number} count @param {(i: number) => Promise<unknown>} each
  */
-export const several = async (count, each, atOnce = 50) => {
+export const several = async (count, each, atOnce = 4) => {
   let next = 0
   const lane = async () => {
     while (next < count) await each(next++)

@@ -1,7 +1,7 @@
 /** The counterpart of every figure: `ws` alone, doing the least that can be done. */
 import { WebSocket } from "ws"
 import { answer } from "../lib/child.mjs"
-import { cpu, settledRss, several } from "../lib/measure.mjs"
+import { cpu, collectedRss, several } from "../lib/measure.mjs"
 
 let frames = 0
 /** @type {Array<WebSocket>} */
@@ -42,5 +42,5 @@ answer({
   peak: () => peakRss,
 
   mark: () => ({ frames, cpu: cpu(), at: performance.now(), missed: 0, unordered: 0 }),
-  rss: settledRss
+  collectedRss
 })

@@ -7,7 +7,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Scope from "effect/Scope"
 import { answer } from "../lib/child.mjs"
-import { cpu, settledRss, several } from "../lib/measure.mjs"
+import { cpu, collectedRss, several } from "../lib/measure.mjs"
 
 const TOPIC = "bench"
 const dist = pathToFileURL(`${process.argv[2]}/`)
@@ -106,5 +106,5 @@ answer({
   },
 
   mark: () => ({ frames, cpu: cpu(), at: performance.now(), missed, unordered, misnumbered }),
-  rss: settledRss
+  collectedRss
 })
