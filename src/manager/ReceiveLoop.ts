@@ -6,7 +6,6 @@
  * is open, being dialled, waiting for its next dial, or visibly failed.
  */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -53,7 +52,7 @@ interface Lost {
 export const run = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
   Effect.ensuring(
     reconnecting(c, services, options),
-    Effect.suspend(() => Deferred.fail(options.first, new ConnectionNotOpen({ id: c.id, status: c.status })))
+    Effect.sync(() => options.first.done(Exit.fail(new ConnectionNotOpen({ id: c.id, status: c.status }))))
   )
 
 const reconnecting = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
@@ -159,7 +158,7 @@ const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOpt
         events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
       }
       store.note(c.owned, () => statusChange(c))
-      if (yield* Deferred.succeed(options.first, undefined)) c.opening = Effect.void
+      if (options.first.done(Exit.void)) c.opening = Effect.void
 
       const end = yield* Effect.onExit(session.ended, () =>
         Effect.sync(() => {
@@ -229,7 +228,7 @@ const dialFailed = (
         : new DialFailed({ kind: failure.kind, httpStatus: failure.httpStatus, reason: failure.reason })
     c.lastError = `${error._tag}: ${error.message}`
     services.events.emit("error", c, { error: error._tag, message: error.message })
-    const told = yield* Deferred.fail(options.first, error)
+    const told = options.first.done(Exit.fail(error))
     const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
     if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode
     const lost: Lost = {

@@ -3,12 +3,12 @@
  *
  * Closed by its scope: every loop is interrupted, every socket that is still open is cut.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { ConnectionNotOpen } from "../domain/Errors.js"
+import { Once } from "../domain/Once.js"
 import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import * as ReceiveLoop from "./ReceiveLoop.js"
@@ -37,11 +37,15 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
           c.opening = new ConnectionNotOpen({ id: c.id, status: c.status })
           return
         }
-        const first: FirstDial = yield* Deferred.make<void, FirstDialFailure>()
-        c.opening = Deferred.await(first)
+        const first: FirstDial = new Once()
+        c.opening = first.wait
         c.stopping = false
         c.onlyIfOpens = onlyIfOpens
-        yield* FiberMap.run(loops, c.id, guarded(c, ReceiveLoop.run(c, services, { first })))
+        // Around the start and not around the loop: the fiber inherits it, and has no frame for it on its stack for ever.
+        yield* Effect.annotateLogs(FiberMap.run(loops, c.id, guarded(ReceiveLoop.run(c, services, { first }))), {
+          connection: c.id,
+          epoch: c.epoch
+        })
       })
 
     /** Told to stop before its socket is closed, the loop does not take our own close for a loss and dial again. */
@@ -86,13 +90,12 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
   })
 
 /** A defect in one loop is that connection's alone, and visible: it is logged and the loop starts again. */
-const guarded = (c: ManagedConnection, loop: Effect.Effect<void>): Effect.Effect<void> =>
+const guarded = (loop: Effect.Effect<void>): Effect.Effect<void> =>
   loop.pipe(
     Effect.catchAllDefect((defect) =>
       Effect.logError("the connection's loop failed and starts again", defect).pipe(
         Effect.zipRight(Effect.sleep("1 second")),
-        Effect.zipRight(Effect.suspend(() => guarded(c, loop)))
+        Effect.zipRight(Effect.suspend(() => guarded(loop)))
       )
-    ),
-    Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
+    )
   )

@@ -1,6 +1,6 @@
 /**
- * An outcome that comes once, and whoever waits for it. What a Deferred does, in a tenth of its memory: there are two of these
- * for each of thousands of sockets.
+ * An outcome that comes once, and whoever waits for it. What a Deferred does, in a tenth of its memory: there are
+ * several for each of thousands of connections.
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -9,13 +9,14 @@ export class Once<A, E = never> {
   private exit: Exit.Exit<A, E> | undefined
   private waiting: Set<(exit: Exit.Exit<A, E>) => void> | undefined
 
-  /** The first outcome counts, any other is nothing. */
-  done(exit: Exit.Exit<A, E>): void {
-    if (this.exit !== undefined) return
+  /** The first outcome counts; false: there was one already. */
+  done(exit: Exit.Exit<A, E>): boolean {
+    if (this.exit !== undefined) return false
     this.exit = exit
     const { waiting } = this
     this.waiting = undefined
     if (waiting !== undefined) for (const resume of waiting) resume(exit)
+    return true
   }
 
   get wait(): Effect.Effect<A, E> {
