@@ -14,11 +14,14 @@ const shared = {
   hookTimeout: 60_000,
   pool: "forks" as const,
   // Nothing of ours lives at module level, so files may share a process: loading Effect once a worker saves half the time.
-  poolOptions: { forks: { maxForks: 2, isolate: false } }
+  poolOptions: { forks: { isolate: false } }
 }
 
 export default defineConfig({
   test: {
+    // How many workers there are is the root's to say.
+    maxWorkers: 2,
+    minWorkers: 2,
     projects: [
       {
         test: {
