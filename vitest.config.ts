@@ -28,10 +28,12 @@ export default defineConfig({
           ...shared,
           name: "quick",
           include: ["test/**/*.test.ts"],
-          exclude: [...PROCESS, "test/consumer/**", "**/node_modules/**"]
+          exclude: [...PROCESS, "test/dapr/**", "test/consumer/**", "**/node_modules/**"]
         }
       },
-      { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } }
+      { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } },
+      // Real sidecars, stores and brokers (`npm run test:dapr`).
+      { test: { ...shared, name: "dapr", include: ["test/dapr/**/*.test.ts"], testTimeout: 120_000 } }
     ]
   }
 })

@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
   "api/http": ["domain", "config", "observability", "manager", "api/rpc"],
   "adapters/embedded": ["domain", "config", "observability", "ports"],
   "adapters/secrets": ["domain", "config", "observability", "ports"],
+  "adapters/dapr": ["domain", "config", "observability", "ports"],
   app: [
     "domain",
     "config",
@@ -35,11 +36,12 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
     "api/grpc",
     "api/http",
     "adapters/embedded",
-    "adapters/secrets"
+    "adapters/secrets",
+    "adapters/dapr"
   ],
   cli: ["domain", "config", "observability", "api/rpc", "app"],
   "main.ts": ["cli", "app"],
-  "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "app"] // prettier-ignore
+  "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "adapters/dapr", "app"] // prettier-ignore
 }
 
 /** Who must never know whom, below the level of rooms: [importer, imported]. */
