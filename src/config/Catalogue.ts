@@ -136,6 +136,24 @@ export const CATALOGUE: Catalogue = {
     standard: undefined,
     text: "Dapr: token that the sidecar asks for."
   },
+  appApiToken: {
+    env: "APP_API_TOKEN",
+    kind: Kinds.secret,
+    standard: undefined,
+    text: "Dapr: token that the sidecar shows to us. A gRPC call that carries it came through the sidecar and needs no other; with it set, one that carries neither it nor `WSM_API_TOKEN` is refused."
+  },
+  daprWait: {
+    env: "WSM_DAPR_WAIT",
+    kind: Kinds.duration(0, "1 hour"),
+    standard: Duration.seconds(60),
+    text: "Dapr: how long a start waits for the sidecar and its components, before it gives up."
+  },
+  allowUntestedStore: {
+    env: "WSM_ALLOW_UNTESTED_STORE",
+    kind: Kinds.flag,
+    standard: false,
+    text: "Dapr: start on a state store that was never tested with us, with a warning. One that is known not to compare and set is refused all the same."
+  },
   lifecycleTopic: {
     env: "WSM_LIFECYCLE_TOPIC",
     kind: Kinds.text("a topic of at most 256 characters, none of them a control character", /^[^\p{Cc}]{0,256}$/u),

@@ -32,6 +32,9 @@ export interface SettingsShape {
   readonly daprHttpPort: number
   readonly daprGrpcPort: number
   readonly daprApiToken: Redacted.Redacted<string> | undefined
+  readonly appApiToken: Redacted.Redacted<string> | undefined
+  readonly daprWait: Duration.Duration
+  readonly allowUntestedStore: boolean
   /** "": events are not published */
   readonly lifecycleTopic: string
   readonly heartbeatInterval: Duration.Duration

@@ -39,6 +39,9 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   daprHttpPort: ["3501", 3501, ["0", "65536"]],
   daprGrpcPort: ["50002", 50_002, ["0", "x"]],
   daprApiToken: ["t", Redacted.make("t"), ["a b"]],
+  appApiToken: ["t", Redacted.make("t"), ["a b"]],
+  daprWait: ["0 seconds", Duration.zero, ["60", "-1 seconds", "2 hours"]],
+  allowUntestedStore: ["true", true, ["yes", "etcd"]],
   lifecycleTopic: ["events", "events", ["t".repeat(257), "a\nb"]],
   heartbeatInterval: [
     "500 millis",
@@ -92,6 +95,8 @@ describe("the defaults", () => {
       daprHost: "127.0.0.1",
       daprHttpPort: 3500,
       daprGrpcPort: 50_001,
+      daprWait: Duration.seconds(60),
+      allowUntestedStore: false,
       lifecycleTopic: "websocketmanager.lifecycle",
       heartbeatInterval: Duration.seconds(2),
       heartbeatTtl: Duration.seconds(6),
@@ -160,7 +165,7 @@ describe.each(KEYS)("the setting %s", (key) => {
     const message = refused({ ...beside, [env]: text })
     expect(message).toMatch(new RegExp(`^${env}=.* is refused: it must be .+$`))
     expect(message).not.toMatch(/\p{Cc}/u)
-    if (key === "apiToken" || key === "daprApiToken") expect(message).not.toContain(text)
+    if (key === "apiToken" || key === "daprApiToken" || key === "appApiToken") expect(message).not.toContain(text)
     expect(refused(beside, { [flagOf(key)]: text })).toMatch(new RegExp(`^--${flagOf(key)}=`))
   })
 
