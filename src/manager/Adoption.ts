@@ -31,6 +31,7 @@ export const adopt = (
     Correlator.make(owned.id),
     inherited,
     core.now,
+    core.turnTime,
     core.metrics.framesReceived
   )
   core.connections.set(c.id, c)

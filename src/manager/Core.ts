@@ -44,6 +44,8 @@ export interface Core {
   readonly leaving: Set<string>
   /** milliseconds since 1970 */
   readonly now: () => number
+  /** the same, read once a turn of the event loop */
+  readonly turnTime: () => number
   /** milliseconds of a clock that is never set: for durations */
   readonly steady: () => number
   /** Runs beside the caller, until the manager is closed. */

@@ -17,6 +17,7 @@ import { Metrics } from "../observability/Metrics.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Sessions } from "../socket/Session.js"
+import { perTurn } from "../socket/TurnTime.js"
 import { abandon } from "./Adoption.js"
 import * as Connecting from "./Connecting.js"
 import { ConnectionTable } from "./ConnectionTable.js"
@@ -53,6 +54,7 @@ const make = Effect.gen(function* () {
     metrics,
     onLeaseLoss: settings.onLeaseLoss
   })
+  const now = () => clock.unsafeCurrentTimeMillis()
   const core: Core = {
     instanceId: id,
     address,
@@ -68,7 +70,8 @@ const make = Effect.gen(function* () {
     phase: yield* CurrentPhase,
     connections: new ConnectionTable(),
     leaving: new Set<string>(),
-    now: () => clock.unsafeCurrentTimeMillis(),
+    now,
+    turnTime: perTurn(now),
     steady: () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
     fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await

@@ -78,6 +78,8 @@ export class ManagedConnection implements EventSubject {
     /** what the former owner knew of the stream; undefined: nobody owned it before */
     readonly inherited: Position | undefined,
     private readonly now: () => number,
+    /** what a frame is stamped with */
+    private readonly turnTime: () => number,
     private readonly received: Counter
   ) {
     const record = owned.record()
@@ -96,7 +98,7 @@ export class ManagedConnection implements EventSubject {
   /** Every ordinary frame, synchronously, in order of arrival. */
   readonly receive = (data: Buffer, binary: boolean): void => {
     if (this.correlator.waiting() && this.correlator.offer(data, binary)) return
-    const at = this.now()
+    const at = this.turnTime()
     const frame = new Frame(this.origin, ++this.sequence, at, binary, data)
     this.lastFrameAt = at
     this.lastWasBinary = binary

@@ -47,6 +47,8 @@ interface Worker {
 
 type PublishExit = Exit.Exit<ReadonlyArray<PublishFailure>, PubSubUnavailable>
 
+const NONE_FAILED: PublishExit = Exit.succeed([])
+
 export class TopicQueue {
   private first: Source | undefined
   private last: Source | undefined
@@ -148,7 +150,11 @@ export class TopicQueue {
     if (this.pumping) return
     this.pumping = true
     try {
-      while (this.maySend()) this.work()
+      for (let batch = this.nextBatch(); batch !== undefined; batch = this.nextBatch()) {
+        const failures = this.options.pubsub.publish.now?.(this.topic, batch.events)
+        if (failures === undefined) this.work(batch)
+        else this.answered(batch, failures.length === 0 ? NONE_FAILED : Exit.succeed(failures))
+      }
     } finally {
       this.pumping = false
     }
@@ -158,13 +164,18 @@ export class TopicQueue {
     return this.ready > 0 && this.busy < SLOTS && !this.closed && !this.holding()
   }
 
-  /** Sends as long as there is something to send, one request after the other, in one fiber. */
-  private work(): void {
-    const worker: Worker = { batch: undefined, fiber: undefined }
+  /** Sends this and then as long as there is something to send, one request after the other, in one fiber. */
+  private work(first: Batch): void {
+    const worker: Worker = { batch: first, fiber: undefined }
     const loop = Effect.whileLoop({
-      while: () => (worker.batch = this.nextBatch()) !== undefined,
+      while: () => worker.batch !== undefined,
       body: () => Effect.exit(this.options.pubsub.publish(this.topic, worker.batch!.events)),
-      step: (exit) => this.answered(worker, exit)
+      step: (exit) => {
+        const batch = worker.batch!
+        worker.batch = undefined
+        this.answered(batch, exit)
+        worker.batch = this.nextBatch()
+      }
     })
     const fiber = this.options.runFork(loop)
     if (worker.batch === undefined) return
@@ -175,7 +186,9 @@ export class TopicQueue {
       this.workers.delete(worker)
       // Only a request that was cut off for taking too long is still open here.
       if (worker.batch === undefined) return
-      this.answered(worker, Exit.zipRight(exit, Exit.succeed([])))
+      const batch = worker.batch
+      worker.batch = undefined
+      this.answered(batch, Exit.zipRight(exit, NONE_FAILED))
       this.schedule()
     })
   }
@@ -232,9 +245,7 @@ export class TopicQueue {
     return batch
   }
 
-  private answered(worker: Worker, exit: PublishExit): void {
-    const batch = worker.batch!
-    worker.batch = undefined
+  private answered(batch: Batch, exit: PublishExit): void {
     this.busy--
     if (this.closed) return
     const { tally } = this.options

@@ -35,6 +35,15 @@ export interface Subscription {
   readonly take: Effect.Effect<{ readonly events: ReadonlyArray<TopicEvent>; readonly missed: number }>
 }
 
+export interface Publish {
+  (topic: string, batch: ReadonlyArray<TopicEvent>): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
+  /**
+   * The same at once, where nothing has to be waited for; undefined: ask for the effect. It stands on the function, so that
+   * who wraps `publish` wraps all there is.
+   */
+  readonly now?: (topic: string, batch: ReadonlyArray<TopicEvent>) => ReadonlyArray<PublishFailure> | undefined
+}
+
 export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<
   PubSub,
   {
@@ -43,10 +52,7 @@ export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<
     /** The largest event, as encoded; Infinity where events never leave the process. */
     readonly maxEventBytes: number
     /** P01 Publish a batch: the entries that failed. Fails as a whole when nothing is known of any entry. */
-    readonly publish: (
-      topic: string,
-      batch: ReadonlyArray<TopicEvent>
-    ) => Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
+    readonly publish: Publish
     /** Read a topic from now on. A slow reader misses events (counted); it never holds anybody up. */
     readonly subscribe: (topic: string) => Effect.Effect<Subscription, NotAvailable, Scope.Scope>
     /** P07 Succeeds when the broker answers. */

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { BoundedBuffer } from "../../domain/BoundedBuffer.js"
-import { PubSub, type PublishFailure, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
+import { type Publish, PubSub, type PublishFailure, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
 
 /** How often a publish stands back for readers that are ready to run. */
 const STAND_BACK = 8
@@ -18,7 +18,8 @@ const PART_BYTES = 1024 * 1024
 /** What an event holds beyond its payload, roughly. */
 const OVERHEAD_BYTES = 128
 
-const NO_FAILURES: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed([])
+const NONE: ReadonlyArray<PublishFailure> = []
+const NO_FAILURES: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed(NONE)
 
 type Reader = BoundedBuffer<TopicEvent>
 
@@ -43,6 +44,16 @@ export const make = (): typeof PubSub.Service => {
       return rest(name, part)
     })
   const rest = (name: string, { batch, to }: Part) => (to === batch.length ? NO_FAILURES : publish(name, batch, to))
+
+  const publishNow: Publish["now"] = (name, batch) => {
+    const topic = topics.get(name)
+    if (topic === undefined) return NONE
+    if (topic.queued > 0 || batch.length > PART_ITEMS) return undefined
+    const part = partOf(batch, 0)
+    if (part.to < batch.length || !haveRoom(topic, part)) return undefined
+    push(topic, part)
+    return NONE
+  }
 
   const subscribe = (name: string): Effect.Effect<Subscription, never, Scope.Scope> =>
     Effect.acquireRelease(
@@ -70,7 +81,9 @@ export const make = (): typeof PubSub.Service => {
   return {
     orderedWithinBatch: true,
     maxEventBytes: Infinity,
-    publish: (topic, batch) => publish(topic, batch, 0),
+    publish: Object.assign((topic: string, batch: ReadonlyArray<TopicEvent>) => publish(topic, batch, 0), {
+      now: publishNow
+    }),
     subscribe,
     ping: Effect.void
   }
