@@ -33,7 +33,15 @@ export default defineConfig({
       },
       { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } },
       // Real sidecars, stores and brokers (`npm run test:dapr`).
-      { test: { ...shared, name: "dapr", include: ["test/dapr/**/*.test.ts"], testTimeout: 120_000 } }
+      {
+        test: {
+          ...shared,
+          name: "dapr",
+          include: ["test/dapr/**/*.test.ts"],
+          globalSetup: ["test/support/daprSetup.ts"],
+          testTimeout: 120_000
+        }
+      }
     ]
   }
 })

@@ -1,0 +1,40 @@
+/** A real Redis on a free loopback port, gone with the scope. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { freePort } from "./Ports.js"
+import { find, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { type Reply, Resp } from "./Resp.js"
+
+export interface RedisOptions {
+  /** what it holds survives its end; otherwise it comes back empty */
+  readonly persistent?: boolean
+  /** further arguments, such as `["--maxmemory", "64mb"]` */
+  readonly args?: ReadonlyArray<string>
+}
+
+export interface Redis extends Server {
+  readonly port: number
+  /** one command on a connection of its own */
+  readonly command: (...words: ReadonlyArray<string | Uint8Array>) => Effect.Effect<Reply>
+}
+
+export const redisAvailable = (): boolean => find("redis-server") !== undefined
+
+export const startRedis = (options: RedisOptions = {}): Effect.Effect<Redis, ProcessFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const folder = yield* serverFolder("redis")
+    const port = yield* freePort
+    const server = yield* startServer({
+      name: "redis",
+      command: find("redis-server") ?? "redis-server",
+      folder,
+      args: [
+        ...["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder],
+        ...["--save", "", "--appendonly", options.persistent === true ? "yes" : "no"],
+        ...["--maxmemory-policy", "noeviction"],
+        ...(options.args ?? [])
+      ],
+      ready: async () => (await Resp.once(port, "PING")) === "PONG"
+    })
+    return { ...server, port, command: (...words) => Effect.promise(() => Resp.once(port, ...words)) }
+  })
