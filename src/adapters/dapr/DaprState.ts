@@ -1,0 +1,147 @@
+/**
+ * The state store behind a Dapr sidecar, whichever database it is: a store that cannot guarantee what the port asks is
+ * refused at start, one that nobody has tested needs `WSM_ALLOW_UNTESTED_STORE`.
+ *
+ * Values that are JSON objects with a `nonce` stand in the store as they are; see `internal/storedText.ts` for others.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { cut, NotAvailable, StateStoreUnavailable } from "../../domain/Errors.js"
+import {
+  StateStore,
+  ValueTooLarge,
+  VersionMismatch,
+  type Version,
+  type Versioned,
+  type WriteOptions
+} from "../../ports/StateStore.js"
+import { type Dialect, judge, TESTED_STORES } from "./Dialect.js"
+import * as CompareAndSet from "./internal/compareAndSet.js"
+import { Etags } from "./internal/Etags.js"
+import { readMany } from "./internal/readMany.js"
+import * as StateClient from "./internal/StateClient.js"
+import * as StoredText from "./internal/storedText.js"
+import { type Component, Sidecar } from "./Sidecar.js"
+
+export interface Options {
+  /** `WSM_STATE_STORE`: name of the component */
+  readonly component: string
+  /** `WSM_ALLOW_UNTESTED_STORE`: start on a store that is neither tested nor known to be unsafe */
+  readonly allowUntested: boolean
+  /** the longest a call may take, with all that settles it; a getMany may take five times as long. 2 seconds. */
+  readonly deadline?: Duration.Duration
+}
+
+/** S10: above our records (256 KiB at most); in any envelope it stays under the sidecar's limit of 4 MiB. */
+export const MAX_VALUE_BYTES = 512 * 1024
+
+/** Read for `ping`; nobody writes it. */
+const PING_KEY = "websocketmanager/_ping"
+
+export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | StateStoreUnavailable, Sidecar> =>
+  Layer.effect(
+    StateStore,
+    Effect.gen(function* () {
+      const { components, endpoint } = yield* Sidecar
+      const { component, dialect } = yield* choose(components, options)
+      const client = yield* StateClient.make(endpoint, component.name)
+      const at = `${endpoint.host}:${endpoint.grpcPort}`
+      const store = make({
+        client,
+        dialect,
+        etags: new Etags(dialect.believedFor),
+        deadlineMs: Duration.toMillis(options.deadline ?? Duration.seconds(2)),
+        reason: (failure) => reasonOf(failure, component, at)
+      })
+      yield* store.ping
+      return store
+    })
+  )
+
+/** The component and its dialect, or why not. */
+const choose = (components: ReadonlyArray<Component>, { allowUntested, component: name }: Options) =>
+  Effect.gen(function* () {
+    const refuse = (reason: string) => new NotAvailable({ feature: `WSM_STATE_STORE=${name}`, reason })
+    const component = components.find((loaded) => loaded.name === name && isStore(loaded))
+    if (component === undefined) {
+      const loaded = components.filter(isStore).map((store) => `${store.name} (${store.type})`)
+      return yield* refuse(
+        loaded.length === 0
+          ? `the sidecar has loaded no state store; give it a component named ${name}, or name another in WSM_STATE_STORE`
+          : `the sidecar has loaded no state store of that name, only ${loaded.join(", ")}; name one of them in WSM_STATE_STORE`
+      )
+    }
+    const what = `${component.type} ${component.version}`.trim()
+    const judgement = judge(component)
+    if (judgement._tag === "Refused") {
+      return yield* refuse(`${what} cannot be used: ${judgement.reason}. Stores that can: ${TESTED_STORES}`)
+    }
+    if (judgement._tag === "Untested") {
+      const hint = judgement.hint === "" ? "" : `; ${judgement.hint}`
+      if (!allowUntested) {
+        return yield* refuse(
+          `${what} is not tested${hint}. Tested: ${TESTED_STORES}. To use it all the same, set WSM_ALLOW_UNTESTED_STORE=true`
+        )
+      }
+      yield* Effect.logWarning(
+        `the state store ${name} is ${what}, which is not tested${hint}: two instances may come to own one connection` +
+          ` if its compare-and-set is not exact. Tested: ${TESTED_STORES}`
+      )
+    }
+    return { component, dialect: judgement.dialect } satisfies { component: Component; dialect: Dialect }
+  })
+
+const isStore = ({ type }: Component): boolean => type.startsWith("state.")
+
+const reasonOf = ({ code, kind, message }: StateClient.CallFailed, { name, type }: Component, at: string): string => {
+  if (kind === "answered") return cut(`${name}, ${type}: ${message}`)
+  if (kind === "unsent") return `no Dapr sidecar listens on ${at}`
+  return code === DEADLINE_EXCEEDED ? `${name}, ${type}: no answer in time` : `the connection to ${at} broke`
+}
+
+const DEADLINE_EXCEEDED = 4
+
+const make = (store: CompareAndSet.Store): StateStore["Type"] => {
+  const { deadlineMs, dialect, reason } = store
+  const unavailable = (failure: StateClient.CallFailed) => new StateStoreUnavailable({ reason: reason(failure) })
+
+  const write = (key: string, value: string, expected: Version | undefined, options: WriteOptions | undefined) =>
+    Effect.suspend((): ReturnType<StateStore["Type"]["create"]> => {
+      const refusal = tooLarge(key, value)
+      if (refusal !== undefined) return Effect.fail(refusal)
+      const text = StoredText.encode(value)
+      return CompareAndSet.put(store, {
+        key: StoredText.encodeKey(key),
+        text,
+        expected,
+        ttlInSeconds: dialect.ttl(options?.ttl)
+      }).pipe(Effect.catchTag("Lost", () => new VersionMismatch({ key })))
+    })
+
+  return {
+    get: (key) =>
+      CompareAndSet.see(store, StoredText.encodeKey(key), deadlineMs).pipe(
+        Effect.mapBoth({ onFailure: unavailable, onSuccess: versioned })
+      ),
+    getMany: (keys) => Effect.mapError(readMany(store, keys), unavailable),
+    create: (key, value, options) => write(key, value, undefined, options),
+    replace: (key, value, expected, options) => write(key, value, expected, options),
+    remove: (key, expected) =>
+      CompareAndSet.remove(store, StoredText.encodeKey(key), expected).pipe(
+        Effect.catchTag("Lost", () => new VersionMismatch({ key })),
+        Effect.asVoid
+      ),
+    ping: Effect.asVoid(Effect.mapError(store.client.get(PING_KEY, Math.min(deadlineMs, 1000)), unavailable))
+  }
+}
+
+const versioned = (seen: CompareAndSet.Seen | undefined): Option.Option<Versioned> =>
+  seen?.value === undefined ? Option.none() : Option.some({ value: seen.value, version: seen.version })
+
+const tooLarge = (key: string, value: string): ValueTooLarge | undefined => {
+  if (value.length * 3 <= MAX_VALUE_BYTES) return undefined
+  const bytes = Buffer.byteLength(value)
+  return bytes <= MAX_VALUE_BYTES ? undefined : new ValueTooLarge({ key, bytes, limit: MAX_VALUE_BYTES })
+}

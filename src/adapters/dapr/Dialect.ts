@@ -1,0 +1,119 @@
+/**
+ * What Dapr's state stores have in common, and what each does in its own way, as measured on a live sidecar: how a key is
+ * created, whether its etags are counters, which answers mean that somebody else was first, and which stores cannot
+ * guarantee S02 and S03 at all.
+ */
+import * as Duration from "effect/Duration"
+import type { Component } from "./Sidecar.js"
+
+/** An answer of the sidecar that is not success, as far as a dialect looks at it. */
+export interface Refusal {
+  /** gRPC status code */
+  readonly code: number
+  readonly message: string
+}
+
+export interface Dialect {
+  /** The etag that a create carries; undefined: none, `first-write` alone means "only if absent". */
+  readonly createEtag: string | undefined
+  /**
+   * Etags are counters that begin at 1 for every new key. So an etag repeats when its key vanishes and is made anew, and
+   * a replace of a key that has vanished makes it anew instead of failing: its etag is then not the old one + 1.
+   */
+  readonly counts: boolean
+  /** How long an etag may be believed without looking, milliseconds. */
+  readonly believedFor: number
+  /** Whether this answer to a write proves that another was first. Any other failure only says that nobody knows. */
+  readonly lost: (refusal: Refusal) => boolean
+  /** `ttlInSeconds` as this store wants it; it is sent with every write, since some keep the old one otherwise. */
+  readonly ttl: (ttl: Duration.Duration | undefined) => string
+}
+
+const ABORTED = 10
+const INTERNAL = 13
+
+/** whole seconds, never earlier than asked, one at least */
+const seconds = (ttl: Duration.Duration | undefined): string =>
+  ttl === undefined ? "-1" : String(Math.max(1, Math.ceil(Duration.toSeconds(ttl))))
+
+/** Etags are used once in their life, so a stale one fails by itself. */
+const byUniqueEtag: Dialect = {
+  createEtag: undefined,
+  counts: false,
+  believedFor: 60_000,
+  lost: ({ code }) => code === ABORTED,
+  ttl: seconds
+}
+
+const sqlite: Dialect = {
+  ...byUniqueEtag,
+  // it compares whole seconds, and so takes up to one away
+  ttl: (ttl) => (ttl === undefined ? "-1" : String(Math.ceil(Duration.toSeconds(ttl)) + 1))
+}
+
+const postgresql: Dialect = {
+  ...byUniqueEtag,
+  // the loser of a create is told so by a server error
+  lost: ({ code, message }) => code === ABORTED || (code === INTERNAL && message.includes("no item was updated"))
+}
+
+const redis: Dialect = {
+  // No key ever counts so far; without an etag keys that were written otherwise would be overwritten.
+  createEtag: "2147483647",
+  counts: true,
+  // A key that was written for ever vanishes only after another has replaced it, for one second at least.
+  believedFor: 900,
+  // It calls every error a lost race once an etag was sent; only its script's own words are one.
+  lost: ({ code, message }) => code === ABORTED && message.includes("failed to set key"),
+  ttl: seconds
+}
+
+export type Judgement =
+  | { readonly _tag: "Tested"; readonly dialect: Dialect }
+  /** It may work; nobody has shown it. `hint` is empty, or says what to do instead. */
+  | { readonly _tag: "Untested"; readonly dialect: Dialect; readonly hint: string }
+  /** It cannot guarantee what is asked; `reason` says why. */
+  | { readonly _tag: "Refused"; readonly reason: string }
+
+/** The stores that pass the whole conformance suite, by type and version. */
+const TESTED: Readonly<Record<string, Dialect>> = {
+  "state.in-memory/v1": byUniqueEtag,
+  "state.sqlite/v1": sqlite,
+  "state.sqlite3/v1": sqlite,
+  "state.postgresql/v2": postgresql,
+  "state.redis/v1": redis
+}
+
+/** For operators: what to take instead. */
+export const TESTED_STORES = "state.redis, state.postgresql (version v2), state.sqlite and state.in-memory"
+
+/** Types, without the version, of which it is known that they break a guarantee. */
+const UNSAFE: Readonly<Record<string, string>> = {
+  "state.etcd": "it reports a lost race as success, so two instances could own one connection",
+  "state.mongodb": "a write at a stale version makes a removed key anew, so a dead owner could come back",
+  "state.memcached": "it has no versions to compare, so two instances could own one connection"
+}
+
+const UNTESTED: Readonly<Record<string, { readonly dialect: Dialect; readonly hint: string }>> = {
+  "state.postgresql/v1": { dialect: postgresql, hint: "set `version: v2` in the component, which is tested" }
+}
+
+/** The part of a component's type that says which database it is: aliases of one database share it. */
+const family = (type: string): string => type.toLowerCase()
+
+/** What is known of a state store component. */
+export const judge = ({ capabilities, type, version }: Component): Judgement => {
+  const unsafe = UNSAFE[family(type)]
+  if (unsafe !== undefined) return { _tag: "Refused", reason: unsafe }
+  const has = (capability: string) => capabilities.some((name) => name.toUpperCase() === capability)
+  if (!has("ETAG")) {
+    return { _tag: "Refused", reason: "it has no versions to compare, so two instances could own one connection" }
+  }
+  if (!has("TTL"))
+    return { _tag: "Refused", reason: "its keys cannot expire, so removed connections would stay for ever" }
+  // an absent version is v1
+  const kind = `${family(type)}/${version === "" ? "v1" : version.toLowerCase()}`
+  const tested = TESTED[kind]
+  if (tested !== undefined) return { _tag: "Tested", dialect: tested }
+  return { _tag: "Untested", ...(UNTESTED[kind] ?? { dialect: byUniqueEtag, hint: "" }) }
+}

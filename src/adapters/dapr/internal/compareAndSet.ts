@@ -1,0 +1,160 @@
+/**
+ * One guarded write, and what became of it (S02, S03, S07).
+ *
+ * Success is done. After anything else the key is read back: my text there: it happened; another's: lost; and where it may
+ * still happen nobody can tell, and the call says so. Each repetition begins only where no earlier sending can land any
+ * more.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { StateStoreUnavailable } from "../../../domain/Errors.js"
+import type { Version } from "../../../ports/StateStore.js"
+import type { Dialect } from "../Dialect.js"
+import type { Etags } from "./Etags.js"
+import type { CallFailed, StateClient } from "./StateClient.js"
+import * as StoredText from "./storedText.js"
+
+/** Represents a lost race. */
+export class Lost extends Data.TaggedError("Lost") {}
+
+export interface Put {
+  readonly key: string
+  readonly text: string
+  /** undefined: the key must be absent, or removed */
+  readonly expected: Version | undefined
+  readonly ttlInSeconds: string
+}
+
+export interface Store {
+  readonly client: StateClient
+  readonly dialect: Dialect
+  readonly etags: Etags
+  /** the longest a write may take, with all that settles it */
+  readonly deadlineMs: number
+  /** for a person: what failed */
+  readonly reason: (failure: CallFailed) => string
+}
+
+/** What stands under a key. */
+export interface Seen {
+  /** undefined: it was removed */
+  readonly value: string | undefined
+  readonly version: Version
+  readonly etag: string
+}
+
+/** How long a removed key is remembered. */
+const TOMBSTONE_SECONDS = "3600"
+/** of creating over what others remove meanwhile */
+const ATTEMPTS = 4
+/** of the deadline; the rest is for reading back */
+const FOR_THE_WRITE = 0.6
+
+/** gRPC codes by which the sidecar refuses a request before it reaches the store. */
+const REFUSED = new Set([3, 5, 7, 9, 12, 16])
+
+export const see = (
+  { client, dialect, etags }: Store,
+  key: string,
+  withinMs: number
+): Effect.Effect<Seen | undefined, CallFailed> =>
+  Effect.suspend(() => {
+    const at = performance.now()
+    return Effect.map(client.get(key, withinMs), (item) => {
+      if (item === undefined) return undefined
+      const seen = seenOf(item.text, item.etag)
+      // how long a key that was read has to live is not known
+      if (!dialect.counts) etags.note(key, seen.version, seen.etag, at)
+      return seen
+    })
+  })
+
+export const seenOf = (text: string, etag: string): Seen => ({
+  value: StoredText.decode(text),
+  version: StoredText.versionOf(text),
+  etag
+})
+
+/** Writes, only over what is expected. The version of what was written. */
+export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
+  Effect.gen(function* () {
+    const { client, dialect, etags } = store
+    const mine = StoredText.versionOf(text)
+    const until = performance.now() + store.deadlineMs
+    const left = () => until - performance.now()
+
+    const unavailable = (failure: CallFailed) => new StateStoreUnavailable({ reason: store.reason(failure) })
+    const unknown = (failure: CallFailed) =>
+      new StateStoreUnavailable({ outcome: "unknown", reason: store.reason(failure) })
+    const fits = (current: Seen | undefined): current is Seen =>
+      current !== undefined && current.value !== undefined && current.version === expected
+    const readBack = Effect.suspend(() => Effect.mapError(see(store, key, left()), unknown))
+
+    /** Mine stands there, or stood there when the answer was sent; `over`: the etag it was written at. */
+    const landed = (current: Seen | undefined, over: string, at: number) =>
+      Effect.gen(function* () {
+        if (!dialect.counts || current === undefined) return mine
+        const [count, wanted] = [Number(current.etag), Number(over) + 1]
+        if (count === wanted && current.version === mine && ttlInSeconds === "-1") {
+          etags.note(key, mine, current.etag, at)
+        }
+        // who creates over a tombstone that has just expired has created all the same
+        if (expected === undefined || count > wanted || (count === wanted && current.version === mine)) return mine
+        // The key had vanished, and the write made it anew.
+        if (current.version === mine) yield* undo(current.etag)
+        return yield* new Lost()
+      })
+
+    const undo = (etag: string) =>
+      client
+        .save({ key, text: StoredText.tombstone(), etag, ttlInSeconds: TOMBSTONE_SECONDS }, left())
+        .pipe(
+          Effect.catchAll((failure) =>
+            failure.kind === "answered" && dialect.lost(failure) ? Effect.void : unknown(failure)
+          )
+        )
+
+    /** The etag of what it is written over; undefined: of nothing. */
+    let over: string | undefined
+    if (expected !== undefined) {
+      over = etags.of(key, expected)
+      if (over === undefined) {
+        const current = yield* Effect.mapError(see(store, key, left()), unavailable)
+        if (!fits(current)) return yield* new Lost()
+        over = current.etag
+      }
+    }
+
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const at = performance.now()
+      const etag = over ?? dialect.createEtag
+      const sent = yield* Effect.either(client.save({ key, text, etag, ttlInSeconds }, left() * FOR_THE_WRITE))
+      if (Either.isRight(sent)) {
+        if (over !== undefined && dialect.counts) return yield* landed(yield* readBack, over, at)
+        if (over === undefined && dialect.counts && ttlInSeconds === "-1") etags.note(key, mine, "1", at)
+        return mine
+      }
+      const failure = sent.left
+      if (failure.kind === "unsent" || (failure.kind === "answered" && REFUSED.has(failure.code))) {
+        return yield* unavailable(failure)
+      }
+      const lost = failure.kind === "answered" && dialect.lost(failure)
+      const current = yield* readBack
+      if (current?.version === mine) return over === undefined ? mine : yield* landed(current, over, at)
+
+      const free = expected === undefined ? current?.value === undefined : fits(current)
+      if (!free) {
+        // a counter that begins anew would let a late arrival in
+        if (current === undefined && dialect.counts && !lost) return yield* unknown(failure)
+        return yield* new Lost()
+      }
+      if (current === undefined ? !lost : current.etag === etag) return yield* unknown(failure)
+      over = current?.etag
+    }
+    return yield* new StateStoreUnavailable({ reason: `${key} is created and removed by others all the time` })
+  })
+
+/** Leaves a tombstone, only over what is expected. */
+export const remove = (store: Store, key: string, expected: Version) =>
+  put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS })

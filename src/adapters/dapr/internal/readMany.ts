@@ -1,0 +1,54 @@
+/** Reading many keys (S05): split by count, and in halves where the answer is larger than the sidecar may send. */
+import * as Effect from "effect/Effect"
+import type { Versioned } from "../../../ports/StateStore.js"
+import { seenOf, type Store } from "./compareAndSet.js"
+import { CallFailed, type Item, RESOURCE_EXHAUSTED } from "./StateClient.js"
+import { encodeKey } from "./storedText.js"
+
+/** Keys in one request; sqlite's own limit is somewhere above 5,000. */
+const KEYS_AT_ONCE = 500
+const REQUESTS_AT_ONCE = 2
+/** of the deadline of one call, which each request has for itself */
+const DEADLINES = 5
+
+export const readMany = (
+  { client, deadlineMs, dialect, etags }: Store,
+  keys: ReadonlyArray<string>
+): Effect.Effect<ReadonlyMap<string, Versioned>, CallFailed> =>
+  Effect.suspend(() => {
+    // a repeated key would come back as an entry without one
+    const wanted = new Map(keys.map((key) => [encodeKey(key), key]))
+    const encoded = [...wanted.keys()]
+    const chunks: Array<ReadonlyArray<string>> = []
+    for (let i = 0; i < encoded.length; i += KEYS_AT_ONCE) chunks.push(encoded.slice(i, i + KEYS_AT_ONCE))
+    const found = new Map<string, Versioned>()
+    const until = performance.now() + deadlineMs * DEADLINES
+
+    const keep = (items: ReadonlyMap<string, Item>, at: number): void => {
+      for (const [name, { etag, text }] of items) {
+        const key = wanted.get(name)
+        const { value, version } = seenOf(text, etag)
+        if (key === undefined || value === undefined) continue
+        if (!dialect.counts) etags.note(name, version, etag, at)
+        found.set(key, { value, version })
+      }
+    }
+
+    const read = (chunk: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
+      Effect.suspend(() => {
+        const at = performance.now()
+        if (at >= until) return new CallFailed({ kind: "broken", code: 4, message: "no time left" })
+        return client.getBulk(chunk, Math.min(deadlineMs, until - at)).pipe(
+          Effect.map((items) => keep(items, at)),
+          Effect.catchIf(
+            (failure) => failure.code === RESOURCE_EXHAUSTED && chunk.length > 1,
+            () => {
+              const half = Math.ceil(chunk.length / 2)
+              return Effect.zipRight(read(chunk.slice(0, half)), read(chunk.slice(half)))
+            }
+          )
+        )
+      })
+
+    return Effect.forEach(chunks, read, { concurrency: REQUESTS_AT_ONCE, discard: true }).pipe(Effect.as(found))
+  })
