@@ -54,11 +54,8 @@ export const startPostgres: Effect.Effect<Postgres, ProcessFailed, Scope.Scope> 
     name: "postgres",
     command: program("postgres") ?? "postgres",
     folder,
-    args: [
-      ...["-D", data, "-h", "127.0.0.1", "-p", `${port}`, "-k", ""],
-      // What it has written survives its own death without it, only not the machine's.
-      ...["-c", "fsync=off", "-c", "max_connections=200"]
-    ],
+    // Without fsync, what it has written survives its own death, only not the machine's.
+    args: ["-D", data, "-h", "127.0.0.1", "-p", `${port}`, "-k", "", "-F", "-N", "200"],
     ...(user === undefined ? undefined : { user }),
     // Told to be fast: it ends its clients' sessions instead of waiting for them to go.
     stopSignal: "SIGINT",

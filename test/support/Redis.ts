@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./Ports.js"
-import { find, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { find, flags, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 import { type Reply, Resp } from "./Resp.js"
 
 export interface RedisOptions {
@@ -29,9 +29,14 @@ export const startRedis = (options: RedisOptions = {}): Effect.Effect<Redis, Pro
       command: find("redis-server") ?? "redis-server",
       folder,
       args: [
-        ...["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder],
-        ...["--save", "", "--appendonly", options.persistent === true ? "yes" : "no"],
-        ...["--maxmemory-policy", "noeviction"],
+        ...flags({
+          port,
+          bind: "127.0.0.1",
+          dir: folder,
+          save: "",
+          appendonly: options.persistent === true ? "yes" : "no",
+          "maxmemory-policy": "noeviction"
+        }),
         ...(options.args ?? [])
       ],
       ready: async () => (await Resp.once(port, "PING")) === "PONG"

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { type Resource, resourcesOf } from "./Components.js"
 import { daprdBinary } from "./Daprd.js"
 import { freePort } from "./Ports.js"
-import { ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { flags, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 
 export interface SidecarOptions {
   /** what it loads: documents, or a folder of YAML files, copied; nothing unless told */
@@ -83,15 +83,22 @@ export const startSidecar = (options: SidecarOptions = {}): Effect.Effect<Sideca
       command,
       folder,
       args: [
-        ...["--app-id", appId, "--resources-path", writeResources(folder, documents)],
-        ...["--dapr-http-port", `${httpPort}`, "--dapr-grpc-port", `${grpcPort}`],
-        ...["--dapr-internal-grpc-port", `${internalPort}`, "--dapr-internal-grpc-listen-address", "127.0.0.1"],
-        ...["--dapr-listen-addresses", "127.0.0.1", "--profile-port", `${profilePort}`],
-        ...["--metrics-port", `${metricsPort}`, "--metrics-listen-address", "127.0.0.1"],
-        ...(options.appPort === undefined ? [] : ["--app-port", `${options.appPort}`]),
-        ...(options.appPort === undefined ? [] : ["--app-protocol", options.appProtocol ?? "grpc"]),
-        ...(options.config === undefined ? [] : ["--config", writeConfig(folder, options.config)]),
-        ...(options.maxBodySize === undefined ? [] : ["--max-body-size", options.maxBodySize]),
+        ...flags({
+          "app-id": appId,
+          "resources-path": writeResources(folder, documents),
+          "dapr-http-port": httpPort,
+          "dapr-grpc-port": grpcPort,
+          "dapr-listen-addresses": "127.0.0.1",
+          "dapr-internal-grpc-port": internalPort,
+          "dapr-internal-grpc-listen-address": "127.0.0.1",
+          "metrics-port": metricsPort,
+          "metrics-listen-address": "127.0.0.1",
+          "profile-port": profilePort,
+          "app-port": options.appPort,
+          "app-protocol": options.appPort === undefined ? undefined : (options.appProtocol ?? "grpc"),
+          config: options.config === undefined ? undefined : writeConfig(folder, options.config),
+          "max-body-size": options.maxBodySize
+        }),
         ...(options.flags ?? [])
       ],
       env: {

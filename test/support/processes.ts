@@ -101,6 +101,10 @@ export const find = (name: string, folders: ReadonlyArray<string> = []): string 
     .find(executable)
 }
 
+/** `--name value` of each; one that is undefined is left out. */
+export const flags = (values: Readonly<Record<string, string | number | undefined>>): ReadonlyArray<string> =>
+  Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, `${value}`]))
+
 const executable = (path: string): boolean => {
   try {
     accessSync(path, constants.X_OK)
