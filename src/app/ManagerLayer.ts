@@ -6,13 +6,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { hostname } from "node:os"
-import * as FileState from "../adapters/embedded/FileState.js"
-import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
-import * as MemoryState from "../adapters/embedded/MemoryState.js"
-import * as LocalSecrets from "../adapters/secrets/LocalSecrets.js"
 import { fromOptions, type SettingsError } from "../config/Load.js"
 import { Settings, type SettingsShape } from "../config/Settings.js"
-import { NotAvailable, type StateStoreUnavailable } from "../domain/Errors.js"
 import type { ConnectionManager } from "../manager/ConnectionManager.js"
 import { Events } from "../manager/Events.js"
 import { CurrentPhase, Health } from "../manager/Health.js"
@@ -30,6 +25,7 @@ import { PubSub } from "../ports/PubSub.js"
 import { Secrets } from "../ports/Secrets.js"
 import { StateStore } from "../ports/StateStore.js"
 import * as Sessions from "../socket/Sessions.js"
+import * as Backing from "./Backing.js"
 
 export interface Options<E = never, R = never> {
   /** as WSM_BACKING: where state and events are kept unless the layers below say otherwise; default embedded */
@@ -62,16 +58,7 @@ export type Provided =
   | StateStore
   | PubSub
 
-export type StartError = SettingsError | StateStoreUnavailable | NotAvailable
-
-const storeOf = (settings: SettingsShape) => {
-  if (settings.backing === "dapr") {
-    return Layer.fail(
-      new NotAvailable({ feature: "WSM_BACKING=dapr", reason: "this version has the embedded backing only" })
-    )
-  }
-  return settings.dataDir === "" ? MemoryState.layer() : FileState.layer(settings.dataDir)
-}
+export type StartError = SettingsError | Backing.BackingFailure
 
 /**
  * A running manager. Building it opens the store and starts joining; it answers at once, and takes work when it has joined.
@@ -101,11 +88,17 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     ProcessIdentity.layer,
     CurrentPhase.layer
   )
-  const store: Layer.Layer<StateStore, StartError | E, R> = options.stateStore ?? storeOf(settings)
+  const backing = Backing.make(settings, env, {
+    stateStore: options.stateStore === undefined,
+    pubSub: options.pubSub === undefined,
+    secrets: options.secrets === undefined
+  })
+  const store: Layer.Layer<StateStore, StartError | E, R> = options.stateStore ?? backing.stateStore
   const ports = Layer.mergeAll(
     Layer.effect(StateStore, countedStore).pipe(Layer.provide(store), Layer.provide(ground)),
-    options.pubSub ?? MemoryPubSub.layer,
-    options.secrets ?? LocalSecrets.layer({ dir: settings.secretsDir, env })
+    options.pubSub ?? backing.pubSub,
+    options.secrets ?? backing.secrets,
+    backing.dependencies
   )
   const rooms = Layer.mergeAll(Events.layer, Sessions.layerLive(), Health.layer, EventLoopLag.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),

@@ -44,6 +44,8 @@ export const describe = (settings: SettingsShape, cause: Cause.Cause<unknown>): 
         ? refused("WSM_GRPC_PORT", settings.grpcPort, "be a port that is free and may be opened")
         : refused("WSM_HOST", settings.host, "be an address of this machine")
     case "StateStoreUnavailable":
+      if (settings.backing === "dapr")
+        return refused("WSM_STATE_STORE", settings.stateStore, "be a state store that answers")
       return refused("WSM_DATA_DIR", settings.dataDir, "be a folder where state can be kept")
     default:
       return error.message

@@ -9,7 +9,7 @@ import type { Phase } from "./Phase.js"
 import * as Phases from "./Phase.js"
 
 export interface DependencyHealth {
-  /** stateStore | pubsub | lease | manager */
+  /** manager | lease | stateStore | pubsub | sidecar, where there is one */
   readonly name: string
   readonly status: "ok" | "degraded"
   /** one line for people, without secrets */
@@ -21,6 +21,17 @@ const PATIENCE = "1 second"
 
 export class CurrentPhase extends Context.Tag("websocketmanager/manager/CurrentPhase")<CurrentPhase, Phase>() {
   static readonly layer = Layer.sync(CurrentPhase, Phases.make)
+}
+
+/** What a backing stands on beside store and bus, asked for `/health` like these: nothing unless it says so. */
+export class Dependencies extends Context.Reference<Dependencies>()("websocketmanager/manager/Dependencies", {
+  defaultValue: (): ReadonlyArray<Dependency> => []
+}) {}
+
+export interface Dependency {
+  readonly name: string
+  /** succeeds when it serves */
+  readonly ping: Effect.Effect<void, { readonly message: string }>
 }
 
 export class Health extends Context.Tag("websocketmanager/manager/Health")<
@@ -43,6 +54,7 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       const lease = yield* Lease
       const store = yield* StateStore
       const pubsub = yield* PubSub
+      const others = yield* Dependencies
 
       const asked = (name: string, ping: Effect.Effect<void, { readonly message: string }>) =>
         ping.pipe(
@@ -69,9 +81,16 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       return {
         ready: () => phase.get() === "ready",
         phase: phase.get,
-        report: Effect.all([manager, held, asked("stateStore", store.ping), asked("pubsub", pubsub.ping)], {
-          concurrency: "unbounded"
-        }),
+        report: Effect.all(
+          [
+            manager,
+            held,
+            asked("stateStore", store.ping),
+            asked("pubsub", pubsub.ping),
+            ...others.map(({ name, ping }) => asked(name, ping))
+          ],
+          { concurrency: "unbounded" }
+        ),
         onChange: (listener) => phase.onChange((name) => listener(name === "ready"))
       }
     })

@@ -1,4 +1,5 @@
 /** The Dapr sidecar beside this process: where it is, what it has loaded, and the wait until it serves. */
+import { connect } from "node:net"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -50,8 +51,8 @@ const SAY_EVERY = 5000
 const PATIENCE = 2000
 /** A component that is not loaded now may be a moment later; and a sidecar whose component failed serves a moment before it ends. */
 const SETTLING = 1000
-/** Requests that wait for an answer hold one each: enough that a slow store does not keep a publish from going out. */
-const CONNECTIONS = 256
+/** Requests that wait for an answer hold one each. */
+const CONNECTIONS = 64
 
 /**
  * Built when the sidecar serves and has loaded what is needed. Fails with one line for the operator when it does not in time,
@@ -132,7 +133,7 @@ const ready = ({ endpoint, needs, wait }: SidecarOptions, get: Get) =>
   })
 
 /** 204 alone is also said shortly before a sidecar ends whose component failed: what it has loaded is asked too. */
-const look = (get: Get, { apiToken }: Endpoint, needs: ReadonlyArray<Metadata.Need>): Effect.Effect<Look> =>
+const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>): Effect.Effect<Look> =>
   Effect.gen(function* () {
     const health = yield* get(OUTBOUND)
     if (health.status !== 204) return { notYet: `it answers ${health.status} ${Metadata.messageOf(health.body)}` }
@@ -140,7 +141,7 @@ const look = (get: Get, { apiToken }: Endpoint, needs: ReadonlyArray<Metadata.Ne
     if (metadata.status === 401) {
       return {
         refused:
-          apiToken === undefined
+          endpoint.apiToken === undefined
             ? "it asks for a token: set DAPR_API_TOKEN to the one it was started with"
             : "it refuses the token in DAPR_API_TOKEN: set that to the one it was started with"
       }
@@ -150,8 +151,22 @@ const look = (get: Get, { apiToken }: Endpoint, needs: ReadonlyArray<Metadata.Ne
     }
     const components = metadata.status === 200 ? Metadata.componentsOf(metadata.body) : undefined
     if (components === undefined) return { notYet: `its metadata cannot be read (${metadata.status})` }
+    if (!(yield* listens(endpoint.host, endpoint.grpcPort))) {
+      return { notYet: `it serves, but nothing listens at its gRPC port ${endpoint.grpcPort} (DAPR_GRPC_PORT)` }
+    }
     const missing = needs.map((need) => Metadata.missing(need, components)).find((reason) => reason !== undefined)
     return missing === undefined ? { components } : { missing }
   }).pipe(Effect.catchAll(({ message }) => Effect.succeed({ notYet: message })))
+
+const listens = (host: string, port: number): Effect.Effect<boolean> =>
+  Effect.async<boolean>((resume) => {
+    const socket = connect({ host, port, timeout: PATIENCE })
+    const answered = (does: boolean) => () => {
+      socket.destroy()
+      resume(Effect.succeed(does))
+    }
+    socket.once("connect", answered(true)).once("error", answered(false)).once("timeout", answered(false))
+    return Effect.sync(() => socket.destroy())
+  })
 
 const seconds = (millis: number): string => (millis / 1000).toFixed(millis < 1000 ? 1 : 0)

@@ -18,6 +18,7 @@ import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Health } from "../../manager/Health.js"
 import type { Metrics } from "../../observability/Metrics.js"
 import type { StreamQuota } from "../rpc/StreamQuota.js"
+import * as AppHealth from "./AppHealth.js"
 import * as Auth from "./Auth.js"
 import * as GrpcHealth from "./Health.js"
 import { MAX_MESSAGE_BYTES } from "./Oversize.js"
@@ -61,15 +62,14 @@ export const layer: Layer.Layer<
     const settings = yield* Settings
     const credentials = yield* credentialsOf(settings)
     const { definition, endStreams, implementation } = yield* Service.make
-    const server = new grpc.Server({
-      ...OPTIONS,
-      ...(settings.apiToken === undefined ? {} : { interceptors: [Auth.interceptor(settings.apiToken)] })
-    })
+    const interceptor = Auth.interceptor(settings)
+    const server = new grpc.Server({ ...OPTIONS, ...(interceptor !== undefined && { interceptors: [interceptor] }) })
     server.addService(definition, implementation)
     Reflection.addTo(server)
     const sockets = new Set<Net.Socket>()
     yield* Effect.addFinalizer(() => stop(server, sockets, endStreams))
     yield* GrpcHealth.addTo(server)
+    yield* AppHealth.addTo(server)
     const injector = server.createConnectionInjector(credentials)
     const port = yield* listen(settings, (socket) => {
       sockets.add(socket)
