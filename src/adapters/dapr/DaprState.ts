@@ -98,10 +98,10 @@ const isStore = ({ type }: Component): boolean => type.startsWith("state.")
 const reasonOf = ({ code, kind, message }: StateClient.CallFailed, { name, type }: Component, at: string): string => {
   if (kind === "answered") return cut(`${name}, ${type}: ${message}`)
   if (kind === "unsent") return `no Dapr sidecar listens on ${at}`
-  return code === DEADLINE_EXCEEDED ? `${name}, ${type}: no answer in time` : `the connection to ${at} broke`
+  return code === StateClient.DEADLINE_EXCEEDED
+    ? `${name}, ${type}: no answer in time`
+    : `the connection to ${at} broke`
 }
-
-const DEADLINE_EXCEEDED = 4
 
 const make = (store: CompareAndSet.Store): StateStore["Type"] => {
   const { deadlineMs, dialect, reason } = store

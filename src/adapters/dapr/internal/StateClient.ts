@@ -46,6 +46,8 @@ export interface StateClient {
   readonly save: (write: Write, withinMs: number) => Effect.Effect<void, CallFailed>
 }
 
+/** gRPC status codes */
+export const DEADLINE_EXCEEDED = 4
 export const RESOURCE_EXHAUSTED = 8
 const CONCURRENCY_FIRST_WRITE = 1
 const CONSISTENCY_STRONG = 2
@@ -63,7 +65,7 @@ export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<State
     const token = endpoint.apiToken
     const dapr = yield* Effect.promise(() =>
       new GRPCClient({
-        daprHost: endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host,
+        daprHost: hostOf(endpoint.host),
         daprPort: String(endpoint.grpcPort),
         ...(token !== undefined && { daprApiToken: Redacted.value(token) }),
         logger: { service: SILENT }
@@ -80,14 +82,25 @@ export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<State
         catch: failed
       })
 
+    /** A connection that broke may have been broken for long: what changes nothing is asked once more, on a new one. */
+    const read: typeof call = (withinMs, send) =>
+      Effect.suspend(() => {
+        const until = performance.now() + withinMs
+        return Effect.catchIf(
+          call(withinMs, send),
+          ({ code, kind }) => kind === "broken" && code !== DEADLINE_EXCEEDED && code !== RESOURCE_EXHAUSTED,
+          () => Effect.suspend(() => call(until - performance.now(), send))
+        )
+      })
+
     return {
       get: (key, withinMs) =>
-        call(withinMs, (options) =>
+        read(withinMs, (options) =>
           dapr.getState({ storeName, key, consistency: CONSISTENCY_STRONG, metadata: {} }, options)
         ).pipe(Effect.map(({ data, etag }) => itemOf(data, etag))),
 
       getBulk: (keys, withinMs) =>
-        call(withinMs, (options) =>
+        read(withinMs, (options) =>
           dapr.getBulkState({ storeName, keys: [...keys], parallelism: PARALLELISM, metadata: {} }, options)
         ).pipe(
           Effect.flatMap(({ items }) => {
@@ -113,6 +126,8 @@ export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<State
       }
     }
   })
+
+const hostOf = (host: string): string => (host.includes(":") && !host.startsWith("[") ? `[${host}]` : host)
 
 /** What we store is never empty, so no bytes mean no key. */
 const itemOf = (data: Uint8Array, etag: string): Item | undefined =>
