@@ -5,6 +5,8 @@ import { requiring } from "../support/Requirements.js"
 import { startNats } from "../support/Nats.js"
 import { startPostgres } from "../support/Postgres.js"
 import { startRedis } from "../support/Redis.js"
+import { Resp } from "../support/Resp.js"
+import { StallingProxy } from "../support/StallingProxy.js"
 import { natsRequest } from "../support/natsRequest.js"
 
 requiring("redis")("Redis", () => {
@@ -65,6 +67,57 @@ requiring("nats")("NATS JetStream", () => {
       yield* nats.start
       expect((yield* nats.messages("orders")).map(String)).toEqual(['{"n":1}'])
       expect(yield* nats.messages("others")).toEqual([])
+    })
+  )
+})
+
+requiring("redis")("A stalling proxy before Redis", () => {
+  const answered = (reply: Promise<unknown>, millis = 200) =>
+    Promise.race([
+      reply.then(String, (error: Error) => error.message),
+      new Promise((resolve) => setTimeout(resolve, millis, "nothing"))
+    ])
+
+  it.scopedLive("forwards, keeps what is sent during a stall until it resumes, on old and new connections", () =>
+    Effect.gen(function* () {
+      const redis = yield* startRedis()
+      const proxy = yield* StallingProxy.start(redis.port)
+      const old = yield* Effect.promise(() => Resp.connect(proxy.port))
+      expect(yield* Effect.promise(() => answered(old.command("INCR", "n")))).toBe("1")
+      yield* proxy.stall
+      const young = yield* Effect.promise(() => Resp.connect(proxy.port))
+      const replies = [old.command("INCR", "n"), young.command("INCR", "n")]
+      for (const reply of replies) expect(yield* Effect.promise(() => answered(reply))).toBe("nothing")
+      expect(String(yield* redis.command("GET", "n"))).toBe("1")
+      yield* proxy.resume
+      expect((yield* Effect.promise(() => Promise.all(replies))).toSorted()).toEqual([2, 3])
+      expect(proxy.accepted).toBe(2)
+      for (const client of [old, young]) client.close()
+    })
+  )
+
+  it.scopedLive("withholds the answer to what was done, and cuts", () =>
+    Effect.gen(function* () {
+      const redis = yield* startRedis()
+      const proxy = yield* StallingProxy.start(redis.port)
+      const client = yield* Effect.promise(() => Resp.connect(proxy.port))
+      yield* proxy.withhold
+      const reply = client.command("SET", "key", "value")
+      expect(yield* Effect.promise(() => answered(reply))).toBe("nothing")
+      expect(String(yield* redis.command("GET", "key"))).toBe("value")
+      yield* proxy.cut
+      expect(yield* Effect.promise(() => answered(reply, 5000))).toMatch(/closed/)
+    })
+  )
+
+  it.scopedLive("refuses until it resumes on the same port", () =>
+    Effect.gen(function* () {
+      const redis = yield* startRedis()
+      const proxy = yield* StallingProxy.start(redis.port)
+      yield* proxy.refuse
+      expect(yield* Effect.promise(() => answered(Resp.once(proxy.port, "PING"), 5000))).toMatch(/ECONNREFUSED/)
+      yield* proxy.resume
+      expect(yield* Effect.promise(() => Resp.once(proxy.port, "PING"))).toBe("PONG")
     })
   )
 })

@@ -140,7 +140,7 @@ export const pubsubRedis = (port: number, options?: ComponentOptions): Resource 
 export const pubsubJetstream = (natsUrl: string, stream: string, options?: ComponentOptions): Resource =>
   component("pubsub.jetstream", "v1", PUBSUB, { natsURL: natsUrl, streamName: stream }, options)
 
-// ------------------------------------------------------------ secrets, resiliency
+// ------------------------------------------------------------ secrets, resiliency, configuration
 
 /** @param file JSON; `{"a": {"b": "c"}}` has the secret `a:b` */
 export const secretsFile = (file: string, options?: ComponentOptions): Resource =>
@@ -168,3 +168,15 @@ ${policies.join("")}  targets:
 ${targets.join("")}`
   }
 }
+
+/** @param spec of a Configuration, for `SidecarOptions.config` */
+export const configuration = (spec: Readonly<Record<string, unknown>>): string => `apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata: { name: wsm-config }
+spec: ${JSON.stringify(spec)}
+`
+
+/** Part of a Configuration: sidecars that name the same file find each other by app-id. */
+export const namesIn = (file: string): Readonly<Record<string, unknown>> => ({
+  nameResolution: { component: "sqlite", version: "v1", configuration: { connectionString: file } }
+})

@@ -18,7 +18,6 @@ export const natsRequest = (
           `PUB ${subject} ${INBOX} ${Buffer.byteLength(payload)}\r\n${payload}\r\n`
       )
     )
-    const over = (): void => void socket.destroy()
     let received = Buffer.alloc(0)
     socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`${subject}: no answer within ${TIMEOUT_MS} ms`)))
     socket.on("error", reject)
@@ -27,12 +26,12 @@ export const natsRequest = (
       received = Buffer.concat([received, data])
       const refusal = /^-ERR .*$/m.exec(received.toString("latin1"))
       if (refusal !== null) return void socket.destroy(new Error(refusal[0]))
-      const head = /^MSG \S+ \S+ (?:\S+ )?(\d+)\r\n/m.exec(received.toString("latin1"))
+      const head = /^MSG \S+ \S+ +(?:\S+ +)?(\d+)\r\n/m.exec(received.toString("latin1"))
       if (head === null) return
       const start = head.index + head[0].length
       const end = start + Number(head[1])
       if (received.length < end) return
       resolve(JSON.parse(received.toString("utf8", start, end)) as Record<string, unknown>)
-      over()
+      socket.destroy()
     })
   })
