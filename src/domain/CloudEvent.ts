@@ -18,12 +18,35 @@ export const eventId = (event: TopicEvent): string => {
 }
 
 /** The event as CloudEvents JSON. Frames are never put in as JSON values: whoever decodes and encodes them changes them. */
-export const encode = (event: TopicEvent): string => {
+export const encode = (event: TopicEvent): string => encodeWith(event, headOf, time)
+
+/**
+ * `encode` for a stream of events: what the frames of a connection have in common is written once. For one owner; it remembers
+ * a connection as long as its frames live.
+ */
+export const makeEncoder = (): ((event: TopicEvent) => string) => {
+  const heads = new WeakMap<FrameOrigin, Head>()
+  const rememberedHead = (origin: FrameOrigin): Head => {
+    let head = heads.get(origin)
+    if (head === undefined) heads.set(origin, (head = headOf(origin)))
+    return head
+  }
+  let at = NaN
+  let text = ""
+  const rememberedTime = (milliseconds: number): string => {
+    if (milliseconds === at) return text
+    at = milliseconds
+    return (text = time(milliseconds))
+  }
+  return (event) => encodeWith(event, rememberedHead, rememberedTime)
+}
+
+const encodeWith = (event: TopicEvent, head: HeadOf, time: TimeOf): string => {
   switch (event.kind) {
     case "frame":
-      return encodeFrame(event)
+      return encodeFrame(event, head, time)
     case "frames":
-      return encodePack(event)
+      return encodePack(event, head, time)
     case "lifecycle":
       return encodeLifecycle(event)
   }
@@ -33,9 +56,9 @@ export const encode = (event: TopicEvent): string => {
 export const encodedSize = (event: TopicEvent): number => {
   switch (event.kind) {
     case "frame":
-      return Buffer.byteLength(encodeFrame(event, EMPTY)) + contentSize(event, isPlainText(event))
+      return Buffer.byteLength(encodeFrame(event, headOf, time, EMPTY)) + contentSize(event, isPlainText(event))
     case "frames": {
-      let bytes = Buffer.byteLength(encodePack(event, () => EMPTY))
+      let bytes = Buffer.byteLength(encodePack(event, headOf, time, () => EMPTY))
       for (const frame of event.frames) bytes += contentSize(frame, !frame.binary)
       return bytes
     }
@@ -68,6 +91,9 @@ export const encodedSizeBound = (event: TopicEvent): number => {
 /** At least the bytes that a frame adds to a pack. */
 export const packedSizeBound = (frame: Frame): number =>
   PACKED_FIXED + (frame.binary ? base64(frame.data.length) : escaped(frame.data.length))
+
+/** The bytes that a frame adds to a pack, but for those of its numbers, which are at most. Looks at each byte of a text. */
+export const packedSize = (frame: Frame): number => PACKED_FIXED + contentSize(frame, !frame.binary)
 
 /** Whether the event as encoded has at most this many bytes. Counts only where the answer is not plain. */
 export const fits = (event: TopicEvent, limit: number): boolean =>
@@ -111,35 +137,59 @@ const rawSize = (event: TopicEvent): number => {
 
 const time = (milliseconds: number): string => new Date(milliseconds).toISOString()
 
-/** What the events of a connection's frames have in common, without the closing brace. */
-const head = (origin: FrameOrigin, id: string, type: string, at: number, contentType: string): string =>
-  `{"specversion":"1.0","id":${JSON.stringify(id)},"source":${source(origin.instanceId)},"type":"${type}"` +
-  `,"subject":${JSON.stringify(origin.connectionId)},"time":"${time(at)}"` +
-  `,"datacontenttype":${JSON.stringify(contentType)},"connectionid":${JSON.stringify(origin.connectionId)}` +
-  `,"connectionurl":${JSON.stringify(origin.connectionUrl)},"instanceid":${JSON.stringify(origin.instanceId)}` +
-  `,"epoch":"${origin.epoch}"`
+/** What the events of a connection's frames have in common. */
+interface Head {
+  /** an object, begun */
+  readonly attributes: string
+  /** the id up to the sequence, a JSON string that is not closed */
+  readonly id: string
+}
+type HeadOf = (origin: FrameOrigin) => Head
+type TimeOf = (milliseconds: number) => string
 
-const source = (instanceId: string): string => JSON.stringify(`urn:websocketmanager:${instanceId}`)
+const headOf: HeadOf = ({ connectionId, connectionUrl, epoch, instanceId }) => {
+  const id = JSON.stringify(connectionId)
+  return {
+    attributes:
+      `{"specversion":"1.0","source":${JSON.stringify(`urn:websocketmanager:${instanceId}`)},"subject":${id}` +
+      `,"connectionid":${id},"connectionurl":${JSON.stringify(connectionUrl)}` +
+      `,"instanceid":${JSON.stringify(instanceId)},"epoch":"${epoch}"`,
+    id: `${id.slice(0, -1)}:${epoch}:`
+  }
+}
 
-const encodeFrame = (frame: Frame, data: Buffer = frame.data): string => {
-  const { origin, receivedAt, sequence } = frame
-  const contentType = frame.binary ? OCTET_STREAM : origin.textContentType
+const encodeFrame = (frame: Frame, headOf: HeadOf, time: TimeOf, data: Buffer = frame.data): string => {
+  const { binary, origin, receivedAt, sequence } = frame
+  const { attributes, id } = headOf(origin)
+  const contentType = binary ? OCTET_STREAM : origin.textContentType
   const payload = isPlainText(frame)
     ? `"data":${JSON.stringify(data.toString("utf8"))}`
     : `"data_base64":"${data.toString("base64")}"`
-  return `${head(origin, eventId(frame), "websocketmanager.frame", receivedAt, contentType)},"sequence":"${sequence}",${payload}}`
+  return (
+    `${attributes},"type":"websocketmanager.frame","id":${id}${sequence}","sequence":"${sequence}"` +
+    `,"time":"${time(receivedAt)}","datacontenttype":${JSON.stringify(contentType)},${payload}}`
+  )
 }
 
-const encodePack = (pack: FramePack, dataOf: (frame: Frame) => Buffer = ({ data }) => data): string => {
-  const from = first(pack)
-  const items = pack.frames.map((frame) =>
-    frame.binary
-      ? `{"s":${frame.sequence},"t":${frame.receivedAt},"base64":"${dataOf(frame).toString("base64")}"}`
-      : `{"s":${frame.sequence},"t":${frame.receivedAt},"text":${JSON.stringify(dataOf(frame).toString("utf8"))}}`
-  )
+const encodePack = (
+  pack: FramePack,
+  headOf: HeadOf,
+  time: TimeOf,
+  dataOf: (frame: Frame) => Buffer = ({ data }) => data
+): string => {
+  const { attributes, id } = headOf(pack.origin)
+  const { receivedAt, sequence: from } = first(pack)
+  const { sequence: to } = last(pack)
+  let items = ""
+  for (const frame of pack.frames) {
+    items += `${items === "" ? "" : ","}{"s":${frame.sequence},"t":${frame.receivedAt},`
+    items += frame.binary
+      ? `"base64":"${dataOf(frame).toString("base64")}"}`
+      : `"text":${JSON.stringify(dataOf(frame).toString("utf8"))}}`
+  }
   return (
-    head(pack.origin, eventId(pack), "websocketmanager.frames", from.receivedAt, "application/json") +
-    `,"sequence":"${from.sequence}","sequencelast":"${last(pack).sequence}","data":[${items.join(",")}]}`
+    `${attributes},"type":"websocketmanager.frames","id":${id}${from}-${to}","sequence":"${from}","sequencelast":"${to}"` +
+    `,"time":"${time(receivedAt)}","datacontenttype":"application/json","data":[${items}]}`
   )
 }
 

@@ -1,5 +1,5 @@
 /** One request on its way to a topic: entries of several sources, side by side. */
-import { encodedSizeBound, type TopicEvent } from "../domain/CloudEvent.js"
+import { encodedSize, encodedSizeBound, type TopicEvent } from "../domain/CloudEvent.js"
 import type { Source } from "./Source.js"
 
 export class Batch {
@@ -22,8 +22,9 @@ export class Batch {
   /** Puts an entry in; false where it has no room. The first one always has. */
   add(event: TopicEvent): boolean {
     if (this.room !== Infinity) {
-      const size = encodedSizeBound(event)
-      if (size > this.room && this.events.length > 0) return false
+      let size = encodedSizeBound(event)
+      // The bound may be six times too much, which cuts a batch of large texts far too early.
+      if (size > this.room && this.events.length > 0 && (size = encodedSize(event)) > this.room) return false
       this.room -= size
     }
     this.events.push(event)

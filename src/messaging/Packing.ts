@@ -1,5 +1,5 @@
 /** How many frames of a connection share one event. */
-import { packedSizeBound } from "../domain/CloudEvent.js"
+import { packedSize, packedSizeBound } from "../domain/CloudEvent.js"
 import type { Frame } from "../domain/Frame.js"
 import type { Backlog } from "./Backlog.js"
 
@@ -8,7 +8,9 @@ const EVENT_BYTES = 64 * 1024
 
 /**
  * Takes the frames of the next pack: at least one, in order, of one origin, at most so many and so many bytes of data, and no
- * more than surely fits into one event as encoded. A frame over `maxBytes` is alone.
+ * more than fits into one event as encoded. A frame over `maxBytes` is alone.
+ *
+ * What the frames are as encoded is bounded from above; where the bound would end the pack, it is counted.
  */
 export const formPack = (
   queue: Backlog<Frame>,
@@ -18,12 +20,19 @@ export const formPack = (
 ): ReadonlyArray<Frame> => {
   const first = queue.shift()
   const frames = [first]
+  const room = maxEventBytes - EVENT_BYTES
   let bytes = first.data.length
-  let encoded = EVENT_BYTES + packedSizeBound(first)
+  let encoded = packedSizeBound(first)
+  let sizeOf = packedSizeBound
   for (let frame = queue.first; frame !== undefined && frames.length < maxFrames; frame = queue.first) {
     bytes += frame.data.length
-    encoded += packedSizeBound(frame)
-    if (frame.origin !== first.origin || bytes > maxBytes || encoded > maxEventBytes) break
+    if (frame.origin !== first.origin || bytes > maxBytes) break
+    encoded += sizeOf(frame)
+    if (encoded > room && sizeOf === packedSizeBound) {
+      sizeOf = packedSize
+      encoded = frames.reduce((sum, taken) => sum + packedSize(taken), packedSize(frame))
+    }
+    if (encoded > room) break
     frames.push(queue.shift())
   }
   return frames

@@ -217,8 +217,9 @@ const fresh = () => `test-${randomUUID()}`
 /** 1 … count */
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
 
-const connection = (connectionId: string): FrameOrigin => ({
-  connectionId,
+/** A connection of its own, each time: brokers drop an id that they have seen, in whatever topic. */
+const connection = (name: string): FrameOrigin => ({
+  connectionId: `${name}-${randomUUID()}`,
   connectionUrl: "ws://127.0.0.1/feed",
   instanceId: "i",
   epoch: 1,

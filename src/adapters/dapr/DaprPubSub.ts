@@ -1,0 +1,112 @@
+/**
+ * The broker of the user's Dapr, through the sidecar: published in bulk over HTTP, the one way that tells of each entry.
+ *
+ * A bulk request is not ordered inside, so that a batch has at most one entry of a connection. One event alone goes through
+ * the single publish, which the sidecar decodes and encodes once less. What the broker does with an event that the sidecar
+ * took, and how a reader gets it, is the component's: see the README's table.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { encodedSize, fits, makeEncoder } from "../../domain/CloudEvent.js"
+import { NotAvailable, PubSubUnavailable } from "../../domain/Errors.js"
+import { PubSub, type PublishFailure, type TopicEvent } from "../../ports/PubSub.js"
+import { ask } from "./internal/ask.js"
+import { componentsOf, messageOf, missing } from "./internal/metadata.js"
+import { makeOutcomes } from "./internal/outcomes.js"
+import { Publishing, type PublishingHost } from "./internal/publishing.js"
+import { CLOUD_EVENTS, requestsOf } from "./internal/requests.js"
+import { Sidecar } from "./Sidecar.js"
+
+export interface Options {
+  /** the name of the pub/sub component (WSM_PUBSUB) */
+  readonly component: string
+  /** The largest body that sidecar and broker take, in bytes (WSM_PUBLISH_MAX_BYTES); an event may be as large. */
+  readonly maxBytes: number
+  /** A publish, and a ping, end by this. Default 10 seconds. */
+  readonly deadline?: Duration.DurationInput
+}
+
+const DEADLINE = "10 seconds"
+const NONE: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed([])
+
+/** The service on a sidecar. Fails, naming WSM_PUBSUB and what there is, when no such component is loaded. */
+export const make = (options: Options): Effect.Effect<typeof PubSub.Service, NotAvailable, Sidecar> =>
+  Effect.gen(function* () {
+    const { component, maxBytes } = options
+    const sidecar = yield* Sidecar
+    const need = { setting: "WSM_PUBSUB", name: component, kind: "pubsub" } as const
+    const lack = missing(need, sidecar.components)
+    if (lack !== undefined) return yield* new NotAvailable({ feature: "WSM_PUBSUB", reason: lack })
+
+    const patience = Duration.toMillis(options.deadline ?? DEADLINE)
+    const encode = makeEncoder()
+    const outcomes = makeOutcomes()
+    const host: PublishingHost = {
+      http: sidecar.http,
+      headers: { ...sidecar.headers, "content-type": CLOUD_EVENTS },
+      bulkHeaders: { ...sidecar.headers, "content-type": "application/json" },
+      patience,
+      outcomes
+    }
+    const [single, bulk] = ["/v1.0/publish/", "/v1.0/publish/bulk/"].map((path) => path + encodeURIComponent(component))
+
+    const publish = (topic: string, batch: ReadonlyArray<TopicEvent>) =>
+      Effect.suspend((): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable> => {
+        const refused: Array<PublishFailure> = []
+        const indices: Array<number> = []
+        const events: Array<string> = []
+        for (let index = 0; index < batch.length; index++) {
+          const event = batch[index]!
+          if (fits(event, maxBytes)) {
+            indices.push(index)
+            events.push(encode(event))
+          } else refused.push({ index, transient: false, reason: tooLarge(event, maxBytes) })
+        }
+        if (events.length === 0) return refused.length === 0 ? NONE : Effect.succeed(refused)
+        const name = topicPath(topic)
+        const paths = { single: `${single}/${name}`, bulk: `${bulk}/${name}` }
+        return Effect.async((resume) => {
+          const requests = requestsOf(indices, events, maxBytes)
+          const publishing = new Publishing(host, paths, requests, refused, (outcome) => resume(outcome))
+          return Effect.sync(publishing.giveUp)
+        })
+      })
+
+    const loaded = ask(sidecar.http, { path: "/v1.0/metadata", headers: sidecar.headers, patience }).pipe(
+      Effect.mapError(({ message }) => `the sidecar: ${message}`),
+      Effect.flatMap(({ body, status }) => {
+        if (status !== 200) return Effect.fail(`the sidecar answers ${status} ${messageOf(body)}`)
+        const lack = missing(need, componentsOf(body) ?? [])
+        return lack === undefined ? Effect.void : Effect.fail(lack)
+      })
+    )
+
+    return {
+      orderedWithinBatch: false,
+      maxEventBytes: maxBytes,
+      publish,
+      subscribe: () =>
+        Effect.fail(
+          new NotAvailable({
+            feature: "Subscribe",
+            reason: `topics are the broker's: subscribe there, as a Dapr application to the pub/sub component ${component}`
+          })
+        ),
+      ping: loaded.pipe(
+        Effect.zipRight(Effect.suspend(() => outcomes.check)),
+        Effect.mapError((reason) => new PubSubUnavailable({ reason }))
+      )
+    }
+  })
+
+/** The bus of a manager whose backing is Dapr. */
+export const layer = (options: Options): Layer.Layer<PubSub, NotAvailable, Sidecar> =>
+  Layer.effect(PubSub, make(options))
+
+const tooLarge = (event: TopicEvent, maxBytes: number): string =>
+  `the event has ${encodedSize(event)} bytes as encoded, and WSM_PUBLISH_MAX_BYTES allows ${maxBytes}`
+
+/** A topic as the rest of a path; dots alone would be taken for a step in it. */
+const topicPath = (topic: string): string =>
+  /^\.{1,2}$/.test(topic) ? topic.replaceAll(".", "%2E") : encodeURIComponent(topic)

@@ -1,0 +1,73 @@
+/** What the sidecar's answer to a publish means for the events that were in it. */
+import type { PublishFailure } from "../../../ports/PubSub.js"
+import type { Answer } from "./exchange.js"
+import { messageOf } from "./metadata.js"
+
+/**
+ * taken: all of them · entries: these were not (places in the request) · refused: not one was taken, and repeating the same
+ * will not help · failed: nothing is known of any, and repeating may help.
+ */
+export type Verdict =
+  | { readonly _tag: "taken" }
+  | { readonly _tag: "entries"; readonly failures: ReadonlyArray<PublishFailure> }
+  | { readonly _tag: "refused"; readonly reason: string; /** of each, whatever it holds */ readonly all: boolean }
+  | { readonly _tag: "failed"; readonly reason: string; readonly sent: boolean }
+
+export const verdictOf = (answer: Answer, entries: number): Verdict => {
+  const { body, sent, status } = answer
+  if (status >= 200 && status < 300) return TAKEN
+  if (status === 0) return { _tag: "failed", reason: body, sent }
+  const document = parsed(body)
+  const failures = failuresOf(document, entries)
+  if (failures !== undefined) return { _tag: "entries", failures }
+  const code = typeof document.errorCode === "string" ? document.errorCode : ""
+  const reason = `the sidecar answers ${status}${code && ` ${code}`}: ${explained(messageOf(body))}`
+  // The component is gone (it is being loaded anew, or failed): that says nothing about the events.
+  if (COMPONENT_GONE.has(code)) return { _tag: "failed", reason, sent: true }
+  if (status === 400 || status === 403 || status === 404 || status === 413 || MALFORMED.has(code) || isTooLarge(body)) {
+    return { _tag: "refused", reason, all: status === 403 || status === 404 }
+  }
+  const asked = status === 401 ? " (DAPR_API_TOKEN is not the token that the sidecar asks for)" : ""
+  return { _tag: "failed", reason: `${reason}${asked}`, sent: true }
+}
+
+const TAKEN: Verdict = { _tag: "taken" }
+const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGURED"])
+/** Told with a status of 500. */
+const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
+/** The words of the sidecar, NATS, Kafka, RabbitMQ, Azure and AWS for what is said with the status of a failure. */
+const TOO_LARGE =
+  /stream too large|body too large|maximum payload exceeded|message( size)?( was)? too large|MessageSizeExceeded|exceeds? .*(max|limit).*(size|bytes)|must be shorter than \d+ bytes/i
+
+const isTooLarge = (text: string): boolean => TOO_LARGE.test(text)
+const explained = (text: string): string =>
+  isTooLarge(text)
+    ? `${text} (larger than sidecar or broker take: WSM_PUBLISH_MAX_BYTES is above their limit, which daprd has from --max-body-size)`
+    : text
+
+const failuresOf = (document: Document, entries: number): ReadonlyArray<PublishFailure> | undefined => {
+  if (!Array.isArray(document.failedEntries) || document.failedEntries.length === 0) return undefined
+  const failures: Array<PublishFailure> = []
+  for (const { entryId, error } of document.failedEntries as ReadonlyArray<{ entryId?: unknown; error?: unknown }>) {
+    const index = Number(entryId)
+    // An answer that names something else is none that can be relied on.
+    if (!Number.isInteger(index) || index < 0 || index >= entries) return undefined
+    const text = messageOf(typeof error === "string" && error !== "" ? error : "the broker did not take it")
+    failures.push({ index, transient: !isTooLarge(text), reason: explained(text) })
+  }
+  return failures
+}
+
+interface Document {
+  readonly errorCode?: unknown
+  readonly failedEntries?: unknown
+}
+
+const parsed = (body: string): Document => {
+  try {
+    const value: unknown = JSON.parse(body)
+    return typeof value === "object" && value !== null ? value : {}
+  } catch {
+    return {}
+  }
+}
