@@ -38,8 +38,11 @@ const fail = (message) => {
   process.exit(1)
 }
 
+// The place of Go's own installer, where it is not on the path.
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/local/go/bin`, CGO_ENABLED: "0" }
+
 const build = async (path) => {
-  const go = spawnSync("go", ["version"], { encoding: "utf8" })
+  const go = spawnSync("go", ["version"], { env, encoding: "utf8" })
   if (go.status !== 0)
     fail(
       "go is not installed, and it is needed to build a sidecar: install Go 1.26 or newer, or set DAPRD=/path/to/daprd"
@@ -51,7 +54,7 @@ const build = async (path) => {
   mkdirSync(join(path, ".."), { recursive: true })
   const child = spawn("go", ["build", ...flags, "-o", draft, "."], {
     cwd: FOLDER,
-    env: { ...process.env, CGO_ENABLED: "0" },
+    env,
     stdio: ["ignore", "pipe", "pipe"]
   })
   let last = ""

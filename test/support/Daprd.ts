@@ -7,7 +7,7 @@ const BUILD = join(import.meta.dirname, "../daprd/build.mjs")
 
 /** There is one, or one can be built. */
 export const daprdAvailable = (): boolean =>
-  spawnSync(process.execPath, [BUILD, "--cached"]).status === 0 || find("go") !== undefined
+  spawnSync(process.execPath, [BUILD, "--cached"]).status === 0 || find("go", ["/usr/local/go/bin"]) !== undefined
 
 let binary: Promise<string> | undefined
 

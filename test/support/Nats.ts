@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { natsRequest } from "./natsRequest.js"
 import { freePort } from "./Ports.js"
-import { find, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { asked, find, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 
 export interface NatsOptions {
   /** subjects (topics) the stream takes; one-word ones unless told. A topic outside is refused by the broker. */
@@ -23,7 +23,7 @@ export interface Nats extends Server {
   /** the stream's name */
   readonly stream: string
   /** the bytes of each message of a subject, in the order of the stream */
-  readonly messages: (subject: string) => Effect.Effect<ReadonlyArray<Buffer>>
+  readonly messages: (subject: string) => Effect.Effect<ReadonlyArray<Buffer>, ProcessFailed>
 }
 
 const STREAM = "wsm"
@@ -86,6 +86,6 @@ export const startNats = (options: NatsOptions = {}): Effect.Effect<Nats, Proces
       port,
       url: `nats://127.0.0.1:${port}`,
       stream: STREAM,
-      messages: (subject) => Effect.promise(() => messages(subject))
+      messages: (subject) => asked(() => messages(subject))
     }
   })

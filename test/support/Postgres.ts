@@ -6,7 +6,7 @@ import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./Ports.js"
-import { find, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { asked, find, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 
 export interface Postgres extends Server {
   readonly port: number
@@ -65,8 +65,7 @@ export const startPostgres: Effect.Effect<Postgres, ProcessFailed, Scope.Scope> 
     ...server,
     port,
     connectionString,
-    query: (sql) =>
-      Effect.tryPromise({ try: () => psql(sql), catch: (cause) => new ProcessFailed({ message: String(cause) }) })
+    query: (sql) => asked(() => psql(sql))
   }
 })
 

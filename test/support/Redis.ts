@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./Ports.js"
-import { find, flags, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { asked, find, flags, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 import { type Reply, Resp } from "./Resp.js"
 
 export interface RedisOptions {
@@ -15,7 +15,7 @@ export interface RedisOptions {
 export interface Redis extends Server {
   readonly port: number
   /** one command on a connection of its own */
-  readonly command: (...words: ReadonlyArray<string | Uint8Array>) => Effect.Effect<Reply>
+  readonly command: (...words: ReadonlyArray<string | Uint8Array>) => Effect.Effect<Reply, ProcessFailed>
 }
 
 export const redisAvailable = (): boolean => find("redis-server") !== undefined
@@ -41,5 +41,5 @@ export const startRedis = (options: RedisOptions = {}): Effect.Effect<Redis, Pro
       ],
       ready: async () => (await Resp.once(port, "PING")) === "PONG"
     })
-    return { ...server, port, command: (...words) => Effect.promise(() => Resp.once(port, ...words)) }
+    return { ...server, port, command: (...words) => asked(() => Resp.once(port, ...words)) }
   })

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { type Resource, resourcesOf } from "./Components.js"
 import { daprdBinary } from "./Daprd.js"
 import { freePort } from "./Ports.js"
-import { flags, ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
+import { asked, flags, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
 
 export interface SidecarOptions {
   /** what it loads: documents, or a folder of YAML files, copied; nothing unless told */
@@ -44,9 +44,9 @@ export interface Sidecar extends Server {
   /** resources are in `resources` below it, the log beside them */
   readonly folder: string
   /** `/v1.0/metadata` */
-  readonly metadata: Effect.Effect<SidecarMetadata>
+  readonly metadata: Effect.Effect<SidecarMetadata, ProcessFailed>
   /** one of its Prometheus counters, summed over its labels that contain all of `labels` */
-  readonly metric: (name: string, labels?: Readonly<Record<string, string>>) => Effect.Effect<number>
+  readonly metric: (name: string, labels?: Readonly<Record<string, string>>) => Effect.Effect<number, ProcessFailed>
 }
 
 export interface SidecarMetadata {
@@ -64,10 +64,7 @@ export interface SidecarMetadata {
 export const startSidecar = (options: SidecarOptions = {}): Effect.Effect<Sidecar, ProcessFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { appId = "wsm", resources = [] } = options
-    const command = yield* Effect.tryPromise({
-      try: daprdBinary,
-      catch: (cause) => new ProcessFailed({ message: String(cause) })
-    })
+    const command = yield* asked(daprdBinary)
     const folder = yield* serverFolder(`daprd-${appId}`)
     const [httpPort, grpcPort, internalPort, metricsPort, profilePort] = yield* fivePorts
     const documents = typeof resources === "string" ? resourcesOf(resources) : resources
@@ -124,11 +121,9 @@ export const startSidecar = (options: SidecarOptions = {}): Effect.Effect<Sideca
       internalPort,
       url,
       folder,
-      metadata: Effect.promise(metadata),
+      metadata: asked(metadata),
       metric: (name, labels = {}) =>
-        Effect.promise(async () =>
-          sum(await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(), name, labels)
-        )
+        asked(async () => sum(await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(), name, labels))
     }
   })
 

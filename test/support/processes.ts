@@ -26,6 +26,7 @@ import type * as Scope from "effect/Scope"
 const READY_MS = 30_000
 const STOP_MS = 30_000
 const POLL_MS = 20
+const ANSWER_MS = 3000
 const LAST_LINES = 25
 
 /** A server did not do what it was told; the message has its last words and where the rest of them is. */
@@ -104,6 +105,17 @@ export const find = (name: string, folders: ReadonlyArray<string> = []): string 
 /** `--name value` of each; one that is undefined is left out. */
 export const flags = (values: Readonly<Record<string, string | number | undefined>>): ReadonlyArray<string> =>
   Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, `${value}`]))
+
+/** Not more than a try: who accepts and stays silent is asked again. */
+const within = (answer: Promise<boolean>, millis: number): Promise<boolean> => {
+  let timer: NodeJS.Timeout
+  const silent = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, millis, false)))
+  return Promise.race([answer, silent]).finally(() => clearTimeout(timer))
+}
+
+/** For what a server tells when asked: it may be down. */
+export const asked = <A>(ask: () => Promise<A>): Effect.Effect<A, ProcessFailed> =>
+  Effect.tryPromise({ try: ask, catch: (cause) => new ProcessFailed({ message: String(cause) }) })
 
 const executable = (path: string): boolean => {
   try {
@@ -186,7 +198,7 @@ class Running implements Server {
     const deadline = Date.now() + READY_MS
     for (;;) {
       if (this.child === undefined) throw new Error(`ended at its start with ${await this.end}`)
-      if (await this.options.ready().catch(() => false)) return
+      if (await within(this.options.ready(), ANSWER_MS).catch(() => false)) return
       if (Date.now() > deadline) throw new Error(`does not answer after ${READY_MS} ms`)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
