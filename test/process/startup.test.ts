@@ -56,10 +56,11 @@ describe("a start that cannot be is one line and status 1", () => {
     }
   })
 
-  it("for a backing that this version does not have", { timeout: 40_000 }, async () => {
-    const { lines, out, status } = await refusal({ WSM_BACKING: "dapr" })
+  it("for a sidecar that is not there", { timeout: 40_000 }, async () => {
+    const dapr = { WSM_BACKING: "dapr", DAPR_HTTP_PORT: "1", WSM_DAPR_WAIT: "100 millis", WSM_LOG_LEVEL: "warning" }
+    const { lines, out, status } = await refusal(dapr)
     expect([status, out, lines.length]).toEqual([1, "", 1])
-    expect(lines[0]).toMatch(/^wsm: .*WSM_BACKING=dapr/)
+    expect(lines[0]).toMatch(/^wsm: the Dapr sidecar at 127\.0\.0\.1:1 is not available: .*WSM_DAPR_WAIT/)
   })
 
   it("for a data directory of another layout, which is left as it is", { timeout: 40_000 }, async () => {

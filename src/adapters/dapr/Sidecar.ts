@@ -93,7 +93,7 @@ type Get = (path: string) => Effect.Effect<Asked, { readonly message: string }>
 /** What one look found: the components, why to wait on, or why waiting is of no use. */
 type Look =
   | { readonly components: ReadonlyArray<Metadata.Component> }
-  | { readonly missing: string }
+  | { readonly missing: NotAvailable }
   | { readonly notYet: string }
   | { readonly refused: string }
 
@@ -114,9 +114,9 @@ const ready = ({ endpoint, needs, wait }: SidecarOptions, get: Get) =>
       if ("refused" in found) return yield* new NotAvailable({ feature, reason: found.refused })
       missingSince = "missing" in found ? (missingSince ?? now) : undefined
       if ("missing" in found && now - missingSince! >= SETTLING) {
-        return yield* new NotAvailable({ feature, reason: found.missing })
+        return yield* found.missing
       }
-      const why = "missing" in found ? found.missing : found.notYet
+      const why = "missing" in found ? found.missing.reason : found.notYet
       if (now >= deadline) {
         const reason =
           `it did not serve within ${seconds(now - began)} s (WSM_DAPR_WAIT): ${why}; start one beside this process, as with ` +
@@ -154,8 +154,12 @@ const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>)
     if (!(yield* listens(endpoint.host, endpoint.grpcPort))) {
       return { notYet: `it serves, but nothing listens at its gRPC port ${endpoint.grpcPort} (DAPR_GRPC_PORT)` }
     }
-    const missing = needs.map((need) => Metadata.missing(need, components)).find((reason) => reason !== undefined)
-    return missing === undefined ? { components } : { missing }
+    for (const need of needs) {
+      const reason = Metadata.missing(need, components)
+      if (reason === undefined) continue
+      return { missing: new NotAvailable({ feature: `${need.setting}=${need.name}`, reason }) }
+    }
+    return { components }
   }).pipe(Effect.catchAll(({ message }) => Effect.succeed({ notYet: message })))
 
 const listens = (host: string, port: number): Effect.Effect<boolean> =>

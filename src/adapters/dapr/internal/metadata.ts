@@ -35,13 +35,13 @@ export const componentsOf = (body: string): ReadonlyArray<Component> | undefined
   }))
 }
 
-/** Why the start cannot go on, as one line that names the setting and what there is; undefined when the component is there. */
+/** Why the start cannot go on, as one line that names what there is; undefined when the component is there. */
 export const missing = ({ kind, name, setting }: Need, components: ReadonlyArray<Component>): string | undefined => {
   const such = components.filter(({ type }) => type.startsWith(`${kind}.`))
   if (such.some((component) => component.name === name)) return undefined
   const loaded = such.map((component) => `${component.name} (${component.type})`).join(", ")
-  const has = loaded === "" ? `it has none at all` : `it has ${loaded}`
-  return `${setting}=${name}: it has loaded no ${KINDS[kind]} of that name, ${has}; name one that is there, or add it to the folder given with --resources-path`
+  const has = loaded === "" ? "it has none at all" : `it has ${loaded}`
+  return `the sidecar has loaded no ${KINDS[kind]} ${name}, ${has}; set ${setting} to one that is there, or give the sidecar this one`
 }
 
 /** The text of an error document, on one line and not too long. */
