@@ -27,6 +27,9 @@ export * as Config from "./config/Load.js"
 export * as Metrics from "./observability/Metrics.js"
 export * as Prometheus from "./observability/Prometheus.js"
 
+/** The consumer's rule for whoever reads a topic; alone at `websocketmanager/acceptInOrder`, which loads nothing else. */
+export { acceptInOrder } from "./domain/AcceptInOrder.js"
+export * as AcceptInOrder from "./domain/AcceptInOrder.js"
 export * as CloudEvent from "./domain/CloudEvent.js"
 export * as ConnectionEvent from "./domain/ConnectionEvent.js"
 export * as Errors from "./domain/Errors.js"

@@ -1,6 +1,6 @@
 /**
  * The judge of the promise "in order, at least once, nothing dropped silently": compares what peers sent with what reached
- * the topics and with what gap events reported.
+ * the topics and with what gap events reported. What counts as in order is the consumers' own `acceptInOrder`.
  *
  * ```ts
  * const accounting = new Accounting()
@@ -9,13 +9,17 @@
  * expect(accounting.problems()).toEqual([])
  * ```
  */
+import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
+import { encode } from "../../src/domain/CloudEvent.js"
+import { readEvent } from "../../src/domain/ReadEvent.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
 
 interface Arrival {
-  readonly connectionId: string
   readonly epoch: number
   readonly sequence: number
   readonly data: Buffer
+  /** a consumer takes it */
+  readonly accepted: boolean
 }
 
 class Account {
@@ -35,6 +39,7 @@ export interface AccountingOptions {
 
 export class Accounting {
   private readonly accounts = new Map<string, Account>()
+  private readonly inOrder = acceptInOrder()
 
   constructor(private readonly options: AccountingOptions = {}) {}
 
@@ -43,16 +48,20 @@ export class Accounting {
     this.account(connectionId).sent.push(Buffer.from(payload as string))
   }
 
-  /** This reached a topic; gap events count as reports, other lifecycle events for nothing. */
-  received(event: TopicEvent | string): void {
-    if (typeof event === "string") this.receivedJson(JSON.parse(event) as Record<string, unknown>)
-    else if (event.kind === "lifecycle") {
-      if (event.name === "gap") this.gap(event.connectionId, event.attributes["lost"]!)
-    } else {
-      const frames = event.kind === "frame" ? [event] : event.frames
-      for (const { data, origin, sequence } of frames) {
-        this.arrived({ connectionId: origin.connectionId, epoch: origin.epoch, sequence, data })
-      }
+  /**
+   * This reached a topic, as the event itself, its JSON, or an object as a subscriber gets it; gap events count as reports,
+   * other lifecycle events for nothing.
+   */
+  received(event: TopicEvent | string | object): void {
+    const published = typeof event === "object" && "kind" in event ? encode(event as TopicEvent) : event
+    const given = typeof published === "string" ? (JSON.parse(published) as object) : published
+    const read = readEvent(given)
+    if (read?.kind === "gap") this.gap(read.connectionId, read.lost)
+    if (read?.kind !== "frames") return
+    const accepted = new Set(this.inOrder.accept(given).frames.map(({ sequence }) => sequence))
+    const { arrivals } = this.account(read.connectionId)
+    for (const { data, sequence } of read.frames) {
+      arrivals.push({ epoch: read.epoch, sequence, data: Buffer.from(data), accepted: accepted.has(sequence) })
     }
   }
 
@@ -61,16 +70,6 @@ export class Accounting {
     const account = this.account(connectionId)
     if (lost === "unknown") account.unknown = true
     else account.lost += Number(lost)
-  }
-
-  /** Frames of a connection that a consumer accepts, first to last: those with an (epoch, sequence) above all before. */
-  accepted(connectionId: string): ReadonlyArray<Arrival> {
-    let last: Arrival | undefined
-    return this.account(connectionId).arrivals.filter((arrival) => {
-      if (last !== undefined && !isAfter(arrival, last)) return false
-      last = arrival
-      return true
-    })
   }
 
   /** Everything that is not as promised, one line each. */
@@ -86,40 +85,19 @@ export class Accounting {
     return account
   }
 
-  private arrived(arrival: Arrival): void {
-    this.account(arrival.connectionId).arrivals.push(arrival)
-  }
-
-  private receivedJson(event: Record<string, unknown>): void {
-    const connectionId = String(event["connectionid"])
-    const epoch = Number(event["epoch"])
-    if (event["type"] === "websocketmanager.gap") this.gap(connectionId, String(event["lost"]))
-    if (event["type"] === "websocketmanager.frame") {
-      const data = bytesOf(event["data"], event["data_base64"])
-      this.arrived({ connectionId, epoch, sequence: Number(event["sequence"]), data })
-    }
-    if (event["type"] === "websocketmanager.frames") {
-      for (const { base64, s, text } of event["data"] as ReadonlyArray<{ s: number; text?: string; base64?: string }>) {
-        this.arrived({ connectionId, epoch, sequence: s, data: bytesOf(text, base64) })
-      }
-    }
-  }
-
+  /** What a consumer does not take has been there before. */
   private order({ arrivals }: Account): ReadonlyArray<string> {
-    const problems: Array<string> = []
     const seen = new Set<string>()
-    let last: Arrival | undefined
-    for (const [i, arrival] of arrivals.entries()) {
+    return arrivals.flatMap((arrival, i) => {
       const name = nameOf(arrival)
-      if (last !== undefined && !seen.has(name) && !isAfter(arrival, last)) {
-        const before = arrivals.slice(0, i).filter((a) => isAfter(a, arrival))
-        const repeated = before.every((a) => arrivals.slice(i).some((b) => nameOf(b) === nameOf(a)))
-        if (this.options.behindRepeats !== true || !repeated) problems.push(`${name} arrived behind ${nameOf(last)}`)
-      }
+      const late = !arrival.accepted && !seen.has(name)
       seen.add(name)
-      if (last === undefined || isAfter(arrival, last)) last = arrival
-    }
-    return problems
+      if (!late) return []
+      const before = arrivals.slice(0, i).filter((a) => isAfter(a, arrival))
+      const repeated = before.every((a) => arrivals.slice(i).some((b) => nameOf(b) === nameOf(a)))
+      if (this.options.behindRepeats === true && repeated) return []
+      return [`${name} arrived behind ${nameOf(before.findLast((a) => a.accepted)!)}`]
+    })
   }
 
   private content({ arrivals }: Account): ReadonlyArray<string> {
@@ -151,5 +129,3 @@ const isAfter = (a: Arrival, b: Arrival): boolean =>
   a.epoch > b.epoch || (a.epoch === b.epoch && a.sequence > b.sequence)
 const nameOf = ({ epoch, sequence }: Arrival): string => `${epoch}:${sequence}`
 const shown = (data: Buffer): string => JSON.stringify(data.toString("utf8").slice(0, 60))
-const bytesOf = (text: unknown, base64: unknown): Buffer =>
-  typeof base64 === "string" ? Buffer.from(base64, "base64") : Buffer.from(text as string)
