@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { settingsTable } from "../src/config/Table.js"
-import { type Block, blocks, README } from "./support/Readme.js"
+import { type Block, blocks, README, WITH_DAPR } from "./support/Readme.js"
 import { builtDist } from "./support/built.js"
 
 const ROOT = resolve(import.meta.dirname, "..")
@@ -69,7 +69,8 @@ afterAll(() => {
   rmSync(dataDir, { recursive: true, force: true })
 })
 
-const of = (language: string): ReadonlyArray<Block> => blocks().filter((block) => block.language === language)
+const of = (language: string): ReadonlyArray<Block> =>
+  blocks().filter((block) => block.language === language && block.section !== WITH_DAPR)
 const filledIn = (text: string): string => text.replaceAll("ws://127.0.0.1:8999", feedUrl)
 
 describe("README", () => {
@@ -86,7 +87,7 @@ describe("README", () => {
     const picture = of("text")[0]!.text
     for (const room of [
       "api/{http, grpc}",
-      "adapters/{embedded, secrets}",
+      "adapters/{dapr, embedded, secrets}",
       "manager",
       "ownership",
       "ports",
