@@ -76,8 +76,12 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
         http,
         headers,
         components,
-        ping: Effect.flatMap(get(OUTBOUND), ({ body, status }) =>
-          status === 204 ? Effect.void : Effect.fail({ message: `answers ${status} ${Metadata.messageOf(body)}` })
+        ping: get(OUTBOUND).pipe(
+          Effect.filterOrFail(
+            ({ status }) => status === 204,
+            ({ body, status }) => ({ message: `it answers ${status} ${Metadata.messageOf(body)}` })
+          ),
+          Effect.mapError(({ message }) => ({ message: `${endpoint.host}:${endpoint.httpPort}: ${message}` }))
         )
       }
     })
