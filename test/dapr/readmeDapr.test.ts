@@ -1,6 +1,7 @@
 /** The README's way from nothing to a feed in a Redis stream, taken as it stands; only ports and the place of the programs are filled in. */
-import { execFile } from "node:child_process"
-import { join } from "node:path"
+import { execFile, spawn } from "node:child_process"
+import { rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -14,9 +15,11 @@ import { startSidecar } from "../support/Sidecar.js"
 import { builtDist } from "../support/built.js"
 import { deployed } from "./deploySupport.js"
 
-const lines = blocks()
-  .filter(({ language, section }) => language === "sh" && section === WITH_DAPR)
-  .flatMap(({ text }) => text.trim().split("\n"))
+const of = (language: string): ReadonlyArray<string> =>
+  blocks()
+    .filter((block) => block.language === language && block.section === WITH_DAPR)
+    .map(({ text }) => text)
+const lines = of("sh").flatMap((text) => text.trim().split("\n"))
 
 /** The one line that begins so, and what it says further, in words. */
 const words = (beginning: string): ReadonlyArray<string> => {
@@ -36,6 +39,45 @@ const started = (argv: ReadonlyArray<string>, env: Readonly<Record<string, strin
       })
   )
 
+/** The README's subscriber, behind a sidecar of its own; `place` is where it finds the package. */
+const subscriber = (folder: string, place: string) =>
+  Effect.gen(function* () {
+    const [appPort, ...rest] = words("dapr run --app-id reader --app-port")
+    expect([appPort, ...rest]).toEqual([
+      "6001",
+      "--resources-path",
+      "./dapr-components/redis",
+      "--",
+      "node",
+      "reader.mjs"
+    ])
+    const port = yield* freePort
+    const reader = { output: "" }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const file = join(place, `reader-${process.pid}.mjs`)
+        writeFileSync(file, of("js")[0]!)
+        const env = { ...process.env, APP_PORT: `${port}` }
+        const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit"] })
+        child.stdout.setEncoding("utf8").on("data", (text: string) => void (reader.output += text))
+        return { child, file }
+      }),
+      ({ child, file }) =>
+        Effect.sync(() => {
+          child.kill("SIGKILL")
+          rmSync(file, { force: true })
+        })
+    )
+    yield* startSidecar({
+      appId: "reader",
+      appPort: port,
+      appProtocol: "http",
+      flags: ["--resources-path", join(folder, "redis")],
+      components: ["pubsub"]
+    })
+    return reader
+  })
+
 /** Waits until it holds. */
 const until = (what: string, condition: () => Promise<boolean>) =>
   Effect.promise(() => expect.poll(condition, { timeout: 30_000, interval: 50, message: what }).toBe(true))
@@ -51,7 +93,9 @@ requiring("daprd", "redis")("README, with Dapr", () => {
 
         // `dapr run` starts daprd with these flags; the ports are those of the test.
         const PORTS = ["--dapr-http-port", "--dapr-grpc-port"]
-        const flags = words("dapr run").map((word) => word.replace(/^\.\/dapr-components/, folder))
+        const flags = words("dapr run --app-id websocketmanager").map((word) =>
+          word.replace(/^\.\/dapr-components/, folder)
+        )
         const sidecar = yield* startSidecar({
           flags: [
             ...flags.filter((word, i) => !PORTS.includes(word) && !PORTS.includes(flags[i - 1]!)),
@@ -79,6 +123,7 @@ requiring("daprd", "redis")("README, with Dapr", () => {
         const [url] = yield* Effect.promise(() => feed.line(/ws:\/\/\S+/))
 
         const main = join(yield* Effect.promise(builtDist), "main.js")
+        const reader = yield* subscriber(folder, dirname(dirname(main)))
         const typed = (line: string) =>
           Effect.promise(async () => {
             const text = line
@@ -88,7 +133,7 @@ requiring("daprd", "redis")("README, with Dapr", () => {
             const env = { ...process.env, WSM_SERVER: server }
             return (await promisify(execFile)("bash", ["-c", text], { env })).stdout
           })
-        const begun = lines.filter((line) => !/^(redis-server|dapr|WSM_BACKING|npx wsm feed)/.test(line))
+        const begun = lines.filter((line) => !/^(redis-server|dapr run|WSM_BACKING|npx wsm feed)/.test(line))
         expect(begun.map((line) => line.split(" ")[0])).toEqual(["npx", "npx", "redis-cli", "redis-cli"])
         yield* typed(begun[0]!)
         const events = () => streamEvents(redis.port, "prices")
@@ -108,6 +153,11 @@ requiring("daprd", "redis")("README, with Dapr", () => {
           yield* until("the stream goes on", async () => (await length()) >= now + 5)
         }
         const all = yield* Effect.promise(events)
+        const read = (): ReadonlyArray<string> => reader.output.trim().split("\n")
+        const lastRead = () => Number(/^\d+:(\d+) /.exec(read().at(-1)!)?.[1])
+        yield* until("the subscriber has all of it", async () => lastRead() >= Number(all.at(-1)!["sequence"]))
+        expect(read().findIndex((line, i) => !line.startsWith(`${String(all[0]!["epoch"])}:${i + 1} `))).toBe(-1)
+
         const accepted: Array<number> = []
         for (const { epoch, sequence } of all) {
           expect(epoch).toBe(all[0]!["epoch"])
