@@ -21,10 +21,11 @@ export const verdictOf = (answer: Answer, entries: number): Verdict => {
   const failures = failuresOf(document, entries)
   if (failures !== undefined) return { _tag: "entries", failures }
   const code = typeof document.errorCode === "string" ? document.errorCode : ""
-  const reason = `the sidecar answers ${status}${code && ` ${code}`}: ${explained(messageOf(body))}`
+  const malformed = MALFORMED.has(code)
+  const reason = `the sidecar answers ${status}${code && ` ${code}`}: ${explained(messageOf(body), malformed)}`
   // The component is gone (it is being loaded anew, or failed): that says nothing about the events.
   if (COMPONENT_GONE.has(code)) return { _tag: "failed", reason, sent: true }
-  if (status === 400 || status === 403 || status === 404 || status === 413 || MALFORMED.has(code) || isTooLarge(body)) {
+  if (status === 400 || status === 403 || status === 404 || status === 413 || malformed || isTooLarge(body)) {
     return { _tag: "refused", reason, all: status === 403 || status === 404 }
   }
   const asked = status === 401 ? " (DAPR_API_TOKEN is not the token that the sidecar asks for)" : ""
@@ -33,15 +34,15 @@ export const verdictOf = (answer: Answer, entries: number): Verdict => {
 
 const TAKEN: Verdict = { _tag: "taken" }
 const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGURED"])
-/** Told with a status of 500. */
+/** Told with a status of 500, of an event that was cut off: one byte over its limit the sidecar goes on with what it has read. */
 const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
 /** The words of the sidecar, NATS, Kafka, RabbitMQ, Azure and AWS for what is said with the status of a failure. */
 const TOO_LARGE =
   /stream too large|body too large|maximum payload exceeded|message( size)?( was)? too large|MessageSizeExceeded|exceeds? .*(max|limit).*(size|bytes)|must be shorter than \d+ bytes/i
 
 const isTooLarge = (text: string): boolean => TOO_LARGE.test(text)
-const explained = (text: string): string =>
-  isTooLarge(text)
+const explained = (text: string, tooLarge = false): string =>
+  tooLarge || isTooLarge(text)
     ? `${text} (larger than sidecar or broker take: WSM_PUBLISH_MAX_BYTES is above their limit, which daprd has from --max-body-size)`
     : text
 
