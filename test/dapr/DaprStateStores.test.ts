@@ -3,15 +3,18 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Components from "../support/Components.js"
 import { startMemcached } from "../support/Memcached.js"
 import { startPostgres } from "../support/Postgres.js"
 import { freePort } from "../support/Ports.js"
 import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
+import { StallingProxy } from "../support/StallingProxy.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { type HandleOptions, handle, layerOf, STORES } from "./stateStores.js"
 
@@ -173,6 +176,31 @@ requiring("daprd", "redis")("what stands in Redis", () => {
       expect((yield* Effect.flip(store.replace("k", value(2), version)))._tag).toBe("VersionMismatch")
       expect(yield* store.get("k")).toEqual(Option.none())
       expect((yield* store.getMany(["k"])).size).toBe(0)
+      yield* store.create("k", value(3))
+    })
+  )
+})
+
+requiring("daprd", "redis")("Redis comes back empty under a write whose answer is lost", () => {
+  it.scopedLive("whoever reads it finds it gone, not made anew", () =>
+    Effect.gen(function* () {
+      const redis = yield* startRedis()
+      const sidecar = yield* startSidecar({ resources: [Components.stateRedis(redis.port)] })
+      const proxy = yield* StallingProxy.start(sidecar.grpcPort)
+      const store = yield* handle(sidecar, { grpcPort: proxy.port })
+      const version = yield* store.replace("k", value(1), yield* store.create("k", value(0)))
+      yield* redis.command("FLUSHALL")
+      yield* proxy.withhold
+      const fiber = yield* Effect.fork(Effect.flip(store.replace("k", value(2), version)))
+      const landed = Effect.flatMap(redis.command("EXISTS", "k"), (n) =>
+        n === 1 ? Effect.void : Effect.fail("not yet")
+      )
+      yield* Effect.retry(landed, Schedule.spaced("10 millis").pipe(Schedule.upTo("5 seconds")))
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "StateStoreUnavailable", outcome: "unknown" })
+      yield* proxy.cut
+      yield* proxy.resume
+      expect((yield* store.getMany(["k"])).size).toBe(0)
+      expect(yield* store.get("k")).toEqual(Option.none())
       yield* store.create("k", value(3))
     })
   )

@@ -30,7 +30,10 @@ export interface Options {
   readonly component: string
   /** `WSM_ALLOW_UNTESTED_STORE`: start on a store that is neither tested nor known to be unsafe */
   readonly allowUntested: boolean
-  /** the longest a call may take, with all that settles it; a getMany may take five times as long. 2 seconds. */
+  /**
+   * the longest a call may take, with all that settles it; a getMany may take five times as long. 1.8 seconds, just
+   * under what its callers wait: so it is this adapter that says what became of a write.
+   */
   readonly deadline?: Duration.Duration
 }
 
@@ -52,10 +55,11 @@ export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | 
         client,
         dialect,
         etags: new Etags(dialect.believedFor),
-        deadlineMs: Duration.toMillis(options.deadline ?? Duration.seconds(2)),
+        deadlineMs: Duration.toMillis(options.deadline ?? Duration.millis(1800)),
         reason: (failure) => reasonOf(failure, component, at)
       })
-      yield* store.ping
+      // for as long as any call: this is the one that opens the connection
+      yield* store.get(PING_KEY)
       return store
     })
   )
@@ -100,7 +104,7 @@ const reasonOf = ({ code, kind, message }: StateClient.CallFailed, { name, type 
   if (kind === "unsent") return `no Dapr sidecar listens on ${at}`
   return code === StateClient.DEADLINE_EXCEEDED
     ? `${name}, ${type}: no answer in time`
-    : `the connection to ${at} broke`
+    : cut(`the connection to ${at} broke: ${message}`)
 }
 
 const make = (store: CompareAndSet.Store): StateStore["Type"] => {

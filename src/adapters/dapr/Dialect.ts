@@ -57,6 +57,9 @@ const postgresql: Dialect = {
   lost: ({ code, message }) => code === ABORTED || (code === INTERNAL && message.includes("no item was updated"))
 }
 
+/** Whether its etags come back, nobody has looked: so each write looks first. */
+const unknown = (dialect: Dialect): Dialect => ({ ...dialect, believedFor: 0 })
+
 const redis: Dialect = {
   // No key ever counts so far; without an etag keys that were written otherwise would be overwritten.
   createEtag: "2147483647",
@@ -81,6 +84,7 @@ const TESTED: Readonly<Record<string, Dialect>> = {
   "state.sqlite/v1": sqlite,
   "state.sqlite3/v1": sqlite,
   "state.postgresql/v2": postgresql,
+  "state.postgres/v2": postgresql,
   "state.redis/v1": redis
 }
 
@@ -94,16 +98,17 @@ const UNSAFE: Readonly<Record<string, string>> = {
   "state.memcached": "it has no versions to compare, so two instances could own one connection"
 }
 
+const POSTGRESQL_V1 = { dialect: unknown(postgresql), hint: "set `version: v2` in the component, which is tested" }
+
 const UNTESTED: Readonly<Record<string, { readonly dialect: Dialect; readonly hint: string }>> = {
-  "state.postgresql/v1": { dialect: postgresql, hint: "set `version: v2` in the component, which is tested" }
+  "state.postgresql/v1": POSTGRESQL_V1,
+  "state.postgres/v1": POSTGRESQL_V1
 }
 
-/** The part of a component's type that says which database it is: aliases of one database share it. */
-const family = (type: string): string => type.toLowerCase()
-
 /** What is known of a state store component. */
-export const judge = ({ capabilities, type, version }: Component): Judgement => {
-  const unsafe = UNSAFE[family(type)]
+export const judge = ({ capabilities, type: spelled, version }: Component): Judgement => {
+  const type = spelled.toLowerCase()
+  const unsafe = UNSAFE[type]
   if (unsafe !== undefined) return { _tag: "Refused", reason: unsafe }
   const has = (capability: string) => capabilities.some((name) => name.toUpperCase() === capability)
   if (!has("ETAG")) {
@@ -112,8 +117,8 @@ export const judge = ({ capabilities, type, version }: Component): Judgement => 
   if (!has("TTL"))
     return { _tag: "Refused", reason: "its keys cannot expire, so removed connections would stay for ever" }
   // an absent version is v1
-  const kind = `${family(type)}/${version === "" ? "v1" : version.toLowerCase()}`
+  const kind = `${type}/${version === "" ? "v1" : version.toLowerCase()}`
   const tested = TESTED[kind]
   if (tested !== undefined) return { _tag: "Tested", dialect: tested }
-  return { _tag: "Untested", ...(UNTESTED[kind] ?? { dialect: byUniqueEtag, hint: "" }) }
+  return { _tag: "Untested", ...(UNTESTED[kind] ?? { dialect: unknown(byUniqueEtag), hint: "" }) }
 }

@@ -13,17 +13,21 @@ interface Met {
   readonly at: number
 }
 
+interface Sent {
+  readonly version: Version
+  readonly wanted: number
+}
+
 const CAPACITY = 4096
 
 export class Etags {
   private readonly met = new Map<string, Met>()
+  private readonly sent = new Map<string, Sent>()
 
   constructor(private readonly believedFor: number) {}
 
   note(key: string, version: Version, etag: string, at: number): void {
-    this.met.delete(key)
-    if (this.met.size >= CAPACITY) this.met.delete(this.met.keys().next().value!)
-    this.met.set(key, { version, etag, at })
+    put(this.met, key, { version, etag, at })
   }
 
   /** The etag of this version, if it can be believed. */
@@ -33,7 +37,26 @@ export class Etags {
     return performance.now() - met.at < this.believedFor ? met.etag : undefined
   }
 
-  forget(key: string): void {
-    this.met.delete(key)
+  /** This version is about to be written; where etags are counters it has the wanted one if it lands as it should. */
+  sending(key: string, version: Version, wanted: number): void {
+    put(this.sent, key, { version, wanted })
   }
+
+  /** It is known what became of it. */
+  settled(key: string): void {
+    this.sent.delete(key)
+  }
+
+  /** Whether it is a write of ours, of which nobody knew, that has made a vanished key anew. */
+  revived(key: string, version: Version, etag: string): boolean {
+    const sent = this.sent.get(key)
+    return sent !== undefined && sent.version === version && Number(etag) < sent.wanted
+  }
+}
+
+/** As the newest of a bounded number. */
+const put = <A>(map: Map<string, A>, key: string, value: A): void => {
+  map.delete(key)
+  if (map.size >= CAPACITY) map.delete(map.keys().next().value!)
+  map.set(key, value)
 }

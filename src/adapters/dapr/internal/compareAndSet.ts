@@ -54,21 +54,35 @@ const FOR_THE_WRITE = 0.6
 /** gRPC codes by which the sidecar refuses a request before it reaches the store. */
 const REFUSED = new Set([3, 5, 7, 9, 12, 16])
 
-export const see = (
-  { client, dialect, etags }: Store,
-  key: string,
-  withinMs: number
-): Effect.Effect<Seen | undefined, CallFailed> =>
+export const see = (store: Store, key: string, withinMs: number): Effect.Effect<Seen | undefined, CallFailed> =>
   Effect.suspend(() => {
+    const { client, dialect, etags } = store
     const at = performance.now()
-    return Effect.map(client.get(key, withinMs), (item) => {
-      if (item === undefined) return undefined
+    return Effect.flatMap(client.get(key, withinMs), (item) => {
+      if (item === undefined) return Effect.succeed(undefined)
       const seen = seenOf(item.text, item.etag)
       // how long a key that was read has to live is not known
       if (!dialect.counts) etags.note(key, seen.version, seen.etag, at)
-      return seen
+      else if (etags.revived(key, seen.version, seen.etag)) {
+        return bury(store, key, seen.etag, at + withinMs)
+      }
+      return Effect.succeed(seen)
     })
   })
+
+/** Takes back what made a vanished key anew. What stands there then. */
+const bury = (store: Store, key: string, etag: string, until: number): Effect.Effect<Seen | undefined, CallFailed> => {
+  const text = StoredText.tombstone()
+  const left = () => until - performance.now()
+  return store.client.save({ key, text, etag, ttlInSeconds: TOMBSTONE_SECONDS }, left()).pipe(
+    Effect.map(() => seenOf(text, String(Number(etag) + 1))),
+    Effect.tap(() => Effect.sync(() => store.etags.settled(key))),
+    Effect.catchIf(
+      (failure) => failure.kind === "answered" && store.dialect.lost(failure),
+      () => see(store, key, left())
+    )
+  )
+}
 
 export const seenOf = (text: string, etag: string): Seen => ({
   value: StoredText.decode(text),
@@ -91,29 +105,16 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       current !== undefined && current.value !== undefined && current.version === expected
     const readBack = Effect.suspend(() => Effect.mapError(see(store, key, left()), unknown))
 
-    /** Mine stands there, or stood there when the answer was sent; `over`: the etag it was written at. */
-    const landed = (current: Seen | undefined, over: string, at: number) =>
-      Effect.gen(function* () {
-        if (!dialect.counts || current === undefined) return mine
-        const [count, wanted] = [Number(current.etag), Number(over) + 1]
-        if (count === wanted && current.version === mine && ttlInSeconds === "-1") {
-          etags.note(key, mine, current.etag, at)
-        }
-        // who creates over a tombstone that has just expired has created all the same
-        if (expected === undefined || count > wanted || (count === wanted && current.version === mine)) return mine
-        // The key had vanished, and the write made it anew.
-        if (current.version === mine) yield* undo(current.etag)
-        return yield* new Lost()
-      })
-
-    const undo = (etag: string) =>
-      client
-        .save({ key, text: StoredText.tombstone(), etag, ttlInSeconds: TOMBSTONE_SECONDS }, left())
-        .pipe(
-          Effect.catchAll((failure) =>
-            failure.kind === "answered" && dialect.lost(failure) ? Effect.void : unknown(failure)
-          )
-        )
+    /** It was written over `etag`, as it should, unless that key had vanished before. */
+    const landed = (current: Seen | undefined, etag: string, at: number) => {
+      if (!dialect.counts) return Effect.succeed(mine)
+      etags.settled(key)
+      const wanted = Number(etag) + 1
+      const count = current === undefined ? Infinity : Number(current.etag)
+      if (count < wanted || (count === wanted && current?.version !== mine)) return new Lost()
+      if (count === wanted && ttlInSeconds === "-1") etags.note(key, mine, String(count), at)
+      return Effect.succeed(mine)
+    }
 
     /** The etag of what it is written over; undefined: of nothing. */
     let over: string | undefined
@@ -121,6 +122,8 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       over = etags.of(key, expected)
       if (over === undefined) {
         const current = yield* Effect.mapError(see(store, key, left()), unavailable)
+        // an earlier sending of this very write, of which nobody knew
+        if (current?.version === mine) return mine
         if (!fits(current)) return yield* new Lost()
         over = current.etag
       }
@@ -129,9 +132,11 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const at = performance.now()
       const etag = over ?? dialect.createEtag
+      if (expected !== undefined && dialect.counts) etags.sending(key, mine, Number(over) + 1)
       const sent = yield* Effect.either(client.save({ key, text, etag, ttlInSeconds }, left() * FOR_THE_WRITE))
       if (Either.isRight(sent)) {
-        if (over !== undefined && dialect.counts) return yield* landed(yield* readBack, over, at)
+        // who creates over a tombstone that has just expired has created all the same
+        if (expected !== undefined && dialect.counts) return yield* landed(yield* readBack, over!, at)
         if (over === undefined && dialect.counts && ttlInSeconds === "-1") etags.note(key, mine, "1", at)
         return mine
       }
@@ -141,7 +146,7 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       }
       const lost = failure.kind === "answered" && dialect.lost(failure)
       const current = yield* readBack
-      if (current?.version === mine) return over === undefined ? mine : yield* landed(current, over, at)
+      if (current?.version === mine) return expected === undefined ? mine : yield* landed(current, over!, at)
 
       const free = expected === undefined ? current?.value === undefined : fits(current)
       if (!free) {

@@ -30,6 +30,7 @@ export const readMany = (
         const { value, version } = seenOf(text, etag)
         if (key === undefined || value === undefined) continue
         if (!dialect.counts) etags.note(name, version, etag, at)
+        else if (etags.revived(name, version, etag)) continue
         found.set(key, { value, version })
       }
     }
