@@ -3,6 +3,7 @@
  *
  * Closed by its scope: every loop is interrupted, every socket that is still open is cut.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
@@ -42,10 +43,11 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         c.stopping = false
         c.onlyIfOpens = onlyIfOpens
         // Around the start and not around the loop: the fiber inherits it, and has no frame for it on its stack for ever.
-        yield* Effect.annotateLogs(FiberMap.run(loops, c.id, guarded(ReceiveLoop.run(c, services, { first }))), {
-          connection: c.id,
-          epoch: c.epoch
-        })
+        yield* FiberMap.run(loops, c.id, guarded(ReceiveLoop.run(c, services, { first }))).pipe(
+          // It needs no service but a scope of its own, and each scope would be a copy of all that the caller has.
+          Effect.mapInputContext((_: Context.Context<never>) => Context.empty()),
+          Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
+        )
       })
 
     /** Told to stop before its socket is closed, the loop does not take our own close for a loss and dial again. */

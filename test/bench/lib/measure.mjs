@@ -6,13 +6,17 @@ export const cpu = () => {
   return user + system
 }
 
-/** Resident bytes after what can be freed was freed. */
+/** Resident bytes once they stand still: what can be freed is given back over several collections. */
 export const collectedRss = async () => {
-  for (let i = 0; i < 4; i++) {
+  let least = Infinity
+  for (let i = 0, still = 0; i < 30 && still < 4; i++) {
     globalThis.gc?.()
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const { rss } = process.memoryUsage()
+    still = rss > least * 0.995 ? still + 1 : 0
+    least = Math.min(least, rss)
   }
-  return process.memoryUsage().rss
+  return least
 }
 
 /**
