@@ -7,6 +7,7 @@ import { parseAllDocuments } from "yaml"
 import { CATALOGUE, KEYS } from "../../src/config/Catalogue.js"
 import { load } from "../../src/config/Load.js"
 import type { SettingsShape } from "../../src/config/Settings.js"
+import { judge } from "../../src/adapters/dapr/Dialect.js"
 import { requiring } from "../support/Requirements.js"
 import { startRedis } from "../support/Redis.js"
 import { startSidecar } from "../support/Sidecar.js"
@@ -107,6 +108,39 @@ describe("the files of dapr-components", () => {
     expect(clusterComponents.find(({ kind }) => kind === "Configuration").spec).toEqual(at("config.yaml").spec)
     expect(clusterComponents.find(({ kind }) => kind === "Resiliency").spec).toEqual(at("resiliency.yaml").spec)
   })
+})
+
+describe("the README's table of state stores", () => {
+  /** By the first words of its first column. */
+  const verdictOf = (beginning: string): string => {
+    const row = textOf("README.md")
+      .split("\n")
+      .find((line) => line.startsWith(`| ${beginning}`))
+    expect(row, beginning).toBeDefined()
+    return row!.split(" | ")[1]!
+  }
+  const ALL = ["ETAG", "TRANSACTIONAL", "TTL"]
+  const cases: ReadonlyArray<
+    readonly [row: string, type: string, version: string, capabilities: ReadonlyArray<string>]
+  > = [
+    ["PostgreSQL (`state.postgresql`, `version: v2`)", "state.postgresql", "v2", ALL],
+    ["Redis (`state.redis`)", "state.redis", "v1", ALL],
+    ["SQLite (`state.sqlite`)", "state.sqlite", "v1", ALL],
+    ["in-memory (`state.in-memory`)", "state.in-memory", "v1", ALL],
+    ["PostgreSQL `v1`", "state.postgresql", "v1", ALL],
+    ["PostgreSQL `v1`, MySQL", "state.mysql", "v1", ALL],
+    ["PostgreSQL `v1`, MySQL, CockroachDB", "state.cockroachdb", "v2", ALL],
+    ["etcd", "state.etcd", "v2", ALL],
+    ["MongoDB", "state.mongodb", "v1", ALL],
+    ["memcached", "state.memcached", "v1", ["TTL"]],
+    ["memcached, and whatever has no etags", "state.other", "v1", ["TTL"]]
+  ]
+  for (const [row, type, version, capabilities] of cases) {
+    plain(`says of ${type}/${version} what the start does`, () => {
+      const does = judge({ name: "statestore", type, version, capabilities })._tag.toLowerCase()
+      expect(verdictOf(row).replace("recommended", "tested")).toBe(does)
+    })
+  }
 })
 
 describe("compose.yaml", () => {
