@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import { decideClose, decideDial, type Decision } from "../domain/CloseReason.js"
 import { gapAttributes, type Position } from "../domain/ConnectionEvent.js"
 import { ConnectionNotOpen, DialFailed, type TargetForbidden } from "../domain/Errors.js"
@@ -18,7 +19,7 @@ import type { MetricsShape } from "../observability/Metrics.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
 import * as ReconnectPolicy from "../socket/ReconnectPolicy.js"
 import { dialFailure } from "../socket/DialFailures.js"
-import type { DialFailure, SessionEnd, Sessions } from "../socket/Session.js"
+import type { DialFailure, Session, SessionEnd, Sessions } from "../socket/Session.js"
 import type { Events } from "./Events.js"
 import type { FirstDial } from "./FirstDial.js"
 import { type LeaseLossRule, mayHold } from "./Acting.js"
@@ -48,14 +49,41 @@ interface Lost {
   readonly stable: boolean
 }
 
-/** Runs until the connection is finished or the fiber is interrupted; whoever waits for the first dial is always told. */
-export const run = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
-  Effect.ensuring(
-    reconnecting(c, services, options),
-    Effect.sync(() => options.first.done(Exit.fail(new ConnectionNotOpen({ id: c.id, status: c.status }))))
-  )
+/** The dial or the session of this moment. By hand and not by nested scopes: each would stand on the stack of a connection at rest. */
+interface Held {
+  /** closing it cuts the socket */
+  scope: Scope.CloseableScope | undefined
+}
 
-const reconnecting = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> =>
+/** Runs until the connection is finished or the fiber is interrupted; whoever waits for the first dial is always told. */
+export const run = (c: ManagedConnection, services: LoopServices, options: LoopOptions): Effect.Effect<void> => {
+  const held: Held = { scope: undefined }
+  return Effect.ensuring(
+    reconnecting(c, services, options, held),
+    Effect.zipRight(
+      letGo(c, held),
+      Effect.sync(() => options.first.done(Exit.fail(new ConnectionNotOpen({ id: c.id, status: c.status }))))
+    )
+  )
+}
+
+const letGo = (c: ManagedConnection, held: Held): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (c.session !== undefined) {
+      c.session = undefined
+      c.correlator.abort()
+    }
+    const { scope } = held
+    held.scope = undefined
+    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+  })
+
+const reconnecting = (
+  c: ManagedConnection,
+  services: LoopServices,
+  options: LoopOptions,
+  held: Held
+): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { events, metrics, store } = services
     const announce = (lost: Lost, delay: Duration.Duration) =>
@@ -83,9 +111,21 @@ const reconnecting = (c: ManagedConnection, services: LoopServices, options: Loo
     /** Made at the first loss: most connections have none, and it is the largest part of a loop at rest. */
     let driver: Effect.Effect.Success<ReturnType<typeof makeDriver>> | undefined
     for (;;) {
-      const outcome = yield* dialOnce(c, services, options)
-      if (outcome === "ended") return
-      lost = outcome
+      held.scope = yield* Scope.make()
+      const dialled = yield* dial(c, services, options, held.scope)
+      if (dialled === "ended") return
+      if ("session" in dialled) {
+        // Most of its life a connection is here: nothing else is on the stack.
+        const end = yield* dialled.session.ended
+        yield* letGo(c, held)
+        if (c.stopping) return
+        c.lastCloseCode = end.closeCode
+        const up = Number((yield* Clock.currentTimeNanos) - dialled.at) / 1e6
+        lost = sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)
+      } else {
+        yield* letGo(c, held)
+        lost = dialled
+      }
       if (lost.stable) {
         c.attempts = 0
         driver = undefined
@@ -111,67 +151,67 @@ export const statusChange = (c: ManagedConnection) => ({
   last: c.lane?.lastPublished() ?? c.position()
 })
 
-/** One dial and, if it opens, one session until it ends. `ended`: the loop is over, whoever waited was told. */
-const dialOnce = (c: ManagedConnection, services: LoopServices, options: LoopOptions) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const { events, lease, sessions, store } = services
-      const { life } = c.owned
-      while (!life.valid()) {
-        if (life.ended()) return "ended" as const
-        yield* lease.awaitHeld
-        if (!life.valid()) yield* Effect.sleep("100 millis")
-      }
-      c.cutForLease = false
-      const attempt = String(c.attempts + 1)
-      const before: Position = c.everOpen || c.inherited === undefined ? c.position() : c.inherited
-      const firstSequence = c.sequence + 1
-      events.emit("connecting", c, { attempt })
-      const opened = yield* Effect.either(
-        sessions
-          .open({
-            connectionId: c.id,
-            instanceId: c.instanceId,
-            epoch: c.epoch,
-            spec: c.spec,
-            onFrame: c.receive,
-            mayAct: mayHold(c, services.onLeaseLoss)
-          })
-          .pipe(Effect.raceFirst(leaseLost(lease, life.valid)))
-      )
-      if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
+interface Opened {
+  readonly session: Session
+  /** nanoseconds of the monotonic clock */
+  readonly at: bigint
+}
 
-      const session = opened.right
-      // Lost in this very moment: nobody cut this socket, since nobody knew of it yet.
-      if (!life.valid()) return yield* dialFailed(c, services, options, LEASE_LOST)
-      const openedAt = yield* Clock.currentTimeMillis
-      const opening = yield* Clock.currentTimeNanos
-      const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
-      c.session = session
-      if (c.paused) session.pause()
-      c.connectedAt = openedAt
-      c.change("opened")
-      events.emit("connected", c, { attempt, subprotocol: session.subprotocol })
-      if (cause !== undefined) {
-        services.metrics.gaps(cause).add(1)
-        const first: Position = { epoch: c.epoch, sequence: firstSequence, at: openedAt }
-        events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
-      }
-      store.note(c.owned, () => statusChange(c))
-      if (options.first.done(Exit.void)) c.opening = Effect.void
-
-      const end = yield* Effect.onExit(session.ended, () =>
-        Effect.sync(() => {
-          c.session = undefined
-          c.correlator.abort()
+/** One dial and its login. `ended`: the loop is over, whoever waited was told. */
+const dial = (
+  c: ManagedConnection,
+  services: LoopServices,
+  options: LoopOptions,
+  scope: Scope.Scope
+): Effect.Effect<Opened | Lost | "ended"> =>
+  Effect.gen(function* () {
+    const { events, lease, sessions, store } = services
+    const { life } = c.owned
+    while (!life.valid()) {
+      if (life.ended()) return "ended" as const
+      yield* lease.awaitHeld
+      if (!life.valid()) yield* Effect.sleep("100 millis")
+    }
+    c.cutForLease = false
+    const attempt = String(c.attempts + 1)
+    const before: Position = c.everOpen || c.inherited === undefined ? c.position() : c.inherited
+    const firstSequence = c.sequence + 1
+    events.emit("connecting", c, { attempt })
+    const opened = yield* Effect.either(
+      sessions
+        .open({
+          connectionId: c.id,
+          instanceId: c.instanceId,
+          epoch: c.epoch,
+          spec: c.spec,
+          onFrame: c.receive,
+          mayAct: mayHold(c, services.onLeaseLoss)
         })
-      )
-      if (c.stopping) return "ended" as const
-      c.lastCloseCode = end.closeCode
-      const up = Number((yield* Clock.currentTimeNanos) - opening) / 1e6
-      return sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)
-    })
-  )
+        .pipe(Effect.raceFirst(leaseLost(lease, life.valid)), Scope.extend(scope))
+    )
+    if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
+
+    const session = opened.right
+    // Lost in this very moment: nobody cut this socket, since nobody knew of it yet.
+    if (!life.valid()) return yield* dialFailed(c, services, options, LEASE_LOST)
+    const openedAt = yield* Clock.currentTimeMillis
+    const opening = yield* Clock.currentTimeNanos
+    const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
+    c.session = session
+    if (c.paused) session.pause()
+    c.connectedAt = openedAt
+    c.change("opened")
+    events.emit("connected", c, { attempt, subprotocol: session.subprotocol })
+    if (cause !== undefined) {
+      services.metrics.gaps(cause).add(1)
+      const first: Position = { epoch: c.epoch, sequence: firstSequence, at: openedAt }
+      events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
+    }
+    store.note(c.owned, () => statusChange(c))
+    if (options.first.done(Exit.void)) c.opening = Effect.void
+
+    return { session, at: opening }
+  })
 
 const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
   // We cut it ourselves: what the table says of a peer that went without a word does not count.

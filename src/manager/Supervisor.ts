@@ -25,6 +25,9 @@ export interface Supervisor {
   readonly cut: (c: ManagedConnection) => Effect.Effect<void>
 }
 
+/** A loop needs no service but a scope of its own, and with each scope would keep a copy of all that its caller has. */
+const noServices: (callers: Context.Context<never>) => Context.Context<never> = Context.empty
+
 /** The longest a closing handshake is waited for; the socket itself is cut after a second. */
 const CLOSE_WAIT = "1500 millis"
 
@@ -44,8 +47,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         c.onlyIfOpens = onlyIfOpens
         // Around the start and not around the loop: the fiber inherits it, and has no frame for it on its stack for ever.
         yield* FiberMap.run(loops, c.id, guarded(ReceiveLoop.run(c, services, { first }))).pipe(
-          // It needs no service but a scope of its own, and each scope would be a copy of all that the caller has.
-          Effect.mapInputContext((_: Context.Context<never>) => Context.empty()),
+          Effect.mapInputContext(noServices),
           Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
         )
       })

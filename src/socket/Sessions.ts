@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { Settings } from "../config/Settings.js"
 import type { TargetForbidden } from "../domain/Errors.js"
 import { Metrics } from "../observability/Metrics.js"
@@ -91,9 +91,10 @@ const openSession = (
     Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : cut)),
     Effect.as(session)
   )
-  // The finalizer stands before the dial, so that no interruption, wherever it strikes, leaves a socket behind.
+  // The finalizer stands before the dial, so that no interruption, wherever it strikes, leaves a socket behind. It is put
+  // into the scope itself: `Effect.addFinalizer` would keep the fiber's environment for as long as the socket lives.
   return Effect.zipRight(
-    Effect.addFinalizer(() => cut),
+    Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, cut)),
     dialled
   )
 }

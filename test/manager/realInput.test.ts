@@ -244,7 +244,7 @@ describe("the dial budget", () => {
       const times = server.openings.map(({ at }) => at)
       // 45 dials are the burst of 20 and 25 more at 20 a second: 1.25 seconds, less what some were noticed late
       for (let i = 44; i < times.length; i++) expect(times[i]! - times[i - 44]!).toBeGreaterThan(600)
-      expect(times.at(-1)! - times[0]!).toBeGreaterThan(2500)
+      expect(times.at(-1)! - times[0]!).toBeGreaterThan(2000)
     } finally {
       await limited.stop()
     }
