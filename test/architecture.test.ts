@@ -16,12 +16,13 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
   ownership: ["domain", "config", "observability", "ports", "membership"],
   messaging: ["domain", "config", "observability", "ports"],
   manager: ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging"],
-  "api/rpc": ["domain", "config", "observability", "manager"],
+  "api/rpc": ["domain", "config", "observability", "ports", "manager"],
   "api/grpc": ["domain", "config", "observability", "manager", "api/rpc"],
   "api/http": ["domain", "config", "observability", "manager", "api/rpc"],
   "adapters/embedded": ["domain", "config", "observability", "ports"],
   "adapters/secrets": ["domain", "config", "observability", "ports"],
   "adapters/dapr": ["domain", "config", "observability", "ports"],
+  "adapters/peers": ["domain", "config", "observability", "ports", "api/rpc"],
   app: [
     "domain",
     "config",
@@ -37,11 +38,12 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
     "api/http",
     "adapters/embedded",
     "adapters/secrets",
-    "adapters/dapr"
+    "adapters/dapr",
+    "adapters/peers"
   ],
   cli: ["domain", "config", "observability", "api/rpc", "app"],
   "main.ts": ["cli", "app"],
-  "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "adapters/dapr", "app"] // prettier-ignore
+  "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "adapters/dapr", "adapters/peers", "app"] // prettier-ignore
 }
 
 /** Who must never know whom, below the level of rooms: [importer, imported]. */

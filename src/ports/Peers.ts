@@ -1,0 +1,108 @@
+/**
+ * How the instances of one fleet speak to each other: to tell crashes from silence, to renew leases while the store is away,
+ * to hand connections over, and to pass calls on to their owner.
+ *
+ * Every call ends within its deadline and can be interrupted. What failed says what is known: `PeerRefused` is the word of the
+ * peer's host that nobody listens at that address; `PeerSilent` proves nothing, not even that the call was not executed.
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ManagerError } from "../domain/Errors.js"
+import type { SendRequest, SendResponse } from "../domain/Messages.js"
+
+/** One life of an instance, and where it is reached. */
+export interface Peer {
+  readonly id: string
+  readonly incarnation: string
+  /** as advertised: `http://host:port`, or https */
+  readonly address: string
+}
+
+/** Represents a dial that the peer's host refused: no process listens there. */
+export class PeerRefused extends Data.TaggedError("PeerRefused")<{ readonly address: string }> {}
+
+/** Represents a peer that did not answer: a time-out, a broken link, an unreachable host, an answer that makes no sense. */
+export class PeerSilent extends Data.TaggedError("PeerSilent")<{
+  readonly address: string
+  readonly reason: string
+  /** the call had left: it may have been executed */
+  readonly sent: boolean
+}> {}
+
+export type PeerFailure = PeerRefused | PeerSilent
+
+/**
+ * What a peer says of the store and of me (architecture, section 2, The store away for all). `fenced`: my incarnation has
+ * ended; `reached`: it has read, or a fence is on its way; `not-reached`: its read failed, and it listens anew from its next
+ * good read.
+ */
+export type Verdict = "fenced" | "reached" | "not-reached"
+
+/** `incarnation` is the answering one; undefined while it has none. */
+export interface Greeting {
+  readonly incarnation: string | undefined
+}
+export interface Asked extends Greeting {
+  readonly verdict: Verdict | undefined
+}
+
+/** A connection that its owner wants the receiver to claim: the record names the receiver in `handover`. */
+export interface Handover {
+  readonly id: string
+  /** of the present owner */
+  readonly epoch: number
+  /** make before break: the old socket stays open until `moved` */
+  readonly overlap: boolean
+}
+
+/** What becomes of a forwarded Send: first that the frame has left, then the reply. */
+export type SendProgress = { readonly _tag: "Sent" } | { readonly _tag: "Replied"; readonly response: SendResponse }
+
+export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
+  Peers,
+  {
+    /** Says who I am; the peer counts me as a member from then on. */
+    readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
+    /** Asks whether the peer reaches the store, and whether I have ended. */
+    readonly ask: (to: string, me: Peer) => Effect.Effect<Asked, PeerFailure>
+    /**
+     * Dials, says hello, calls `up` with the answer, and keeps the link. Succeeds when a link that stood has broken; fails when
+     * it never stood. Interruption closes it.
+     */
+    readonly link: (to: string, me: Peer, up: (greeting: Greeting) => void) => Effect.Effect<void, PeerFailure>
+    /** Offers a connection; true: the peer will try to claim it. */
+    readonly take: (to: string, me: Peer, handover: Handover) => Effect.Effect<boolean, PeerFailure>
+    /** Tells the former owner that the connection is up here; true: it has heard. */
+    readonly moved: (to: string, me: Peer, id: string, epoch: number) => Effect.Effect<boolean, PeerFailure>
+    /** One unary operation of the manager under its name on the wire, marked as forwarded: the peer answers it or fails it. */
+    readonly call: (to: string, method: string, request: unknown) => Effect.Effect<unknown, ManagerError | PeerFailure>
+    /** A forwarded Send; the caller learns when the frame has left. */
+    readonly send: (to: string, request: SendRequest) => Stream.Stream<SendProgress, ManagerError | PeerFailure>
+    /** A forwarded stream; done when it has begun. */
+    readonly open: (
+      to: string,
+      method: string,
+      request: unknown
+    ) => Effect.Effect<Stream.Stream<unknown, ManagerError | PeerFailure>, ManagerError | PeerFailure, Scope.Scope>
+  }
+>() {}
+
+/** What this instance answers its peers; the other end of `Peers`, served by the doors. */
+export class PeerDesk extends Context.Tag("websocketmanager/ports/PeerDesk")<
+  PeerDesk,
+  {
+    readonly hello: (from: Peer) => Effect.Effect<Greeting>
+    readonly ask: (from: Peer) => Effect.Effect<Asked>
+    readonly take: (from: Peer, handover: Handover) => Effect.Effect<boolean>
+    readonly moved: (from: Peer, id: string, epoch: number) => Effect.Effect<boolean>
+    readonly call: (method: string, request: unknown) => Effect.Effect<unknown, ManagerError>
+    readonly send: (request: SendRequest) => Stream.Stream<SendProgress, ManagerError>
+    readonly open: (
+      method: string,
+      request: unknown
+    ) => Effect.Effect<Stream.Stream<unknown, ManagerError>, ManagerError, Scope.Scope>
+  }
+>() {}
