@@ -307,6 +307,9 @@ describe("wsm without a manager", () => {
       ])
       const [, connect] = howToTry({ ...info, httpUrl: "http://127.0.0.1:6001" })
       assert.match(connect!, / --topic demo --server http:\/\/127\.0\.0\.1:6001$/)
+      const [, , read] = howToTry(info, "dapr")
+      assert.notInclude(read!, "subscribe")
+      assert.include(read!, "at your broker")
     })
   )
 

@@ -6,6 +6,7 @@ import { built, spawned } from "../cli/support.js"
 import { cleanUp, Instance, launch, logOf, until } from "../process/support.js"
 import * as C from "../support/Components.js"
 import { freePort } from "../support/Ports.js"
+import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { startSidecar } from "../support/Sidecar.js"
@@ -190,6 +191,23 @@ requiring("daprd")("an instance beside a sidecar", () => {
         const sidecar = yield* startSidecar({ resources: [C.stateEtcd(etcd), C.pubsubInMemory()] })
         const env = beside(sidecar, { WSM_ALLOW_UNTESTED_STORE: "true" })
         yield* expectRefusal(env, /^wsm: WSM_STATE_STORE=wsm-state is not available: state\.etcd v2 .*redis/)
+      }),
+    TIMEOUT
+  )
+})
+
+requiring("daprd", "redis")("a start on a store", () => {
+  beforeAll(built, 120_000)
+  afterEach(cleanUp)
+
+  it.scopedLive(
+    "that has gone away is one line that names its component",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* startRedis()
+        const sidecar = yield* startSidecar({ resources: [C.stateRedis(redis.port), C.pubsubInMemory()] })
+        yield* redis.stop
+        yield* expectRefusal(beside(sidecar), /^wsm: WSM_STATE_STORE=wsm-state .*answers/)
       }),
     TIMEOUT
   )

@@ -17,8 +17,11 @@ const TIMEOUT = 120_000
 
 /** As the manifests have it, but for the pace of the probes. */
 const DRAINING = [
-  ...["--dapr-block-shutdown-duration", "45s", "--dapr-graceful-shutdown-seconds", "5"],
-  ...["--enable-app-health-check", "--app-health-probe-interval", "1", "--app-health-threshold", "2"]
+  "--dapr-block-shutdown-duration=45s",
+  "--dapr-graceful-shutdown-seconds=5",
+  "--enable-app-health-check",
+  "--app-health-probe-interval=1",
+  "--app-health-threshold=2"
 ]
 
 const webSocketServer = scoped(

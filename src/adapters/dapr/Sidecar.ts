@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { type Dispatcher, Pool } from "undici"
+import type { Dispatcher } from "undici"
 import { NotAvailable } from "../../domain/Errors.js"
 import { ask, type Asked } from "./internal/ask.js"
 import * as Metadata from "./internal/metadata.js"
@@ -63,6 +63,8 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
     Sidecar,
     Effect.gen(function* () {
       const { endpoint } = options
+      // Loaded here, since the other backing has no use for it.
+      const { Pool } = yield* Effect.promise(() => import("undici"))
       const http = yield* Effect.acquireRelease(
         Effect.sync(() => new Pool(originOf(endpoint), { connections: CONNECTIONS, keepAliveTimeout: 30_000 })),
         (pool) => Effect.promise(() => pool.destroy())

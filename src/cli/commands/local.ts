@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import { CATALOGUE, flagOf, KEYS } from "../../config/Catalogue.js"
 import * as Kinds from "../../config/Kinds.js"
 import { load, type Loaded } from "../../config/Load.js"
+import type { SettingsShape } from "../../config/Settings.js"
 import { helpText, loadedRows } from "../../config/Table.js"
 import { CommandFailed, Ended } from "../Failure.js"
 import { Host } from "../Host.js"
@@ -59,7 +60,7 @@ const serve = Command.make("serve", settingOptions, () =>
     const status = yield* serve(loaded.settings, {
       env: host.env,
       // whoever reads our output may leave: the service stays
-      onStarted: (info) => Effect.ignore(host.write(`${howToTry(info).join("\n")}\n`))
+      onStarted: (info) => Effect.ignore(host.write(`${howToTry(info, loaded.settings.backing).join("\n")}\n`))
     })
     if (status !== 0) return yield* new Ended({ status })
   })
@@ -71,13 +72,17 @@ interface Started {
   readonly instanceId: string
 }
 
-/** The three lines a newcomer starts from. */
-export const howToTry = ({ grpcAddress, httpUrl, instanceId }: Started): ReadonlyArray<string> => {
+/** The three lines a newcomer starts from. A topic behind Dapr is read at the broker, not here. */
+export const howToTry = (
+  { grpcAddress, httpUrl, instanceId }: Started,
+  backing: SettingsShape["backing"] = "embedded"
+): ReadonlyArray<string> => {
   const server = httpUrl.replace(/\/+$/, "") === DEFAULT_SERVER ? "" : ` --server ${httpUrl}`
+  const read = backing === "embedded" ? `npx wsm subscribe demo${server}` : "read the topic demo at your broker"
   return [
     `websocketmanager is up: http ${httpUrl}  grpc ${grpcAddress}  (instance ${instanceId})`,
     `try:   npx wsm feed   then   npx wsm connect ws://127.0.0.1:${FEED_PORT} --topic demo${server}`,
-    `then:  npx wsm subscribe demo${server}   ·   npx wsm events${server}   ·   README.md has the rest`
+    `then:  ${read}   ·   npx wsm events${server}   ·   README.md has the rest`
   ]
 }
 
