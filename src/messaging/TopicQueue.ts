@@ -5,10 +5,12 @@
  * goes together, and nothing is started for a single frame. Where one turn brings much, it goes as it comes. An event that
  * finds all slots busy waits for company, at most the linger.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import type { PubSubUnavailable } from "../domain/Errors.js"
 import type { Histogram, MetricsShape } from "../observability/Metrics.js"
 import type { PublishFailure, PubSub } from "../ports/PubSub.js"
@@ -312,11 +314,19 @@ export class TopicQueue {
     const failing = failures === undefined || failures.some((failure) => failure.transient)
     if (failing === this.failing) return
     this.failing = failing
-    const reason = Exit.isFailure(exit) ? exit.cause : exit.value.find((failure) => failure.transient)?.reason
+    const reason = Exit.isFailure(exit) ? messageOf(exit.cause) : exit.value.find(({ transient }) => transient)?.reason
     runFork(
       failing
-        ? Effect.logWarning(`publishing to topic ${this.topic} fails and is repeated`, reason)
+        ? Effect.logWarning(
+            `publishing to topic ${this.topic} fails and is repeated: ${reason ?? "for no reason given"}`
+          )
         : Effect.logInfo(`publishing to topic ${this.topic} is well again`)
     )
   }
 }
+
+/** One line for the operator; an outage is no defect, and has no use for a trace. */
+const messageOf = (cause: Cause.Cause<PubSubUnavailable>): string =>
+  Cause.isInterruptedOnly(cause)
+    ? `no answer within ${REQUEST_MILLIS / 1000} s`
+    : Option.match(Cause.failureOption(cause), { onNone: () => Cause.pretty(cause), onSome: ({ message }) => message })
