@@ -100,6 +100,8 @@ requiring("daprd", "redis")("the body limit of the sidecar", () => {
           contents.map((content) => frame(content))
         )
       ).toEqual([])
+      expect(yield* sidecar.metric("dapr_http_server_request_count", { status: "204" })).toBeGreaterThan(3)
+      expect(yield* sidecar.metric("dapr_http_server_request_count", { status: "400" })).toBe(0)
       const stored = yield* Effect.promise(() => streamEvents(redis!.port, "t"))
       const shown = (contents: ReadonlyArray<unknown>) => contents.map((content) => hash(String(content))).toSorted()
       expect(shown(stored.map(({ data }) => data))).toEqual(shown(contents))

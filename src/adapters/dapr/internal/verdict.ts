@@ -38,7 +38,7 @@ const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGUR
 const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
 /** The words of the sidecar, NATS, Kafka, RabbitMQ, Azure and AWS for what is said with the status of a failure. */
 const TOO_LARGE =
-  /stream too large|body too large|maximum payload exceeded|message( size)?( was)? too large|MessageSizeExceeded|exceeds? .*(max|limit).*(size|bytes)|must be shorter than \d+ bytes/i
+  /stream too large|body too large|maximum payload exceeded|message( size)?( was)? too large|MessageSizeExceeded|message larger than|exceeds? .*(max|limit).*(size|bytes)|must be shorter than \d+ bytes/i
 
 const isTooLarge = (text: string): boolean => TOO_LARGE.test(text)
 const explained = (text: string, tooLarge = false): string =>
