@@ -73,13 +73,17 @@ requiring("daprd")("an instance beside a sidecar", () => {
       Effect.gen(function* () {
         const sidecar = yield* startSidecar({ resources: IN_MEMORY })
         yield* sidecar.stop
-        const process = yield* Effect.promise(() => launch(beside(sidecar)))
+        const httpPort = yield* freePort
+        const process = yield* Effect.promise(() => launch(beside(sidecar, { WSM_HTTP_PORT: String(httpPort) })))
         const waiting = () => logOf(process).filter(({ message }) => message.startsWith("waiting for the Dapr sidecar"))
         yield* Effect.promise(() => until(() => waiting().length === 1, "the first line"))
         expect(waiting()[0]!.message).toMatch(
           new RegExp(`^waiting for the Dapr sidecar at 127.0.0.1:${sidecar.httpPort}, for another 60 s: .*refused`)
         )
         yield* Effect.promise(() => until(() => waiting().length === 2, "the second line"))
+        // a platform that probes meanwhile sees that it lives, and is not ready
+        const status = async (path: string) => (await fetch(`http://127.0.0.1:${httpPort}${path}`)).status
+        expect(yield* Effect.promise(() => Promise.all(["/alive", "/health/ready"].map(status)))).toEqual([200, 503])
         expect(process.output.out).toBe("")
         yield* sidecar.start
         const [, url] = yield* Effect.promise(() => process.line(/^websocketmanager is up: http (\S+)/))

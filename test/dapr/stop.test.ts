@@ -101,6 +101,36 @@ requiring("daprd", "redis")("SIGTERM to an instance and its sidecar together", (
   )
 })
 
+requiring("daprd", "redis")("SIGTERM to an instance whose sidecar is gone", () => {
+  beforeAll(built, 120_000)
+  afterEach(cleanUp)
+
+  it.scopedLive(
+    "it closes its sockets, says what could not be published, and ends by the drain timeout",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* startRedis()
+        const sidecar = yield* startSidecar({ resources: [C.stateRedis(redis.port), C.pubsubRedis(redis.port)] })
+        const server = yield* webSocketServer
+        const env = beside(sidecar, { WSM_DRAIN_TIMEOUT: "2 seconds" })
+        const instance = yield* Effect.promise(() => Instance.start(env))
+        const { id } = yield* Effect.promise(() => instance.connect({ url: server.url, topic: "prices" }))
+        yield* sidecar.kill
+        for (let i = 0; i < 3; i++) server.last.send(`frame ${i}`)
+        yield* Effect.promise(() => until(async () => (await instance.get(id)).framesReceived === 3, "three frames"))
+        const { millis, status } = yield* Effect.promise(() => instance.end("SIGTERM"))
+        expect(status).toBe(0)
+        expect(millis).toBeLessThan(2000 + 5000)
+        yield* Effect.promise(() => server.until(() => server.connections() === 0))
+        expect(server.last.closeCode).toBe(1001)
+        expect(logOf(instance.process).map(({ message }) => message)).toContainEqual(
+          expect.stringMatching(/^\d+ frames could not be published in time and are lost/)
+        )
+      }),
+    TIMEOUT
+  )
+})
+
 requiring("daprd", "redis")("a sidecar that is away for seconds", () => {
   beforeAll(built, 120_000)
   afterEach(cleanUp)
