@@ -2,9 +2,10 @@
  * `npm run bench`: each figure against its bare counterpart in the same run, as the median of alternating rounds.
  *
  *   --json      the results as JSON on standard output, progress on standard error
- *   --short     fewer and shorter rounds, under three minutes
+ *   --short     fewer and shorter rounds, under five minutes
  *   --assert    exit 1 when a figure misses its bound; short runs are noisy, so there a timed one may miss it by 15 %
- *   --only N    only figure N: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure
+ *   --only N    only figure N: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure; and through a Dapr sidecar onto Redis:
+ *               6 one connection, 7 many connections, 8 one connection packed
  *   --dist DIR  the built product to measure; default dist
  */
 import { cpus } from "node:os"
@@ -12,10 +13,12 @@ import { resolve } from "node:path"
 import { parseArgs } from "node:util"
 import { backpressure } from "./figures/backpressure.mjs"
 import { memory } from "./figures/memory.mjs"
+import { publish } from "./figures/publish.mjs"
 import { receive } from "./figures/receive.mjs"
 import { send } from "./figures/send.mjs"
 import { sparse } from "./figures/sparse.mjs"
 import { start } from "./lib/child.mjs"
+import { lack, startDapr } from "./lib/dapr.mjs"
 import { startServer } from "./lib/server.mjs"
 import { table } from "./lib/stats.mjs"
 
@@ -60,7 +63,8 @@ const bench = {
   echoUrl: `ws://127.0.0.1:${echoPort}/`,
   worker: async (/** @type {string} */ name, /** @type {ReadonlyArray<string>} */ args = []) =>
     tracked(await start(new URL(`workers/${name}.mjs`, import.meta.url), [dist, ...args])),
-  server: async () => tracked(await startServer(dist))
+  server: async () => tracked(await startServer(dist)),
+  dapr: async () => tracked(await startDapr())
 }
 
 const FIGURES = [
@@ -68,7 +72,34 @@ const FIGURES = [
   { number: 2, run: () => sparse(bench) },
   { number: 3, run: () => memory(bench) },
   { number: 4, run: () => send(bench) },
-  { number: 5, run: () => backpressure(bench) }
+  { number: 5, run: () => backpressure(bench) },
+  {
+    number: 6,
+    dapr: true,
+    run: async () => [
+      await publish(bench, { figure: 6, name: "Dapr, 1 connection", way: "single", sockets: 1, frames: 3000 })
+    ]
+  },
+  {
+    number: 7,
+    dapr: true,
+    run: async () => [
+      await publish(bench, { figure: 7, name: "Dapr, 200 connections", way: "bulk", sockets: 200, frames: 30_000 })
+    ]
+  },
+  {
+    number: 8,
+    dapr: true,
+    run: async () => [
+      await publish(bench, {
+        figure: 8,
+        name: "Dapr, 1 connection, packed",
+        way: "packed",
+        sockets: 1,
+        frames: 100_000
+      })
+    ]
+  }
 ]
 
 const verdict = ({ bound, holds, timed, value }) => {
@@ -87,8 +118,11 @@ const boundText = ({ aim, bound }) => {
 
 const results = []
 try {
-  for (const { number, run } of FIGURES) {
-    if (flags.only.length > 0 && !flags.only.includes(String(number))) continue
+  const wanted = FIGURES.filter(({ number }) => flags.only.length === 0 || flags.only.includes(String(number)))
+  const lacking = wanted.some((figure) => figure.dapr) ? lack() : undefined
+  if (lacking !== undefined) bench.say(`the figures of Dapr are left out: ${lacking}`)
+  for (const { dapr = false, run } of wanted) {
+    if (dapr && lacking !== undefined) continue
     for (const result of await run()) results.push({ ...result, verdict: verdict(result) })
   }
 } finally {

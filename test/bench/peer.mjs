@@ -86,6 +86,25 @@ const flood = (group, nextBlock) => {
   }
 }
 
+/** So many frames, evenly over all sockets, each as fast as it takes them. @param {Group} group @param {number} frames */
+const send = (group, frames) => {
+  const each = frames / group.sockets.size
+  for (const socket of group.sockets) {
+    let left = each
+    const write = () => {
+      while (left > 0) {
+        const some = Math.min(left, FRAMES_PER_BLOCK)
+        left -= some
+        group.frames += some
+        if (!socket.write(BLOCK.subarray(0, some * FRAME.length))) return
+      }
+      socket.off("drain", write)
+    }
+    socket.on("drain", write)
+    write()
+  }
+}
+
 /** So many frames a second over all sockets in turn, each in a write of its own. @param {Group} group @param {number} rate */
 const trickle = (group, rate) => {
   const sockets = [...group.sockets]
@@ -119,6 +138,7 @@ answer({
     const each = groupOf(group)
     each.stop = flood(each, () => numberedBlock(each.frames - FRAMES_PER_BLOCK))
   },
+  send: ({ group, frames }) => send(groupOf(group), frames),
   trickle: ({ group, rate }) => void (groupOf(group).stop = trickle(groupOf(group), rate)),
   stop: ({ group }) => groupOf(group).stop(),
   /** frames handed to the sockets; bytes that the kernel took of them */

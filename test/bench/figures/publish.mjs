@@ -1,0 +1,78 @@
+/** Figures 6 to 8: frames from a socket to a topic of Redis through a sidecar, against a loop that makes the same publishes. */
+import { fixed, median } from "../lib/stats.mjs"
+import { judgeOf } from "../lib/stream.mjs"
+
+const WAYS = ["bare", "managed"]
+
+/**
+ * @param {import("../main.mjs").Bench} bench
+ * @param {{ figure: number, name: string, way: "single" | "bulk" | "packed", sockets: number, frames: number }} options
+ * `frames` of one round
+ */
+export const publish = async (bench, options) => {
+  const { name, sockets, way } = options
+  const packed = way === "packed"
+  const count = Math.ceil((options.frames * bench.roundMs) / 1500 / sockets) * sockets
+  const dapr = await bench.dapr()
+  const workers = {
+    bare: await bench.worker("bareDapr", [JSON.stringify(dapr.address)]),
+    managed: await bench.worker("managedDapr", [JSON.stringify(dapr.address)])
+  }
+  const faults = []
+  const topic = (who) => `bench-${way}-${who}`
+  const judges = {}
+  for (const who of WAYS) {
+    await workers[who].call("connect", { url: bench.url(topic(who)), count: sockets, topic: topic(who), way })
+    judges[who] = judgeOf(dapr, topic(who))
+  }
+
+  /** So many frames, from the first one written to the last one in the stream. */
+  const round = async (who) => {
+    const worker = workers[who]
+    const before = { ...(await worker.call("mark")), ...dapr.cpu() }
+    const began = performance.now()
+    await bench.peer.call("send", { group: topic(who), frames: count })
+    await judges[who].arrived(count, packed)
+    const millis = performance.now() - began
+    const after = { ...(await worker.call("mark")), ...dapr.cpu() }
+    const seen = await judges[who].look()
+    if (seen.frames !== count || seen.unordered > 0) faults.push({ way: who, sent: count, ...seen })
+    const each = (what) => (after[what] - before[what]) / count
+    return { rate: (count / millis) * 1000, own: each("cpu"), sidecar: each("sidecar"), redis: each("redis") }
+  }
+
+  const got = { bare: [], managed: [] }
+  for (let i = 0; i <= bench.rounds; i++) {
+    // Who goes second finds the machine as the first one left it.
+    const order = i % 2 === 0 ? WAYS : WAYS.toReversed()
+    const pair = {}
+    for (const who of order) pair[who] = await round(who)
+    // The first round is for the compiler.
+    if (i === 0) continue
+    for (const who of WAYS) got[who].push(pair[who])
+    bench.say(
+      `${name}, round ${i}: ${(pair.managed.rate / pair.bare.rate).toFixed(2)} of ${Math.round(pair.bare.rate)} frames/s`
+    )
+  }
+  for (const worker of Object.values(workers)) await worker.stop()
+  await dapr.stop()
+
+  const of = (who, what) => median(got[who].map((one) => one[what]))
+  const cost = (what) => `${fixed(of("managed", what), 1)} (bare ${fixed(of("bare", what), 1)})`
+  return {
+    figure: options.figure,
+    name,
+    unit: "frames/s",
+    bare: Math.round(of("bare", "rate")),
+    managed: Math.round(of("managed", "rate")),
+    value: fixed(median(got.managed.map(({ rate }, i) => rate / got.bare[i].rate))),
+    what: "of bare",
+    bound: { atLeast: 0.9 },
+    timed: true,
+    holds: faults.length === 0,
+    notes: [
+      `us CPU a frame: own ${cost("own")}, sidecar ${cost("sidecar")}, redis ${cost("redis")};`,
+      faults.length === 0 ? "all there, in order" : `NOT EXACT: ${JSON.stringify(faults)}`
+    ]
+  }
+}
