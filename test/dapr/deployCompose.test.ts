@@ -66,6 +66,9 @@ const pair = (n: number, folder: string) =>
     return { sidecar, manager, url: `http://127.0.0.1:${http}` }
   })
 
+/** Several processes start, one after the other, and the machine may be busy. */
+const LONG = 240_000
+
 requiring("daprd", "redis")("compose.yaml, without containers", () => {
   it.scopedLive(
     "two instances come up ready and healthy, publish, and end with their sidecars, all records written",
@@ -120,6 +123,7 @@ requiring("daprd", "redis")("compose.yaml, without containers", () => {
           const key = `websocketmanager/instances/manager-${n}`
           expect(String(yield* redis.command("HGET", key, "data"))).toContain('"status":"left"')
         }
-      })
+      }),
+    LONG
   )
 })

@@ -82,6 +82,9 @@ const subscriber = (folder: string, place: string) =>
 const until = (what: string, condition: () => Promise<boolean>) =>
   Effect.promise(() => expect.poll(condition, { timeout: 30_000, interval: 50, message: what }).toBe(true))
 
+/** Several processes start, one after the other, and the machine may be busy. */
+const LONG = 240_000
+
 requiring("daprd", "redis")("README, with Dapr", () => {
   it.scopedLive(
     "its commands put a feed into a Redis stream, in order through restarts of Redis and of the sidecar",
@@ -168,6 +171,7 @@ requiring("daprd", "redis")("README, with Dapr", () => {
 
         manager.child.kill("SIGTERM")
         expect(yield* Effect.promise(() => manager.ended)).toMatchObject({ status: 0 })
-      })
+      }),
+    LONG
   )
 })
