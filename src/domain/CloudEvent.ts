@@ -82,7 +82,8 @@ export const encodedSizeBound = (event: TopicEvent): number => {
     }
     case "lifecycle": {
       let bytes = FIXED + escaped(event.connectionId.length + event.instanceId.length * 2 + event.name.length) * 3
-      for (const [name, value] of Object.entries(event.attributes)) bytes += escaped(name.length + value.length) + 6
+      for (const [name, value] of Object.entries({ ...event.attributes, ...twice(event.attributes) }))
+        bytes += escaped(name.length + value.length) + 6
       return bytes
     }
   }
@@ -192,6 +193,10 @@ const encodePack = (
   )
 }
 
+/** Dapr writes the topic that an event is published on over an attribute `topic`, so what we say there stands here too. */
+const twice = ({ topic }: LifecycleEvent["attributes"]): Record<string, string> =>
+  topic === undefined ? {} : { connectiontopic: topic }
+
 const encodeLifecycle = (event: LifecycleEvent): string =>
   JSON.stringify({
     specversion: "1.0",
@@ -201,6 +206,7 @@ const encodeLifecycle = (event: LifecycleEvent): string =>
     ...(event.connectionId === "" ? {} : { subject: event.connectionId }),
     time: time(event.time),
     ...event.attributes,
+    ...twice(event.attributes),
     ...(event.connectionId === "" ? {} : { connectionid: event.connectionId, epoch: String(event.epoch) }),
     instanceid: event.instanceId
   })

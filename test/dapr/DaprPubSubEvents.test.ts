@@ -196,6 +196,17 @@ requiring("daprd", "redis")("events on Redis", () => {
     })
   )
 
+  it.scopedLive("a lifecycle event that names a connection's topic names it twice, as Dapr puts its own over one", () =>
+    Effect.gen(function* () {
+      const { redis, sidecar } = yield* onRedis()
+      const pubsub = yield* connect(sidecar)
+      const event = new LifecycleEvent("published-to", randomUUID(), "host-1", 7, AT, { topic: "orders" }, randomUUID())
+      expect(yield* pubsub.publish("lifecycle", [event])).toEqual([])
+      const [stored] = yield* Effect.promise(() => streamEvents(redis!.port, "lifecycle"))
+      expect(stored).toMatchObject({ topic: "lifecycle", connectiontopic: "orders" })
+    })
+  )
+
   it.scopedLive("a topic may have any characters", () =>
     Effect.gen(function* () {
       const { redis, sidecar } = yield* onRedis()
