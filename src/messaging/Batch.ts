@@ -24,7 +24,8 @@ export class Batch {
     if (this.room !== Infinity) {
       let size = encodedSizeBound(event)
       // The bound may be six times too much, which cuts a batch of large texts far too early.
-      if (size > this.room && this.events.length > 0 && (size = encodedSize(event)) > this.room) return false
+      if (size > this.room) size = encodedSize(event)
+      if (size > this.room && this.events.length > 0) return false
       this.room -= size
     }
     this.events.push(event)
