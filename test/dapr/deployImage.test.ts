@@ -74,7 +74,7 @@ describe("the image", () => {
     const ours = join(app, "node_modules/websocketmanager")
     for (const name of ["dist/main.js", "proto", "dapr-components", "LICENSE"])
       expect(existsSync(join(ours, name))).toBe(true)
-    for (const name of ["src", "test", "node_modules", "image"]) expect(existsSync(join(ours, name))).toBe(false)
+    for (const name of ["src", "test", "node_modules", ".image"]) expect(existsSync(join(ours, name))).toBe(false)
   })
 
   it("has every package in the version of our own lock, with which everything was tested", () => {
