@@ -8,9 +8,10 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { isTombstone } from "../domain/Record.js"
+import { alone } from "./Busy.js"
 import { claim, endedOwner } from "./Claiming.js"
 import type { Claimed } from "./ConnectionStore.js"
-import { read } from "./Records.js"
+import { read, release } from "./Records.js"
 import { ANSWER_WITHIN } from "./Removing.js"
 import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
 
@@ -62,25 +63,6 @@ export const claimOne = (
     )
   })
 
-/** One create, removal or claim of an id at a time. */
-const alone = (
-  room: Room,
-  id: string,
-  claiming: Effect.Effect<Answer, StateStoreUnavailable>
-): Effect.Effect<Answer, StateStoreUnavailable> =>
-  Effect.gen(function* () {
-    for (let other = room.busy.get(id); other !== undefined; other = room.busy.get(id)) yield* Deferred.await(other)
-    const settled = yield* Deferred.make<void>()
-    room.busy.set(id, settled)
-    return yield* Effect.ensuring(
-      claiming,
-      Effect.suspend(() => {
-        room.busy.delete(id)
-        return Deferred.succeed(settled, undefined)
-      })
-    )
-  })
-
 /** Claimed, and its caller has gone: nobody may own what nobody acts for. */
 const late = (
   room: Room,
@@ -91,8 +73,7 @@ const late = (
     if (!Exit.isSuccess(exit) || Option.isNone(exit.value)) return
     const claimed = exit.value.value
     if (onLate !== undefined) return onLate(claimed)
-    room.owned.get(claimed.owned.id)?.letGo()
-    room.owned.delete(claimed.owned.id)
+    release(room, claimed.owned)
   })
 
 const work = (

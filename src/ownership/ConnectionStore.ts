@@ -25,9 +25,10 @@ import { StateStore } from "../ports/StateStore.js"
 import { claimOwn } from "./Claiming.js"
 import { claimOne } from "./ClaimingOne.js"
 import { create } from "./Creating.js"
+import { claimHandover, offer, takeBack } from "./Offering.js"
 import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
 import * as Pages from "./Pages.js"
-import { read, rewrite } from "./Records.js"
+import { read, release, rewrite } from "./Records.js"
 import { ANSWER_WITHIN, remove } from "./Removing.js"
 import type { Room, Tenure } from "./Room.js"
 import { Turns } from "./Turns.js"
@@ -40,13 +41,17 @@ export type Created =
   | { readonly _tag: "Created"; readonly owned: Owned }
   | { readonly _tag: "Exists"; readonly record: ConnectionRecord }
 
-/** A connection of a former life of this instance, claimed with a higher epoch. `from` names the former owner. */
-export interface Claimed {
+/** A connection of another owner, claimed with a higher epoch. `from` names the former owner. */
+export interface Handed {
   readonly owned: Owned
   readonly from: string
-  readonly reason: "restart" | "dead" | "left"
   /** the record as the former owner left it */
   readonly before: ConnectionRecord
+}
+
+/** One whose owner has ended. `restart`: it was a former life of this instance. */
+export interface Claimed extends Handed {
+  readonly reason: "restart" | "dead" | "left"
 }
 
 export type NewConnection = Pick<
@@ -99,6 +104,25 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
       id: string,
       onLate?: (claimed: Claimed) => void
     ) => Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable>
+    /**
+     * Names the target of a planned move in the record; done when that is in the store, and carried through when the caller
+     * has gone. From then on the target may claim it at any moment (`onDisowned` tells), and its status is not written
+     * behind. False: it is not owned here any more.
+     */
+    readonly offer: (
+      owned: Owned,
+      target: { readonly id: string; readonly incarnation: string }
+    ) => Effect.Effect<boolean, StateStoreUnavailable>
+    /**
+     * Takes an offer back, at the same epoch: a claim that is still on its way fails. False: the target has claimed it, or it
+     * is gone otherwise. Goes on until that is clear: bound it by a time-out.
+     */
+    readonly takeBack: (owned: Owned) => Effect.Effect<boolean, StateStoreUnavailable>
+    /**
+     * Claims a connection that is offered to this life at this epoch: onto my page, then its record with a higher epoch. None:
+     * the offer stands no more. Whether the instance takes work is the caller's to ask.
+     */
+    readonly claimHandover: (id: string, epoch: number) => Effect.Effect<Option.Option<Handed>, StateStoreUnavailable>
     /** Writes all that is noted and not yet written. */
     readonly flush: Effect.Effect<void>
     /** Page ids and records the caller must know to be gone: calls back when a record no longer names this life. */
@@ -165,18 +189,16 @@ const make = Effect.gen(function* () {
       if (owned.life.ended()) room.doomed.add(owned.id)
       return new StateStoreUnavailable({ outcome: "unknown", reason: "this instance was fenced meanwhile" })
     },
-    release: (owned) => {
-      const state = mine(owned)
-      if (state === undefined) return
-      state.letGo()
-      room.owned.delete(owned.id)
-    },
+    release: (owned) => release(room, owned),
     claimOwn: Stream.unwrap(
       Effect.flatMap(lease.awaitHeld, () =>
         Effect.sync(() => (room.tenure === undefined ? Stream.empty : claimOwn(room, room.tenure)))
       )
     ),
     claim: (id, onLate) => claimOne(room, id, onLate),
+    offer: (owned, target) => offer(room, mine(owned), target),
+    takeBack: (owned) => takeBack(room, mine(owned)),
+    claimHandover: (id, epoch) => claimHandover(room, id, epoch),
     flush: writeBehind.flush,
     onDisowned: (listener) => {
       room.disowned.add(listener)

@@ -13,6 +13,7 @@ import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
+import { alone } from "./Busy.js"
 import type { Created, CreateOptions, NewConnection } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
 import { decode, type Found, read, write } from "./Records.js"
@@ -49,7 +50,7 @@ const answered = (room: Room, connection: NewConnection, options: CreateOptions)
     if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
     const attempt: Attempt = { left: false, sent: false }
     const answer = yield* Deferred.make<Created, CreateError>()
-    yield* creating(room, tenure, connection, options, attempt).pipe(
+    yield* alone(room, connection.id, work(room, tenure, connection, options, attempt)).pipe(
       // handed over, or seen to be unwanted, in one step
       Effect.onExit((exit) => (attempt.left ? unwanted(room, exit, options) : Deferred.done(answer, exit))),
       Effect.exit,
@@ -89,29 +90,6 @@ const unwanted = (
   if (keepUnknown && onLate !== undefined) return Effect.sync(() => onLate(owned))
   const state = room.owned.get(owned.id)
   return state === undefined || state !== owned ? Effect.void : Effect.ignore(remove(room, state))
-}
-
-const creating = (
-  room: Room,
-  tenure: Tenure,
-  connection: NewConnection,
-  options: CreateOptions,
-  attempt: Attempt
-): Effect.Effect<Created, CreateError> => {
-  const { id } = connection
-  return Effect.gen(function* () {
-    for (let other = room.busy.get(id); other !== undefined; other = room.busy.get(id)) yield* Deferred.await(other)
-    const settled = yield* Deferred.make<void>()
-    room.busy.set(id, settled)
-    return yield* work(room, tenure, connection, options, attempt).pipe(
-      Effect.ensuring(
-        Effect.suspend(() => {
-          room.busy.delete(id)
-          return Deferred.succeed(settled, undefined)
-        })
-      )
-    )
-  })
 }
 
 const work = (

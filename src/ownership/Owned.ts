@@ -27,6 +27,8 @@ export type RecordChange = Partial<
 export class OwnedState implements Owned {
   /** it is being removed: nothing else is written any more */
   removing = false
+  /** its record names the target of a move: whatever we wrote now, the claim would lose to */
+  offered = false
   /** noted, not yet written */
   dirty = false
   /** when the record was written behind last; the creation does not count */

@@ -16,7 +16,7 @@ import {
 import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
 import type { Life } from "../membership/Lease.js"
 import type { ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
-import type { OwnedState } from "./Owned.js"
+import type { Owned, OwnedState } from "./Owned.js"
 import type { Room } from "./Room.js"
 
 /** How long a removed connection's epoch is remembered: some stores let a stale version re-create a deleted key. */
@@ -76,6 +76,14 @@ export const disown = (room: Room, owned: OwnedState): void => {
   room.owned.delete(owned.id)
   if (room.tenure?.life === owned.life) room.tenure.pages.drop(owned.id)
   for (const listener of Array.from(room.disowned)) listener(owned)
+}
+
+/** Stops owning without a word to the store. */
+export const release = (room: Room, owned: Owned): void => {
+  const state = room.owned.get(owned.id)
+  if (state !== owned) return
+  state.letGo()
+  room.owned.delete(owned.id)
 }
 
 /**

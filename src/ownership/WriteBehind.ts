@@ -26,6 +26,7 @@ export const make = (room: Room): WriteBehind => {
   const writeOne = (owned: OwnedState): Effect.Effect<void> =>
     Effect.gen(function* () {
       yield* breathe
+      if (owned.offered && owned.owned()) return
       dirty.delete(owned)
       if (!owned.owned() || owned.removing) return
       const change = owned.takeNoted()
@@ -47,7 +48,7 @@ export const make = (room: Room): WriteBehind => {
 
   const rested = ({ notedAt }: OwnedState) => notedAt === undefined || room.elapsed.since(notedAt) >= APART
   const due = (): ReadonlyArray<OwnedState> =>
-    Array.from(dirty).filter((owned) => !owned.owned() || (rested(owned) && owned.life.valid()))
+    Array.from(dirty).filter((owned) => !owned.owned() || (!owned.offered && rested(owned) && owned.life.valid()))
 
   return {
     note: (owned, change) => {

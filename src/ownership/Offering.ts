@@ -1,0 +1,111 @@
+/**
+ * A planned move of a connection, as it stands in its record (architecture, section 2, Leaving): the owner names the target
+ * in `handover`, the target claims, or the owner takes it back at the same epoch.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { StateStoreUnavailable } from "../domain/Errors.js"
+import { isTombstone } from "../domain/Record.js"
+import { alone } from "./Busy.js"
+import { claim } from "./Claiming.js"
+import type { ValueTooLarge } from "../ports/StateStore.js"
+import type { Handed } from "./ConnectionStore.js"
+import type { OwnedState } from "./Owned.js"
+import { read, release, rewrite } from "./Records.js"
+import { type Room, unwant, want } from "./Room.js"
+
+const refused = (reason: string) => new StateStoreUnavailable({ reason })
+
+/** False: it is not ours any more. Status is not written behind while it stands: the claim would lose to it. */
+export const offer = (
+  room: Room,
+  owned: OwnedState | undefined,
+  target: { readonly id: string; readonly incarnation: string }
+): Effect.Effect<boolean, StateStoreUnavailable> =>
+  Effect.suspend(() => {
+    if (owned === undefined || owned.removing || !owned.owned()) return Effect.succeed(false)
+    if (!owned.life.valid()) return refused("this instance holds no lease now")
+    owned.offered = true
+    const { id, incarnation } = target
+    return rewrite(room, owned, (record) => ({ ...record, handover: { id, incarnation } }), { patient: false }).pipe(
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          if (error._tag === "ValueTooLarge" || error.outcome !== "unknown") owned.offered = false
+        })
+      ),
+      carriedThrough(room)
+    )
+  })
+
+/** True: it is ours as before, and a claim that is still on its way fails. False: it is another's, or gone. */
+export const takeBack = (room: Room, owned: OwnedState | undefined): Effect.Effect<boolean, StateStoreUnavailable> =>
+  Effect.suspend(() => {
+    if (owned === undefined || owned.removing || !owned.owned()) return Effect.succeed(false)
+    return rewrite(room, owned, (record) => ({ ...record, handover: undefined }), { patient: true }).pipe(
+      Effect.tap((mine) =>
+        Effect.sync(() => {
+          if (mine) owned.offered = false
+        })
+      ),
+      carriedThrough(room)
+    )
+  })
+
+/** Its caller may stop waiting; the write is settled all the same. */
+const carriedThrough =
+  (room: Room) =>
+  (
+    writing: Effect.Effect<boolean, StateStoreUnavailable | ValueTooLarge>
+  ): Effect.Effect<boolean, StateStoreUnavailable> =>
+    writing.pipe(
+      Effect.catchTag("ValueTooLarge", ({ message }) => refused(message)),
+      Effect.forkIn(room.scope),
+      Effect.flatMap(Fiber.join)
+    )
+
+/** Page first, then the record; none: it is not offered to this life at that epoch any more, or it was lost to another. */
+export const claimHandover = (
+  room: Room,
+  id: string,
+  epoch: number
+): Effect.Effect<Option.Option<Handed>, StateStoreUnavailable> =>
+  Effect.suspend(() => {
+    let claimed: Option.Option<Handed> = Option.none()
+    return claiming(room, id, epoch).pipe(
+      Effect.tap((answer) => {
+        claimed = answer
+      }),
+      // nobody acts for it: the sweep of my pages finds it
+      Effect.onInterrupt(() =>
+        Effect.sync(() => {
+          if (Option.isSome(claimed)) release(room, claimed.value.owned)
+        })
+      )
+    )
+  })
+
+const claiming = (room: Room, id: string, epoch: number) =>
+  Effect.gen(function* () {
+    const { tenure } = room
+    if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
+    yield* Deferred.await(tenure.adopted)
+    const { life, pages } = tenure
+    const { stored, version } = yield* read(room, id)
+    const stands =
+      stored !== undefined &&
+      !isTombstone(stored) &&
+      stored.epoch === epoch &&
+      stored.handover?.id === room.instanceId &&
+      stored.handover.incarnation === life.incarnation
+    if (!stands || room.doomed.has(id)) return Option.none<Handed>()
+    want(tenure, id)
+    return yield* Effect.gen(function* () {
+      yield* pages.add(id)
+      return yield* claim(room, tenure, stored, version!, "dead", { patient: false })
+    }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
+  }).pipe(
+    (work) => alone(room, id, work),
+    Effect.catchTag("ValueTooLarge", ({ message }) => refused(message))
+  )
