@@ -105,21 +105,38 @@ const send = (group, frames) => {
   }
 }
 
-/** So many frames a second over all sockets in turn, each in a write of its own. @param {Group} group @param {number} rate */
-const trickle = (group, rate) => {
+/**
+ * So many frames a second over all sockets in turn, each in a write of its own.
+ *
+ * @param {Group} group
+ * @param {number} rate
+ * @param {() => Buffer} nextFrame
+ * @param {number} [most] then it stops
+ */
+const trickle = (group, rate, nextFrame, most = Infinity) => {
   const sockets = [...group.sockets]
   const start = performance.now()
   let sent = 0
+  let written = 0
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - start) / 1000) * rate)
     // After a pause of the process it goes on from here: a burst would be another measurement.
     if (due - sent > rate / 20) sent = due - 10
-    for (; sent < due; sent++) {
-      sockets[sent % sockets.length].write(FRAME)
+    for (; sent < due && written < most; sent++) {
+      written++
+      sockets[sent % sockets.length].write(nextFrame())
       group.frames++
     }
+    if (written === most) clearInterval(timer)
   }, 1)
   return () => clearInterval(timer)
+}
+
+/** A frame that begins with the time, in nanoseconds of the clock that all processes of a machine share. */
+const timedFrame = () => {
+  const frame = Buffer.from(FRAME)
+  frame.write(`${String(process.hrtime.bigint()).padStart(20, "0")} `, HEADER.length, "latin1")
+  return frame
 }
 
 /** A block whose frames begin with their numbers, from `first` on. @param {number} first */
@@ -139,7 +156,8 @@ answer({
     each.stop = flood(each, () => numberedBlock(each.frames - FRAMES_PER_BLOCK))
   },
   send: ({ group, frames }) => send(groupOf(group), frames),
-  trickle: ({ group, rate }) => void (groupOf(group).stop = trickle(groupOf(group), rate)),
+  trickle: ({ group, rate }) => void (groupOf(group).stop = trickle(groupOf(group), rate, () => FRAME)),
+  trickleTimed: ({ group, most, rate }) => void (groupOf(group).stop = trickle(groupOf(group), rate, timedFrame, most)),
   stop: ({ group }) => groupOf(group).stop(),
   /** frames handed to the sockets; bytes that the kernel took of them */
   sent: ({ group }) => {
