@@ -6,12 +6,14 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { hostname } from "node:os"
+import * as NoPeers from "../adapters/peers/NoPeers.js"
 import { fromOptions, type SettingsError } from "../config/Load.js"
 import { Settings, type SettingsShape } from "../config/Settings.js"
 import type { ConnectionManager } from "../manager/ConnectionManager.js"
 import { Events } from "../manager/Events.js"
 import { CurrentPhase, Health } from "../manager/Health.js"
 import * as Live from "../manager/Live.js"
+import * as PeerDesk from "../manager/PeerDesk.js"
 import * as InstanceId from "../membership/InstanceId.js"
 import type { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
@@ -21,6 +23,7 @@ import { EventLoopLag } from "../observability/EventLoopLag.js"
 import { Metrics } from "../observability/Metrics.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
 import { counted } from "../ports/internal/counted.js"
+import type { PeerDesk as PeerDeskTag, Peers } from "../ports/Peers.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Secrets } from "../ports/Secrets.js"
 import { StateStore } from "../ports/StateStore.js"
@@ -38,6 +41,8 @@ export interface Options<E = never, R = never> {
   readonly pubSub?: Layer.Layer<PubSub, E, R>
   /** Where secrets come from, in place of files and variables. */
   readonly secrets?: Layer.Layer<Secrets, E, R>
+  /** How this instance speaks to the others; without doors, unless told, to nobody. */
+  readonly peers?: Layer.Layer<Peers, E, R>
   /** Variables that `secret:NAME` and the address may come from; a program that composes the manager hands in its own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Tracing and export, started before everything that makes spans. */
@@ -57,6 +62,8 @@ export type Provided =
   | EventLoopLag
   | StateStore
   | PubSub
+  | Peers
+  | PeerDeskTag
 
 export type StartError = SettingsError | Backing.BackingFailure
 
@@ -98,14 +105,16 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     Layer.effect(StateStore, countedStore).pipe(Layer.provide(store), Layer.provide(ground)),
     options.pubSub ?? backing.pubSub,
     options.secrets ?? backing.secrets,
-    backing.dependencies
+    backing.dependencies,
+    options.peers ?? NoPeers.layer
   )
   const rooms = Layer.mergeAll(Events.layer, Sessions.layerLive(), Health.layer, EventLoopLag.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),
     Layer.provideMerge(Membership.layer)
   )
   const telemetry: Layer.Layer<never, E, Metrics> = options.telemetry ?? Layer.empty
-  const whole = Live.layer.pipe(
+  const whole = PeerDesk.layer.pipe(
+    Layer.provideMerge(Live.layer),
     Layer.provideMerge(rooms),
     Layer.provideMerge(ports),
     Layer.provideMerge(telemetry),
