@@ -21,9 +21,26 @@ export interface TestManagerOptions {
   readonly settings?: Partial<SettingsShape>
   readonly stateStore?: Layer.Layer<StateStore>
   readonly pubSub?: Layer.Layer<PubSub>
+  /** What the manager says for people, from info on, is added here; not kept unless told. */
+  readonly log?: Array<TestLogLine>
+}
+
+export interface TestLogLine {
+  /** INFO, WARN, ERROR, FATAL */
+  readonly level: string
+  readonly text: string
 }
 
 const QUIET: Partial<SettingsShape> = { dataDir: "", logLevel: "none", egress: "any", dialRatePerHost: 10_000 }
+
+const keptIn = (log: Array<TestLogLine>) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ logLevel, message }) => {
+      const parts = Array.isArray(message) ? message : [message]
+      log.push({ level: logLevel.label, text: parts.map(String).join(" ") })
+    })
+  )
 
 export class TestManager {
   readonly events: Array<WatchResponse> = []
@@ -37,7 +54,7 @@ export class TestManager {
     const runtime = ManagedRuntime.make(
       Layer.provideMerge(
         ManagerLayer.layer({ ...options, settings: { ...QUIET, ...options.settings } }),
-        Logger.minimumLogLevel(LogLevel.None)
+        options.log === undefined ? Logger.minimumLogLevel(LogLevel.None) : keptIn(options.log)
       )
     ) as ManagedRuntime.ManagedRuntime<ManagerLayer.Provided, unknown>
     const manager = new TestManager(runtime, await runtime.runPromise(ConnectionManager))
