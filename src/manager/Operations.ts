@@ -1,0 +1,93 @@
+/**
+ * Every operation of the contract under its name on the wire: how a decoded request becomes a call of the manager, and the
+ * manager's answer the message that goes out. The same two tables stand behind every door.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ManagerError } from "../domain/Errors.js"
+import type * as M from "../domain/Messages.js"
+import type { ConnectRequest } from "../domain/Spec.js"
+import type { ConnectionManager } from "./ConnectionManager.js"
+
+type Manager = ConnectionManager["Type"]
+type Id = typeof M.WithId.Type
+type Shown = typeof M.WithConnection.Type
+type Nothing = typeof M.Empty.Type
+
+/** Request and answer of each unary method. */
+export interface UnaryTypes {
+  readonly Connect: readonly [ConnectRequest, M.ConnectResponse]
+  readonly Disconnect: readonly [M.DisconnectRequest, Nothing]
+  readonly Reconnect: readonly [Id, Shown]
+  readonly Get: readonly [Id, Shown]
+  readonly List: readonly [M.ListRequest, M.ListResponse]
+  readonly StartPublish: readonly [M.StartPublishRequest, Shown]
+  readonly StopPublish: readonly [Id, Shown]
+  readonly Send: readonly [M.SendRequest, M.SendResponse]
+  readonly SendRaw: readonly [M.SendRawRequest, Nothing]
+  readonly SetTag: readonly [typeof M.SetTagRequest.Type, Nothing]
+  readonly GetTag: readonly [typeof M.TagRequest.Type, typeof M.GetTagResponse.Type]
+  readonly SetTags: readonly [typeof M.SetTagsRequest.Type, Nothing]
+  readonly GetTags: readonly [Id, typeof M.GetTagsResponse.Type]
+  readonly DeleteTag: readonly [typeof M.TagRequest.Type, Nothing]
+  readonly ListInstances: readonly [Nothing, typeof M.ListInstancesResponse.Type]
+  readonly Migrate: readonly [M.MigrateRequest, Shown]
+  readonly Drain: readonly [M.DrainRequest, M.DrainResponse]
+  readonly Rebalance: readonly [M.RebalanceRequest, M.RebalanceResponse]
+}
+/** Request and item of each streaming method. */
+export interface StreamTypes {
+  readonly Receive: readonly [Id, M.ReceiveResponse]
+  readonly Subscribe: readonly [typeof M.SubscribeRequest.Type, M.SubscribeResponse]
+  readonly Watch: readonly [M.WatchRequest, M.WatchResponse]
+}
+
+export type UnaryMethod = keyof UnaryTypes
+export type StreamMethod = keyof StreamTypes
+export type Method = UnaryMethod | StreamMethod
+
+/** A stream that has begun: what comes from now on is delivered, or counted in a later `missed`. */
+export type Opened<Item> = Effect.Effect<Stream.Stream<Item, ManagerError>, ManagerError, Scope.Scope>
+
+const NOTHING: Nothing = {}
+const nothing = Effect.as(NOTHING)
+const shown = Effect.map((connection: M.Connection): Shown => ({ connection }))
+
+export const unary: {
+  readonly [K in UnaryMethod]: (
+    manager: Manager,
+    request: UnaryTypes[K][0]
+  ) => Effect.Effect<UnaryTypes[K][1], ManagerError>
+} = {
+  Connect: (manager, request) => manager.connect(request),
+  Disconnect: (manager, request) => nothing(manager.disconnect(request)),
+  Reconnect: (manager, { id }) => shown(manager.reconnect(id)),
+  Get: (manager, { id }) => shown(manager.get(id)),
+  List: (manager, request) => manager.list(request),
+  StartPublish: (manager, request) => shown(manager.startPublish(request)),
+  StopPublish: (manager, { id }) => shown(manager.stopPublish(id)),
+  Send: (manager, request) => manager.send(request),
+  SendRaw: (manager, request) => nothing(manager.sendRaw(request)),
+  SetTag: (manager, { id, key, value }) => nothing(manager.setTag(id, key, value)),
+  GetTag: (manager, { id, key }) => Effect.map(manager.getTag(id, key), (value) => ({ value })),
+  SetTags: (manager, { id, tags }) => nothing(manager.setTags(id, tags ?? {})),
+  GetTags: (manager, { id }) => Effect.map(manager.getTags(id), (tags) => ({ tags })),
+  DeleteTag: (manager, { id, key }) => nothing(manager.deleteTag(id, key)),
+  ListInstances: (manager) => Effect.map(manager.listInstances, (instances) => ({ instances })),
+  Migrate: (manager, request) => shown(manager.migrate(request)),
+  Drain: (manager, request) => manager.drain(request),
+  Rebalance: (manager, request) => manager.rebalance(request)
+}
+
+export const streaming: {
+  readonly [K in StreamMethod]: (manager: Manager, request: StreamTypes[K][0]) => Opened<StreamTypes[K][1]>
+} = {
+  Receive: (manager, { id }) => manager.receive(id),
+  Subscribe: (manager, { topic }) => manager.subscribe(topic),
+  Watch: (manager, request) => manager.watch(request)
+}
+
+export const UNARY_METHODS = Object.keys(unary) as ReadonlyArray<UnaryMethod>
+export const STREAM_METHODS = Object.keys(streaming) as ReadonlyArray<StreamMethod>
+export const isStreamMethod = (method: string): method is StreamMethod => Object.hasOwn(streaming, method)
