@@ -27,7 +27,8 @@ export const read = (store: StateStore["Type"]): Effect.Effect<Ids, StateStoreUn
 export const change = (
   store: StateStore["Type"],
   next: (ids: Ids) => Ids | undefined,
-  abandoned: () => boolean
+  abandoned: () => boolean,
+  mayWrite: () => boolean = () => true
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     const found = yield* store.get(INDEX_KEY)
@@ -38,7 +39,7 @@ export const change = (
       key: INDEX_KEY,
       expected: Option.getOrUndefined(found)?.version,
       value: (nonce) => encodeIndex({ ...index, ids, nonce }),
-      mayWrite: () => true,
+      mayWrite,
       abandoned,
       patient: true
     })

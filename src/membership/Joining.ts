@@ -7,34 +7,43 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { decodeHeartbeat, encodeHeartbeat, hasEnded, type HeartbeatRecord, marginOf } from "../domain/Instance.js"
+import { decodeHeartbeat, encodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
 import { instanceKey } from "../domain/Key.js"
 import { uuidv7 } from "../domain/Uuid.js"
+import type { Peers } from "../ports/Peers.js"
 import type { Version } from "../ports/StateStore.js"
-import type { Mark } from "./Elapsed.js"
+import { judge, patienceOf, silentSince } from "./FailureDetector.js"
 import { put } from "./GuardedWrite.js"
 import type { HeartbeatServices } from "./Heartbeat.js"
 import { LifeState } from "./Life.js"
 import type { ProcessIdentity } from "./ProcessIdentity.js"
+import type { View } from "./View.js"
 
 export interface JoiningServices extends HeartbeatServices {
   readonly identity: ProcessIdentity["Type"]
+  readonly peers: Peers["Type"]
+  readonly address: string
   /** the incarnations this process tried or lived: none of them lives beside the one that is joining */
   readonly own: Set<string>
 }
 
 const SAY_EVERY = 5_000
 
-/** What was seen of the incarnation that holds the id: how long it has been silent is counted from here. */
-interface Seen {
+/** What was seen of the incarnation that holds the id. */
+interface Holder {
   readonly incarnation: string
-  readonly beat: number
-  readonly since: Mark
+  beat: number
+  changedAt: number
+  triedAt: number | undefined
+  greetedAt: number | undefined
 }
 
-/** The life whose first record this wrote. Waits as long as it takes: for the store, and for whoever has the id. */
-export const join = (services: JoiningServices): Effect.Effect<LifeState> => {
-  const { elapsed, identity, instanceId, own, periods, store } = services
+/**
+ * The life whose first record this wrote. Waits as long as it takes: for the store, and for whoever has the id. Who waits
+ * judges, promises and says hello like a member; what it promises stands in the view.
+ */
+export const join = (services: JoiningServices, view: View): Effect.Effect<LifeState> => {
+  const { address, elapsed, identity, instanceId, own, peers, periods, store } = services
   const key = instanceKey(instanceId)
   const pause = Math.min(500, periods.eighth * 2)
   let saidAt: number | undefined
@@ -68,7 +77,9 @@ export const join = (services: JoiningServices): Effect.Effect<LifeState> => {
 
   const begin = (expected: Version | undefined) =>
     Effect.gen(function* () {
-      const life = new LifeState(uuidv7(elapsed.now()), elapsed, periods)
+      // each try has an incarnation of its own; the first the one by which it said hello
+      if (own.has(view.incarnation)) view.incarnation = uuidv7(elapsed.now())
+      const life = new LifeState(view.incarnation, elapsed, periods, () => view.members())
       own.add(life.incarnation)
       const mark = elapsed.mark()
       const written = yield* put(store, {
@@ -85,23 +96,60 @@ export const join = (services: JoiningServices): Effect.Effect<LifeState> => {
       return life
     })
 
+  let holder: Holder | undefined
+
+  /** Says who waits, until the holder of the id answers once: from then on it counts me as a member. */
+  const greet = (record: HeartbeatRecord, seen: Holder) =>
+    Effect.gen(function* () {
+      seen.triedAt ??= elapsed.mark().monotonic
+      const me = { id: instanceId, incarnation: view.incarnation, address }
+      const greeting = yield* Effect.option(Effect.timeout(peers.hello(record.address, me), periods.deadline))
+      if (Option.isSome(greeting) && greeting.value.incarnation === seen.incarnation) {
+        seen.greetedAt = elapsed.mark().monotonic
+      }
+    })
+
+  /** How the silence of the holder is to be taken, and how long it lasts. */
+  const consider = (record: HeartbeatRecord) =>
+    Effect.gen(function* () {
+      const now = elapsed.mark().monotonic
+      const { beat, incarnation } = record
+      if (holder?.incarnation !== incarnation) {
+        holder = { incarnation, beat, changedAt: now, triedAt: undefined, greetedAt: undefined }
+      } else if (holder.beat !== beat) Object.assign(holder, { beat, changedAt: now })
+      if (holder.greetedAt === undefined) yield* greet(record, holder)
+      const seen = {
+        ...holder,
+        ttlMs: record.ttlMs,
+        intervalMs: record.intervalMs,
+        // a promise given meanwhile has ended the listening
+        listeningSince: view.listeningSince
+      }
+      const later = elapsed.mark().monotonic
+      return { judgement: judge(seen, later), silent: later - (silentSince(seen) ?? later), patience: patienceOf(seen) }
+    })
+
   return Effect.gen(function* () {
-    let seen: Seen | undefined
     for (;;) {
       const step = Effect.gen(function* () {
+        const sent = elapsed.mark()
         const read = yield* Effect.timeout(store.get(key), periods.deadline)
+        const mark = elapsed.mark()
+        // what was read before a pause says nothing of what happened in it
+        const paused = elapsed.since(sent) > periods.deadline * 1.1
+        if (paused || view.lastGood === undefined || elapsed.since(view.lastGood) > 2 * periods.interval) {
+          view.listeningSince = undefined
+        }
+        view.listeningSince ??= mark.monotonic
+        view.lastGood = mark
         if (Option.isNone(read)) return yield* begin(undefined)
         const { value, version } = read.value
         const found = decodeHeartbeat(instanceId, value)
         if (Either.isLeft(found)) return yield* found.left
         const record = found.right
         if (isFree(record)) return yield* begin(version)
-        if (seen?.incarnation !== record.incarnation || seen.beat !== record.beat) {
-          seen = { incarnation: record.incarnation, beat: record.beat, since: elapsed.mark() }
-        }
-        const silent = elapsed.since(seen.since)
-        const patience = record.ttlMs + marginOf(record.intervalMs)
-        if (silent > patience) return yield* Effect.as(fence(record, version, instanceId), undefined)
+        const { judgement, patience, silent } = yield* consider(record)
+        if (judgement === "dead") return yield* Effect.as(fence(record, version, view.incarnation), undefined)
         yield* say(
           `instance id ${instanceId} is in use by incarnation ${record.incarnation} at ${record.address} (pid ${record.pid}); ` +
             `waiting until it leaves, or was silent for ${seconds(patience)} s (now ${seconds(silent)} s)`
@@ -112,14 +160,18 @@ export const join = (services: JoiningServices): Effect.Effect<LifeState> => {
       const life = yield* step.pipe(
         Effect.catchAll((failure) => {
           // silence counts only while I listen
-          seen = undefined
+          view.listeningSince = undefined
           return Effect.as(
             Effect.zipRight(say("joining waits for the state store", failure), Effect.sleep(pause)),
             undefined
           )
         })
       )
-      if (life !== undefined) return life
+      if (life === undefined) continue
+      // what is counted of the others is counted from their first common read on
+      view.listeningSince = undefined
+      view.lastGood = undefined
+      return life
     }
   })
 }

@@ -57,6 +57,7 @@ export const make = (first: LifeState): LeaseBoard => {
     },
     joined: (life) => {
       life.joined = true
+      life.joinedAt = life.elapsed.mark().monotonic
       tellHeld(life)
     },
     // a lease that ran out unnoticed (a freeze) is told as lost before the beat that revives it: its sockets must close

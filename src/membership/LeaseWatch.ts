@@ -1,10 +1,8 @@
-/** What runs beside the heartbeat: close ahead of the expiry, extend a lease that nobody could end, and say what became of it. */
+/** What runs beside the heartbeat: close ahead of the expiry, and say what became of the lease. */
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
-import type { Elapsed } from "./Elapsed.js"
 import type { LeaseBoard } from "./LeaseBoard.js"
 import type { LifeState } from "./Life.js"
-import type { Periods } from "./Periods.js"
 
 /** Sockets are closed this long before the expiry, milliseconds. */
 export const CLOSE_AHEAD = 75
@@ -21,24 +19,6 @@ export const guard = (board: LeaseBoard, life: LifeState): Effect.Effect<void> =
       const rest = life.remaining() - CLOSE_AHEAD
       if (rest <= 0) board.lapse(life)
       yield* Effect.sleep(rest <= 0 ? LOOK_EVERY : Math.min(Math.max(rest, 1), LOOK_EVERY))
-    }
-  })
-
-/**
- * While no beat lands: an instance that knows of nobody who could fence it extends its own lease, each eighth of an
- * interval, as long as it runs; a freeze longer than the lease ends that.
- */
-export const loneRenewal = (
-  life: LifeState,
-  elapsed: Elapsed,
-  periods: Periods,
-  hasMembers: () => boolean
-): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    while (!life.ended()) {
-      yield* Effect.sleep(periods.eighth)
-      if (life.sinceBeat() < periods.interval + periods.eighth || !life.valid() || hasMembers()) continue
-      life.extend(elapsed.mark())
     }
   })
 

@@ -5,6 +5,9 @@ import type { Elapsed, Mark } from "./Elapsed.js"
 import type { Life } from "./Lease.js"
 import type { Periods } from "./Periods.js"
 
+/** Who could end this life: its lease reaches as far as the least that they grant. */
+type Others = () => ReadonlyArray<{ readonly incarnation: string }>
+
 /** Why a life ended. `emptied`: the store came back without its record. */
 export type LifeEnd = "fenced" | "emptied" | "left"
 
@@ -17,12 +20,16 @@ export class LifeState implements Life {
   status: "alive" | "draining" = "alive"
   /** the index names it, work may begin */
   joined = false
+  /** when it joined, milliseconds of the monotonic clock */
+  joinedAt: number | undefined = undefined
   endedBy: LifeEnd | undefined = undefined
   /** what the listeners were told last */
   told: "nothing" | "held" | "lost" = "nothing"
 
   #landed: Mark | undefined = undefined
-  #extended: Mark | undefined = undefined
+  #alone: Mark | undefined = undefined
+  /** by incarnation: when I asked a peer that then promised to count my silence anew */
+  readonly #grants = new Map<string, Mark>()
   #missed: Mark | undefined = undefined
   #lapsed = false
   #laidDown = false
@@ -30,13 +37,14 @@ export class LifeState implements Life {
   constructor(
     readonly incarnation: string,
     readonly elapsed: Elapsed,
-    readonly periods: Periods
+    readonly periods: Periods,
+    readonly others: Others = () => []
   ) {}
 
   readonly ended = (): boolean => this.endedBy !== undefined
 
   readonly remaining = (): number => {
-    const mark = this.#extended ?? this.#landed
+    const mark = this.#mark()
     return mark === undefined || this.#lapsed ? 0 : this.periods.lease - this.elapsed.since(mark)
   }
 
@@ -79,13 +87,38 @@ export class LifeState implements Life {
   renew(mark: Mark): void {
     if (this.#landed !== undefined && mark.monotonic < this.#landed.monotonic) return
     this.#landed = mark
-    if (this.#extended !== undefined && this.#extended.monotonic <= mark.monotonic) this.#extended = undefined
+    if (this.#alone !== undefined && this.#alone.monotonic <= mark.monotonic) this.#alone = undefined
+    for (const [incarnation, grant] of this.#grants) {
+      if (grant.monotonic <= mark.monotonic) this.#grants.delete(incarnation)
+    }
     if (this.elapsed.since(mark) < this.periods.lease) this.#lapsed = false
   }
 
-  /** Extends a lease that still runs, as if a beat had landed at `mark`. */
-  extend(mark: Mark): void {
-    if (this.valid()) this.#extended = mark
+  /** Nobody is known who could end this life: a lease that still runs is extended, as if a beat had landed at `mark`. */
+  extendAlone(mark: Mark): void {
+    if (this.valid()) this.#alone = mark
+  }
+
+  /** This peer counts my silence from after `mark` on. Extends a lease that still runs as far as that peer goes. */
+  grant(incarnation: string, mark: Mark): void {
+    const before = this.#grants.get(incarnation)
+    if (!this.valid() || (before !== undefined && before.monotonic >= mark.monotonic)) return
+    this.#grants.set(incarnation, mark)
+  }
+
+  /** What the lease counts from: the last beat, or the least that all who could end this life have granted since. */
+  #mark(): Mark | undefined {
+    const landed = this.#landed
+    if (landed === undefined || (this.#alone === undefined && this.#grants.size === 0)) return landed
+    const others = this.others()
+    if (others.length === 0) return this.#alone ?? landed
+    let least: Mark | undefined
+    for (const { incarnation } of others) {
+      const grant = this.#grants.get(incarnation)
+      if (grant === undefined) return landed
+      if (least === undefined || grant.monotonic < least.monotonic) least = grant
+    }
+    return least
   }
 
   /** Ran out, or is about to. */

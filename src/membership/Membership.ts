@@ -2,8 +2,8 @@
  * This instance among the others: joins, renews, leaves, and joins again when it was fenced.
  *
  * Started once the listener is bound (who is in the store can be reached), before anything that acts under the lease.
- * Stopped last, after the manager has given everything away. Judging others is not its business: the failure detector
- * will meet it in the store.
+ * Stopped last, after the manager has given everything away. Its own heart (Heartbeat) and what judges the others (Watch)
+ * meet in the store alone.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -19,7 +19,9 @@ import { instanceKey } from "../domain/Key.js"
 import type { Instance } from "../domain/Messages.js"
 import { uuidv7 } from "../domain/Uuid.js"
 import { Metrics } from "../observability/Metrics.js"
+import { Peers } from "../ports/Peers.js"
 import { StateStore } from "../ports/StateStore.js"
+import * as Announcements from "./Announcements.js"
 import { bounded } from "./Bounded.js"
 import * as Elapsed from "./Elapsed.js"
 import * as Heartbeat from "./Heartbeat.js"
@@ -29,10 +31,19 @@ import * as Instances from "./Instances.js"
 import { join, type JoiningServices } from "./Joining.js"
 import { Lease, type Life } from "./Lease.js"
 import * as LeaseBoard from "./LeaseBoard.js"
-import { guard, loneRenewal, report } from "./LeaseWatch.js"
+import { guard, report } from "./LeaseWatch.js"
 import { type LifeEnd, LifeState } from "./Life.js"
+import * as Links from "./Links.js"
+import { renewal } from "./PeerRenewal.js"
 import * as Periods from "./Periods.js"
+import * as Present from "./Present.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
+import type { View } from "./View.js"
+import { watch } from "./Watch.js"
+
+export type { InstanceEvent } from "./Announcements.js"
+export type { LivePeer } from "./Present.js"
+export type { Member, Victim } from "./View.js"
 
 /** joining: for the first time; fenced: joining again. */
 export type MembershipPhase = "joining" | "joined" | "draining" | "fenced" | "left"
@@ -52,7 +63,7 @@ export const REMEMBERED = Duration.hours(1)
 
 export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
   Membership,
-  {
+  Present.Company & {
     /** Done once this instance has joined for the first time. */
     readonly joined: Effect.Effect<void>
     readonly phase: () => MembershipPhase
@@ -76,7 +87,7 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
   static readonly layer: Layer.Layer<
     Membership | Lease,
     never,
-    StateStore | Settings | InstanceId | ProcessIdentity | Metrics
+    StateStore | Peers | Settings | InstanceId | ProcessIdentity | Metrics
   > = Layer.scopedContext(
     Effect.map(
       Effect.suspend(() => make),
@@ -87,15 +98,19 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
 
 const make = Effect.gen(function* () {
   const store = bounded(yield* StateStore)
+  const peers = yield* Peers
   const { address, id } = yield* InstanceId
   const identity = yield* ProcessIdentity
   const metrics = yield* Metrics
-  const periods = Periods.make(yield* Settings)
+  const settings = yield* Settings
+  const periods = Periods.make(settings)
   const elapsed = yield* Elapsed.make
   const joined = yield* Deferred.make<void>()
   const stopJoining = yield* Deferred.make<undefined>()
   const wake = yield* Effect.makeLatch(false)
   const board = LeaseBoard.make(new LifeState(uuidv7(elapsed.now()), elapsed, periods))
+  const announcements = Announcements.make()
+  const present = Present.make({ announcements, board, elapsed, periods, store, self: { id, address } })
   const startedAt = new Date(elapsed.now()).toISOString()
 
   let holdings: Holdings = { connections: () => 0, empty: () => true, expire: Effect.void }
@@ -107,9 +122,11 @@ const make = Effect.gen(function* () {
     elapsed,
     identity,
     metrics,
+    peers,
     periods,
     store,
     wake,
+    address,
     instanceId: id,
     own: new Set(),
     ttl: (status) => (status === "left" && holdings.empty() ? REMEMBERED : undefined),
@@ -145,8 +162,13 @@ const make = Effect.gen(function* () {
       })
     )
 
-  const live = (life: LifeState) =>
+  const live = (life: LifeState, view: View) =>
     Effect.gen(function* () {
+      const me = { id, incarnation: life.incarnation, address }
+      const crashDetection = settings.crashDetection === "refused"
+      const fleet = { announcements, board, crashDetection, elapsed, life, me, peers, periods, store, view }
+      const links = yield* Links.make(fleet)
+      present.link(links)
       const over = yield* Deferred.make<void>()
       const stop = board.lease.onChange((change, of) => {
         if (change === "ended" && of === life) Deferred.unsafeDone(over, Effect.void)
@@ -154,18 +176,20 @@ const make = Effect.gen(function* () {
       yield* Effect.addFinalizer(() => Effect.sync(stop))
       yield* Effect.forkScoped(report(board, life))
       yield* Effect.forkScoped(guard(board, life))
-      yield* Effect.forkScoped(loneRenewal(life, elapsed, periods, () => false))
+      yield* Effect.forkScoped(renewal(fleet))
+      yield* Effect.forkScoped(watch(fleet, links))
       yield* Effect.forkScoped(settleIn(life))
       yield* Effect.raceFirst(Heartbeat.beats(services, life), Deferred.await(over))
     }).pipe(Effect.scoped)
 
   /** One life, from joining to its end; false when there will be no other. */
   const turn = Effect.gen(function* () {
-    const life = yield* Effect.raceFirst(join(services), Deferred.await(stopJoining))
+    const view = present.renew()
+    const life = yield* Effect.raceFirst(join(services, view), Deferred.await(stopJoining))
     if (life === undefined) return false
     life.status = draining ? "draining" : "alive"
     board.begin(life)
-    yield* live(life)
+    yield* live(life, view)
     // whoever drains and is fenced does not come back
     if (draining) return false
     phase = "fenced"
@@ -188,7 +212,7 @@ const make = Effect.gen(function* () {
   )
   const fiber = yield* Effect.forkScoped(run)
 
-  metrics.instances(() => [[[board.present().status], phase === "joined" || phase === "draining" ? 1 : 0]])
+  metrics.instances(() => [...present.counts()].map(([status, count]) => [[status], count]))
   metrics.leaseRemaining(() => [[[], Math.max(0, board.present().remaining() / 1000)]])
 
   const drain = Effect.gen(function* () {
@@ -222,7 +246,18 @@ const make = Effect.gen(function* () {
     )
   })
 
+  const { addressOf, ask, dialShare, gone, hello, isEnded, live: livePeers, members, onInstance, victims } = present
   const membership: Membership["Type"] = {
+    addressOf,
+    ask,
+    dialShare,
+    gone,
+    hello,
+    isEnded,
+    live: livePeers,
+    members,
+    onInstance,
+    victims,
     joined: Deferred.await(joined),
     phase: () => phase,
     instances: Instances.make(store, elapsed, id),

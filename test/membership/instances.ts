@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
+import * as NoPeers from "../../src/adapters/peers/NoPeers.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import { InstanceId } from "../../src/membership/InstanceId.js"
 import { Lease, type LeaseChange } from "../../src/membership/Lease.js"
@@ -15,15 +16,22 @@ import { Membership } from "../../src/membership/Membership.js"
 import { ProcessIdentity } from "../../src/membership/ProcessIdentity.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
+import type { Peers } from "../../src/ports/Peers.js"
 import { StateStore, type Version } from "../../src/ports/StateStore.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
 
-export const SETTINGS = { heartbeatInterval: Duration.seconds(2), heartbeatTtl: Duration.seconds(6) }
+export const SETTINGS = {
+  heartbeatInterval: Duration.seconds(2),
+  heartbeatTtl: Duration.seconds(6),
+  crashDetection: "refused" as const
+}
 
 export interface InstanceOptions {
   readonly id?: string
   readonly pid?: number
   readonly gone?: (pid: number) => boolean
+  readonly address?: string
+  readonly peers?: Layer.Layer<Peers>
   readonly settings?: Partial<SettingsShape>
 }
 
@@ -47,7 +55,8 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
     const world = Layer.mergeAll(
       faults.layer,
       Layer.succeed(Settings, settings),
-      Layer.succeed(InstanceId, { id: options.id ?? "one", address: "http://127.0.0.1:5001" }),
+      Layer.succeed(InstanceId, { id: options.id ?? "one", address: options.address ?? "http://127.0.0.1:5001" }),
+      options.peers ?? NoPeers.layer,
       Layer.succeed(ProcessIdentity, {
         bootId: "boot",
         pidNamespace: "ns",

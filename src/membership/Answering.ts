@@ -1,0 +1,28 @@
+/** What this instance answers its peers of itself and of the store; the other end of PeerRenewal and Links. */
+import type { Asked, Greeting, Peer } from "../ports/Peers.js"
+import type { Elapsed } from "./Elapsed.js"
+import type { View } from "./View.js"
+
+/** A read that is older than this is repeated when somebody asks, milliseconds. */
+const FRESH = 300
+
+/** Counts whoever says hello as a member. */
+export const hello = (view: View, elapsed: Elapsed, over: boolean, from: Peer): Greeting => {
+  if (over) return { incarnation: undefined }
+  view.greet(from, elapsed.mark().monotonic)
+  return { incarnation: view.incarnation }
+}
+
+/** Whether the store can be read here; if not, this instance promises to listen anew from its next good read on. */
+export const ask = (view: View, elapsed: Elapsed, over: boolean, from: Peer): Asked => {
+  if (over) return { incarnation: undefined, verdict: undefined }
+  const { incarnation } = view
+  if (view.ended.has(from.incarnation)) return { incarnation, verdict: "fenced" }
+  // on its way with unknown outcome: nothing can be promised any more
+  if (view.fencing.has(from.incarnation)) return { incarnation, verdict: "reached" }
+  if (view.listeningSince !== undefined) {
+    if (view.lastGood === undefined || elapsed.since(view.lastGood) > FRESH) view.look()
+    return { incarnation, verdict: "reached" }
+  }
+  return { incarnation, verdict: "not-reached" }
+}

@@ -1,0 +1,128 @@
+/**
+ * Says hello to each incarnation, and hears of crashes (architecture, section 2, Hearing of a crash).
+ *
+ * "Gone" are two things together: the link, which stood with that incarnation, broke, and new dials to its address are
+ * refused twice, 100 ms apart. Anything else proves nothing and waits for the lease.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FiberMap from "effect/FiberMap"
+import type * as Scope from "effect/Scope"
+import type { Peer } from "../ports/Peers.js"
+import { fence } from "./Fencing.js"
+import type { Fleet } from "./Fleet.js"
+import { neighbours } from "./Ring.js"
+import type { Known } from "./View.js"
+
+/** between two refused dials */
+const APART = "100 millis"
+/** after a dial without an answer */
+const SILENT_PAUSE = "500 millis"
+const AGAIN = "1 second"
+
+export interface Links {
+  /** Greets and links whom the view knows now, and lets go of the others. */
+  readonly tend: Effect.Effect<void>
+  /** Dials at once, for whoever found a connection to this peer broken; done when something is known. */
+  readonly look: (peer: Peer) => Effect.Effect<void>
+}
+
+/** Everything it starts ends with the scope. */
+export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { crashDetection, elapsed, life, me, peers, periods, view } = fleet
+    const greetings = yield* FiberMap.make<string>()
+    const links = yield* FiberMap.make<string>()
+    const looking = new Set<string>()
+
+    const lives = (known: Known): boolean => !life.ended() && view.living(known.incarnation) === known
+    const answered = (known: Known): void => {
+      known.greetedAt ??= elapsed.mark().monotonic
+    }
+    const hello = (address: string) => Effect.timeoutOption(peers.hello(address, me), periods.deadline)
+
+    /** Until it answers: from then on it knows me. */
+    const greet = (known: Known) =>
+      Effect.gen(function* () {
+        while (lives(known) && known.greetedAt === undefined) {
+          known.triedAt ??= elapsed.mark().monotonic
+          const greeting = yield* Effect.either(Effect.flatten(hello(known.address)))
+          if (Either.isRight(greeting) && greeting.right.incarnation === known.incarnation) answered(known)
+          else yield* Effect.sleep(AGAIN)
+        }
+      })
+
+    const check = (known: Known): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        let refused = 0
+        while (lives(known) && refused < 2) {
+          const result = yield* Effect.either(Effect.flatten(hello(known.address)))
+          // whoever answers there, the port does: that proves nothing
+          if (Either.isRight(result)) return
+          if (result.left._tag !== "PeerRefused") {
+            refused = 0
+            yield* Effect.sleep(SILENT_PAUSE)
+          } else if (++refused < 2) yield* Effect.sleep(APART)
+        }
+        if (!lives(known)) return
+        view.goneFor(known.incarnation)
+        yield* fence(fleet, known, "refused")
+      })
+
+    /** The link that stood with this incarnation has broken. */
+    const broken = (known: Known): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (!crashDetection || looking.has(known.incarnation)) return Effect.void
+        looking.add(known.incarnation)
+        return Effect.ensuring(
+          check(known),
+          Effect.sync(() => looking.delete(known.incarnation))
+        )
+      })
+
+    const keep = (known: Known) =>
+      Effect.gen(function* () {
+        while (lives(known)) {
+          const another = yield* Deferred.make<void>()
+          let stood = false
+          const link = peers.link(known.address, me, ({ incarnation }) => {
+            if (incarnation !== known.incarnation) return Deferred.unsafeDone(another, Effect.void)
+            stood = known.linked = true
+            answered(known)
+          })
+          const end = yield* Effect.either(Effect.raceFirst(link, Deferred.await(another)))
+          if (Either.isRight(end) && stood) yield* broken(known)
+          yield* Effect.sleep(AGAIN)
+        }
+      })
+
+    const living = () => [...view.known.values()].filter(({ incarnation }) => !view.ended.has(incarnation))
+
+    return {
+      tend: Effect.gen(function* () {
+        const all = living()
+        for (const known of all) {
+          if (known.greetedAt !== undefined) continue
+          yield* FiberMap.run(greetings, known.incarnation, greet(known), { onlyIfMissing: true })
+        }
+        if (!crashDetection) return
+        const near = neighbours(
+          me.id,
+          all.map(({ id }) => id)
+        )
+        const wanted = new Map(near.map((id) => view.known.get(id)!).map((known) => [known.incarnation, known]))
+        for (const [incarnation] of Array.from(links)) {
+          if (!wanted.has(incarnation) && !looking.has(incarnation)) yield* FiberMap.remove(links, incarnation)
+        }
+        for (const [incarnation, known] of wanted) {
+          yield* FiberMap.run(links, incarnation, keep(known), { onlyIfMissing: true })
+        }
+      }),
+      look: (peer) =>
+        Effect.suspend(() => {
+          const known = view.living(peer.incarnation)
+          return known?.greetedAt === undefined ? Effect.void : broken(known)
+        })
+    }
+  })

@@ -1,0 +1,64 @@
+/**
+ * Keeps a lease alive while the store is away for all (architecture, section 2, The store away for all).
+ *
+ * A beat that is overdue by an eighth of an interval makes me ask all members, again each eighth. Who answers `not-reached`
+ * promises to count my silence anew, and so extends my lease as far as that peer goes; nobody revives a lease that ran out.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type { Peer } from "../ports/Peers.js"
+import type { Fleet } from "./Fleet.js"
+
+/** between two refused dials */
+const APART = "100 millis"
+
+/** Runs as long as the life. */
+export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { board, crashDetection, elapsed, life, me, peers, periods, view } = fleet
+    const checking = new Set<string>()
+
+    /** With this one I spoke, or it with me: that its address refuses me is no accident of the network. */
+    const spoken = ({ id, incarnation }: Peer): boolean => {
+      const known = view.known.get(id)
+      return view.met.has(incarnation) || (known?.incarnation === incarnation && known.greetedAt !== undefined)
+    }
+
+    /** Refused once already; a second time means that its process is gone, and could not end me any more. */
+    const exclude = (member: Peer) =>
+      Effect.gen(function* () {
+        if (!crashDetection || !spoken(member) || checking.has(member.incarnation)) return
+        checking.add(member.incarnation)
+        yield* Effect.sleep(APART)
+        const again = yield* Effect.either(peers.hello(member.address, me))
+        if (Either.isLeft(again) && again.left._tag === "PeerRefused" && life.valid()) view.goneFor(member.incarnation)
+      }).pipe(Effect.ensuring(Effect.sync(() => checking.delete(member.incarnation))))
+
+    const ask = (member: Peer) =>
+      Effect.gen(function* () {
+        const mark = elapsed.mark()
+        const asked = yield* Effect.either(peers.ask(member.address, me))
+        if (Either.isLeft(asked)) {
+          if (asked.left._tag === "PeerRefused") yield* exclude(member)
+          return
+        }
+        if (!life.valid()) return
+        const { incarnation, verdict } = asked.right
+        if (verdict === "fenced") {
+          board.end(life, "fenced")
+          return yield* Effect.logWarning(`fenced: instance ${member.id} says so; this instance stops acting`)
+        }
+        // another life of that process: the one I know has ended
+        if (incarnation !== undefined && incarnation !== member.incarnation) return view.goneFor(member.incarnation)
+        if (incarnation === member.incarnation && verdict === "not-reached") life.grant(incarnation, mark)
+      }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)
+
+    while (!life.ended()) {
+      yield* Effect.sleep(periods.eighth)
+      if (life.sinceBeat() < periods.interval + periods.eighth || !life.valid()) continue
+      const members = view.members()
+      if (members.length > 0) yield* Effect.forEach(members, (member) => Effect.forkScoped(ask(member)))
+      else if (view.lastGood !== undefined) life.extendAlone(elapsed.mark())
+    }
+  })

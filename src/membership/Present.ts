@@ -1,0 +1,171 @@
+/** The fleet as the present life of this instance sees it, for everybody outside this room. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, hasEnded } from "../domain/Instance.js"
+import { instanceKey } from "../domain/Key.js"
+import { uuidv7 } from "../domain/Uuid.js"
+import type { Asked, Greeting, Peer } from "../ports/Peers.js"
+import type { StateStore } from "../ports/StateStore.js"
+import type { Announcements, InstanceEvent } from "./Announcements.js"
+import * as Answering from "./Answering.js"
+import type { Elapsed } from "./Elapsed.js"
+import type { LeaseBoard } from "./LeaseBoard.js"
+import type { Links } from "./Links.js"
+import type { Periods } from "./Periods.js"
+import { type Member, View, type Victim } from "./View.js"
+
+/** An instance that can take work. */
+export interface LivePeer extends Peer {
+  readonly status: "alive"
+}
+
+/** What Membership offers of the others. */
+export interface Company {
+  /** Every incarnation that may act, me excluded: those of the last good read that have not ended, and all that said hello. */
+  readonly members: () => ReadonlyArray<Member>
+  /** Members of the store that can take work: alive, not suspect, not draining; me included when I am. */
+  readonly live: () => ReadonlyArray<LivePeer>
+  /** Every ended incarnation whose takeover is not done, once per life of mine; begins with those found so far. */
+  readonly victims: Stream.Stream<Victim>
+  /** Whether this incarnation will never act again; not being able to read is a failure, no answer. */
+  readonly isEnded: (id: string, incarnation: string) => Effect.Effect<boolean, StateStoreUnavailable>
+  /** Where an owner that has not ended is reached; none when it has. */
+  readonly addressOf: (id: string, incarnation: string) => Effect.Effect<Option.Option<Peer>, StateStoreUnavailable>
+  /** A connection to this peer was found broken: looks at once whether its process is gone. */
+  readonly gone: (peer: Peer) => Effect.Effect<void>
+  /** For the desk: counts whoever says hello as a member. */
+  readonly hello: (from: Peer) => Effect.Effect<Greeting>
+  /** For the desk: whether the store is reached here, and whether the asker has ended. */
+  readonly ask: (from: Peer) => Effect.Effect<Asked>
+  /** Calls back, synchronously, on what happens to others, until the returned function is called. */
+  readonly onInstance: (listener: (event: InstanceEvent) => void) => () => void
+  /**
+   * The part of what the fleet may do per second that is this instance's, 0 to 1. One who has just joined has none for two
+   * intervals, unless it is alone; the others count it as soon as they see it.
+   */
+  readonly dialShare: () => number
+}
+
+export interface Present extends Company {
+  readonly view: () => View
+  /** From here on, for joining and for the life that follows. */
+  readonly renew: () => View
+  readonly link: (links: Links) => void
+  /** By status, for the gauge. */
+  readonly counts: () => ReadonlyMap<string, number>
+}
+
+export const make = (services: {
+  readonly store: StateStore["Type"]
+  readonly elapsed: Elapsed
+  readonly periods: Periods
+  readonly board: LeaseBoard
+  readonly announcements: Announcements
+  readonly self: { readonly id: string; readonly address: string }
+}): Present => {
+  const { announcements, board, elapsed, periods, self, store } = services
+  let view = new View(board.present().incarnation)
+  let links: Links | undefined
+
+  const now = () => elapsed.mark().monotonic
+  /** The life that this view belongs to has ended; while joining there is none yet. */
+  const over = () => board.present().ended() && board.present().incarnation === view.incarnation
+  const me = (): Peer => ({ ...self, incarnation: view.incarnation })
+  const members = () => view.list(now())
+
+  const readRecord = (id: string) =>
+    Effect.flatMap(store.get(instanceKey(id)), (found) =>
+      Option.isNone(found) ? Effect.succeed(undefined) : decodeHeartbeat(id, found.value.value)
+    )
+  const isMine = (incarnation: string) => {
+    const life = board.present()
+    return life.incarnation === incarnation && life.joined && !life.ended()
+  }
+
+  return {
+    view: () => view,
+    renew: () => {
+      links = undefined
+      view = new View(uuidv7(elapsed.now()))
+      return view
+    },
+    link: (next) => {
+      links = next
+    },
+    members,
+    live: () => {
+      const life = board.present()
+      const mine = life.joined && life.status === "alive" && life.valid() ? [me()] : []
+      const others = members().filter(
+        ({ id, incarnation, status, suspect }) =>
+          status === "alive" && !suspect && view.known.get(id)?.incarnation === incarnation
+      )
+      return [...mine, ...others].map(({ address, id, incarnation }) => ({ id, incarnation, address, status: "alive" }))
+    },
+    victims: Stream.asyncPush<Victim>(
+      (emit) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            for (const victim of view.victims.values()) emit.single(victim)
+            return announcements.onVictim((victim) => emit.single(victim))
+          }),
+          (stop) => Effect.sync(stop)
+        ),
+      { bufferSize: "unbounded" }
+    ),
+    isEnded: (id, incarnation) =>
+      Effect.suspend(() => {
+        // what has ended never acts again
+        if (view.ended.has(incarnation)) return Effect.succeed(true)
+        if (isMine(incarnation)) return Effect.succeed(false)
+        return Effect.map(readRecord(id), (record) => hasEnded(record, incarnation))
+      }),
+    addressOf: (id, incarnation) =>
+      Effect.suspend(() => {
+        if (view.ended.has(incarnation)) return Effect.succeedNone
+        if (isMine(incarnation)) return Effect.succeedSome(me())
+        const known = view.known.get(id)
+        if (known?.incarnation === incarnation) return Effect.succeedSome({ id, incarnation, address: known.address })
+        return Effect.map(readRecord(id), (record) =>
+          record === undefined || hasEnded(record, incarnation)
+            ? Option.none()
+            : Option.some({ id, incarnation, address: record.address })
+        )
+      }),
+    gone: (peer) => Effect.suspend(() => links?.look(peer) ?? Effect.void),
+    hello: (from) =>
+      Effect.sync(() => {
+        const greeting = Answering.hello(view, elapsed, over(), from)
+        const life = board.present()
+        // a lease that nobody else knew of ends with the first who does
+        if (life.told === "held" && !life.valid()) board.lapse(life)
+        return greeting
+      }),
+    ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
+    onInstance: announcements.onInstance,
+    dialShare: () => {
+      const { joinedAt } = board.present()
+      if (joinedAt === undefined) return 0
+      const others = view.members()
+      if (others.length > 0 && now() - joinedAt < 2 * periods.interval) return 0
+      const counted = others.filter(({ id, incarnation }) => {
+        const known = view.known.get(id)
+        return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
+      })
+      return 1 / (counted.length + 1)
+    },
+    counts: () => {
+      const counts = new Map<string, number>()
+      const count = (status: string) => counts.set(status, (counts.get(status) ?? 0) + 1)
+      const life = board.present()
+      if (life.joined && !life.ended()) count(life.status)
+      for (const { status, suspect } of members()) count(suspect ? "suspect" : status)
+      for (const { incarnation, record } of view.known.values()) {
+        if (view.ended.has(incarnation)) count(record.status === "left" ? "left" : "dead")
+      }
+      return counts
+    }
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What one life of this instance knows of the others: what it read, who said hello, who has ended.
+ *
+ * Fetching fills it (Watch), judging reads it; it holds no fiber and touches no store.
+ */
+import type { HeartbeatRecord } from "../domain/Instance.js"
+import type { Peer } from "../ports/Peers.js"
+import type { Version } from "../ports/StateStore.js"
+import type { Mark } from "./Elapsed.js"
+import { type Judgement, judge, type Seen } from "./FailureDetector.js"
+
+/** An incarnation that may act, other than mine. */
+export interface Member extends Peer {
+  readonly status: "alive" | "draining"
+  /** silent for more than half its ttl */
+  readonly suspect: boolean
+  /** when I saw it first, milliseconds of the monotonic clock */
+  readonly since: number
+  /** when I saw it first in the index, likewise; undefined: it only said hello */
+  readonly joinedIndexAt: number | undefined
+}
+
+/** An incarnation that has ended, and whose connections nobody has finished taking over. */
+export interface Victim {
+  readonly id: string
+  readonly incarnation: string
+  readonly record: HeartbeatRecord
+  readonly reason: "dead" | "left"
+  /** when I learnt it, milliseconds of the monotonic clock */
+  readonly at: number
+}
+
+/** An incarnation whose record I read. */
+export interface Known extends Peer {
+  readonly since: number
+  joinedIndexAt: number | undefined
+  record: HeartbeatRecord
+  version: Version
+  changedAt: number
+  /** the same by the wall clock, for people */
+  changedAtWall: number
+  triedAt: number | undefined
+  greetedAt: number | undefined
+  /** a link stood with this incarnation */
+  linked: boolean
+}
+
+const REMEMBERED = 4096
+
+export class View {
+  /** by instance id: the incarnation of the last read */
+  readonly known = new Map<string, Known>()
+  /** who said hello, by incarnation */
+  readonly met = new Map<string, Peer & { readonly since: number }>()
+  /** incarnations that will never act again, by the store */
+  readonly ended = new Set<string>()
+  /** incarnations whose process is known to be gone, whatever the store says */
+  readonly gone = new Set<string>()
+  /** incarnations that a fence of mine is on its way to */
+  readonly fencing = new Set<string>()
+  /** the index as read last: instance id -> incarnation */
+  readonly indexed = new Map<string, string>()
+  readonly victims = new Map<string, Victim>()
+  /** monotonic; undefined: silence does not count now */
+  listeningSince: number | undefined = undefined
+  /** when the answer of the last good read came */
+  lastGood: Mark | undefined = undefined
+  /** Reads at once, if somebody reads. */
+  look: () => void = () => {}
+
+  #members: ReadonlyArray<Peer> | undefined
+
+  /** `incarnation` is mine: of the present try to join, or of the life. */
+  constructor(public incarnation: string) {}
+
+  /** Every incarnation that has not ended, and all that said hello, less those known to be gone. */
+  members(): ReadonlyArray<Peer> {
+    if (this.#members !== undefined) return this.#members
+    const all = new Map<string, Peer>(this.met)
+    for (const known of this.known.values()) all.set(known.incarnation, known)
+    this.#members = [...all.values()].filter(
+      ({ incarnation }) =>
+        incarnation !== this.incarnation && !this.ended.has(incarnation) && !this.gone.has(incarnation)
+    )
+    return this.#members
+  }
+
+  /** To be called after every change of known, met, ended or gone. */
+  changed(): void {
+    this.#members = undefined
+  }
+
+  greet(from: Peer, now: number): void {
+    if (from.incarnation === this.incarnation || this.met.has(from.incarnation)) return
+    remember(this.met, from.incarnation, { ...from, since: now })
+    this.changed()
+  }
+
+  end(incarnation: string): void {
+    this.ended.add(incarnation)
+    if (this.ended.size > REMEMBERED) this.ended.delete(this.ended.values().next().value!)
+    this.met.delete(incarnation)
+    this.changed()
+  }
+
+  goneFor(incarnation: string): void {
+    this.gone.add(incarnation)
+    this.met.delete(incarnation)
+    this.changed()
+  }
+
+  /** The incarnation, while it is the one I read last of its instance and has not ended. */
+  living(incarnation: string): Known | undefined {
+    if (this.ended.has(incarnation)) return undefined
+    for (const known of this.known.values()) if (known.incarnation === incarnation) return known
+    return undefined
+  }
+
+  seen(known: Known): Seen {
+    return {
+      ttlMs: known.record.ttlMs,
+      intervalMs: known.record.intervalMs,
+      changedAt: known.changedAt,
+      listeningSince: this.listeningSince,
+      triedAt: known.triedAt,
+      greetedAt: known.greetedAt
+    }
+  }
+
+  judge(known: Known, now: number): Judgement {
+    return judge(this.seen(known), now)
+  }
+
+  /** The members with what people and placement ask of them. */
+  list(now: number): ReadonlyArray<Member> {
+    return this.members().map((peer): Member => {
+      const { address, id, incarnation } = peer
+      const known = this.known.get(id)
+      if (known?.incarnation !== incarnation) {
+        const since = this.met.get(incarnation)?.since ?? now
+        return { id, incarnation, address, status: "alive", suspect: false, since, joinedIndexAt: undefined }
+      }
+      return {
+        id,
+        incarnation,
+        address,
+        status: known.record.status === "draining" ? "draining" : "alive",
+        suspect: this.judge(known, now) !== "alive",
+        since: known.since,
+        joinedIndexAt: known.joinedIndexAt
+      }
+    })
+  }
+}
+
+const remember = <A>(map: Map<string, A>, key: string, value: A): void => {
+  map.set(key, value)
+  if (map.size > REMEMBERED) map.delete(map.keys().next().value!)
+}

@@ -1,0 +1,114 @@
+/**
+ * Reads the fleet once each interval, in one bulk read, and judges by what was read (architecture, section 2, Judging).
+ *
+ * Fetching fills the view, judging only reads it: a way to fetch less is another `fetch`. An answer after its deadline is no
+ * read; after a read that failed silence counts only from the first good one on. Whoever was kept from its work for longer
+ * than a beat doubts itself, and not the others.
+ */
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { decodeIndex } from "../domain/Instance.js"
+import { INDEX_KEY, instanceKey } from "../domain/Key.js"
+import type { Versioned } from "../ports/StateStore.js"
+import { digest, type Rows } from "./Digest.js"
+import type { Mark } from "./Elapsed.js"
+import { nextChange } from "./FailureDetector.js"
+import { fence } from "./Fencing.js"
+import type { Fleet } from "./Fleet.js"
+import type { Links } from "./Links.js"
+
+/** from one read to the next at least, milliseconds */
+const APART = 50
+
+/** Runs as long as the life. */
+export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { announcements, elapsed, life, me, periods, store, view } = fleet
+    const fences = yield* FiberMap.make<string>()
+    const wake = yield* Effect.makeLatch(false)
+    view.look = () => wake.unsafeOpen()
+
+    const fetch = Effect.gen(function* () {
+      const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys()])
+      const first = yield* store.getMany([INDEX_KEY, ...[...known].map(instanceKey)])
+      const entry = first.get(INDEX_KEY)
+      const ids = entry === undefined ? {} : (yield* decodeIndex(entry.value)).ids
+      // whoever has just come is read at once
+      const fresh = Object.keys(ids).filter((id) => !known.has(id))
+      const second = fresh.length === 0 ? new Map<string, Versioned>() : yield* store.getMany(fresh.map(instanceKey))
+      const records = new Map<string, Versioned | undefined>()
+      for (const id of [...known, ...fresh]) {
+        const key = instanceKey(id)
+        records.set(id, first.get(key) ?? second.get(key))
+      }
+      return { ids, records } satisfies Rows
+    })
+
+    const stopListening = (): void => {
+      view.listeningSince = undefined
+    }
+
+    const read = (sent: Mark) =>
+      fetch.pipe(
+        Effect.timeout(periods.deadline),
+        Effect.tapError((failure) => Effect.logDebug("the fleet was not read", failure)),
+        Effect.option,
+        Effect.map((rows) => {
+          if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return stopListening()
+          digest(fleet, rows.value)
+        })
+      )
+
+    const judgeAll = Effect.gen(function* () {
+      // what was read before a pause says nothing of what happened in it
+      if (view.lastGood === undefined || elapsed.since(view.lastGood) > 2 * periods.interval) stopListening()
+      const now = elapsed.mark().monotonic
+      for (const known of view.known.values()) {
+        const { incarnation } = known
+        if (view.ended.has(incarnation) || view.fencing.has(incarnation)) continue
+        const judgement = view.judge(known, now)
+        if (judgement === "alive") announcements.recovered(known)
+        else announcements.say("instance-suspect", known)
+        if (judgement !== "dead" || !life.valid()) continue
+        yield* FiberMap.run(fences, incarnation, fence(fleet, known, "silence"), { onlyIfMissing: true })
+      }
+    })
+
+    /** Milliseconds until somebody's silence will mean something else. */
+    const untilChange = (): number => {
+      const now = elapsed.mark().monotonic
+      let least = Number.POSITIVE_INFINITY
+      for (const known of view.known.values()) {
+        if (view.ended.has(known.incarnation)) continue
+        const at = nextChange(view.seen(known), now)
+        // due and not done (no lease, or the fence failed): with the next read
+        if (at !== undefined && at >= now) least = Math.min(least, at - now + 1)
+      }
+      return least
+    }
+
+    const rest = (sent: Mark) =>
+      Effect.gen(function* () {
+        for (;;) {
+          const left = Math.max(periods.interval - elapsed.since(sent), APART)
+          const pause = Math.min(left, untilChange())
+          const before = elapsed.mark()
+          const asked = yield* Effect.timeoutOption(wake.await, pause)
+          if (elapsed.since(before) > pause + periods.interval) stopListening()
+          if (Option.isSome(asked) || pause === left || view.listeningSince === undefined) break
+          yield* judgeAll
+        }
+        yield* wake.close
+      })
+
+    while (!life.ended()) {
+      const sent = elapsed.mark()
+      yield* read(sent)
+      if (life.ended()) return
+      yield* links.tend
+      yield* judgeAll
+      yield* rest(sent)
+    }
+  })
