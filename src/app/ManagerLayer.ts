@@ -108,7 +108,9 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     backing.dependencies,
     options.peers ?? NoPeers.layer
   )
-  const rooms = Layer.mergeAll(Events.layer, Sessions.layerLive(), Health.layer, EventLoopLag.layer).pipe(
+  // the dial budget is the fleet's
+  const sessions = Layer.unwrapEffect(Effect.map(Membership, ({ dialShare }) => Sessions.layerLive(dialShare)))
+  const rooms = Layer.mergeAll(Events.layer, sessions, Health.layer, EventLoopLag.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),
     Layer.provideMerge(Membership.layer)
   )

@@ -15,6 +15,7 @@ import { Membership } from "../membership/Membership.js"
 import { Publisher } from "../messaging/Publisher.js"
 import { Metrics } from "../observability/Metrics.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
+import { Reclaimer } from "../ownership/Reclaimer.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Sessions } from "../socket/Session.js"
 import { perTurn } from "../socket/TurnTime.js"
@@ -90,7 +91,7 @@ const make = Effect.gen(function* () {
     ),
     (unsubscribe) => Effect.sync(unsubscribe)
   )
-  yield* Lives.follow(core, settled)
+  yield* Lives.follow(core, yield* Reclaimer, settled)
 
   return ConnectionManager.of({
     connect: (request) => Connecting.connect(core, creating, request),
@@ -123,5 +124,5 @@ const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, nu
   return [...counts].map(([status, count]) => [[shortStatus(status)], count])
 }
 
-/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Publisher, PubSub, Sessions. */
+/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions. */
 export const layer = Layer.scoped(ConnectionManager, make)

@@ -5,13 +5,20 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Life } from "../membership/Lease.js"
+import type { Reclaimer } from "../ownership/Reclaimer.js"
 import { leaseLossRule } from "./Acting.js"
-import { claimFormer, endLife } from "./Adoption.js"
+import { claimFormer, endLife, take } from "./Adoption.js"
 import type { Core } from "./Core.js"
+import type { Phase } from "./Phase.js"
 import { dropWaiting } from "./Publishing.js"
 
-export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, never, Scope.Scope> =>
+export const follow = (
+  core: Core,
+  reclaimer: Reclaimer["Type"],
+  settled: Effect.Latch
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const ends = yield* Queue.unbounded<Life>()
     yield* Effect.acquireRelease(
@@ -38,7 +45,8 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
         yield* claimFormer(core)
         yield* settled.open
         core.phase.set("ready")
-        while ((yield* Queue.take(ends)) !== life) continue
+        const ended = Effect.repeat(Queue.take(ends), { until: (one) => one === life })
+        yield* Effect.raceFirst(ended, takeOver(core, reclaimer))
         core.phase.set("fenced")
         // Who leaves has no next life to wait for.
         if (core.phase.get() === "fenced") yield* settled.close
@@ -46,4 +54,29 @@ export const follow = (core: Core, settled: Effect.Latch): Effect.Effect<void, n
       }
     })
     yield* Effect.forkScoped(lives)
+  })
+
+/** Others' connections, as long as this life takes work; who drains claims nothing more. Does not end by itself. */
+const takeOver = (core: Core, reclaimer: Reclaimer["Type"]): Effect.Effect<never> => {
+  const claiming = reclaimer.claims.pipe(
+    Stream.runForEach((claimed) => take(core, claimed)),
+    Effect.catchAllCause((cause) =>
+      Effect.zipRight(
+        Effect.logError("taking over connections failed and begins again", cause),
+        Effect.sleep("1 second")
+      )
+    ),
+    Effect.forever
+  )
+  return Effect.zipRight(Effect.raceFirst(claiming, leaving(core.phase)), Effect.never)
+}
+
+const leaving = (phase: Phase): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    const look = () => {
+      if (phase.get() === "draining" || phase.get() === "left") resume(Effect.void)
+    }
+    const unsubscribe = phase.onChange(look)
+    look()
+    return Effect.sync(unsubscribe)
   })

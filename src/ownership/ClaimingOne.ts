@@ -9,11 +9,12 @@ import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { isTombstone } from "../domain/Record.js"
 import { alone } from "./Busy.js"
-import { claim, endedOwner } from "./Claiming.js"
+import { claim } from "./Claim.js"
 import type { Claimed } from "./ConnectionStore.js"
-import { read, release } from "./Records.js"
+import { release } from "./Records.js"
 import { ANSWER_WITHIN } from "./Removing.js"
 import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
+import { lookAtOne } from "./Sorting.js"
 
 type Answer = Option.Option<Claimed>
 
@@ -92,9 +93,8 @@ const work = (
       for (;;) {
         yield* breathe
         if (givenUp()) return yield* new StateStoreUnavailable({ reason: "given up" })
-        const { stored, version } = yield* read(room, id)
+        const { ended, stored, version } = yield* lookAtOne(room, life, id)
         if (stored === undefined || room.doomed.has(id) || room.owned.has(id)) return Option.none()
-        const ended = isTombstone(stored) ? undefined : yield* endedOwner(room, tenure, stored)
         if (isTombstone(stored) || ended === undefined) {
           pages.drop(id)
           return Option.none()
@@ -104,11 +104,8 @@ const work = (
         yield* pages.add(id)
         attempt.sent = true
         const reason = ended === "mine" ? "restart" : ended
-        const claimed = yield* claim(room, tenure, stored, version!, reason, {
-          patient: false,
-          abandoned: givenUp
-        })
-        if (Option.isSome(claimed)) return claimed
+        const claimed = yield* claim(room, tenure, stored, version!, { patient: false, abandoned: givenUp })
+        if (Option.isSome(claimed)) return Option.some({ ...claimed.value, reason })
       }
     }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
   }).pipe(

@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.js"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
 import { bounded } from "../membership/Bounded.js"
@@ -28,6 +29,7 @@ import { create } from "./Creating.js"
 import { claimHandover, offer, takeBack } from "./Offering.js"
 import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
 import * as Pages from "./Pages.js"
+import { make as makeReclaimer, Reclaimer } from "./Reclaimer.js"
 import { read, release, rewrite } from "./Records.js"
 import { ANSWER_WITHIN, remove } from "./Removing.js"
 import type { Room, Tenure } from "./Room.js"
@@ -129,12 +131,17 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     readonly onDisowned: (listener: (owned: Owned) => void) => () => void
   }
 >() {
-  /** Started after Membership, stopped before it: its writes need the lease. */
-  static readonly layer: Layer.Layer<ConnectionStore, never, StateStore | InstanceId | Lease | Membership> =
-    Layer.scoped(
-      ConnectionStore,
-      Effect.suspend(() => make)
+  /** Both over one set of pages. Started after Membership, stopped before it: their writes need the lease. */
+  static readonly layer: Layer.Layer<
+    ConnectionStore | Reclaimer,
+    never,
+    StateStore | InstanceId | Lease | Membership | Settings
+  > = Layer.scopedContext(
+    Effect.map(
+      Effect.suspend(() => make),
+      ({ reclaimer, store }) => Context.make(ConnectionStore, store).pipe(Context.add(Reclaimer, reclaimer))
     )
+  )
 }
 
 const make = Effect.gen(function* () {
@@ -168,7 +175,7 @@ const make = Effect.gen(function* () {
     return state === owned ? state : undefined
   }
 
-  return ConnectionStore.of({
+  const store = ConnectionStore.of({
     create: (connection, options) => create(room, connection, options),
     read: (id) =>
       Effect.suspend(() => {
@@ -207,6 +214,7 @@ const make = Effect.gen(function* () {
       }
     }
   })
+  return { store, reclaimer: makeReclaimer(room, lease, yield* Settings) }
 })
 
 /** A write that its caller waits for; it is carried through, also when the caller has gone. */

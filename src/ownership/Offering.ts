@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { isTombstone } from "../domain/Record.js"
 import { alone } from "./Busy.js"
-import { claim } from "./Claiming.js"
+import { claim, dropLost } from "./Claim.js"
 import type { ValueTooLarge } from "../ports/StateStore.js"
 import type { Handed } from "./ConnectionStore.js"
 import type { OwnedState } from "./Owned.js"
@@ -101,10 +101,12 @@ const claiming = (room: Room, id: string, epoch: number) =>
       stored.handover.incarnation === life.incarnation
     if (!stands || room.doomed.has(id)) return Option.none<Handed>()
     want(tenure, id)
-    return yield* Effect.gen(function* () {
-      yield* pages.add(id)
-      return yield* claim(room, tenure, stored, version!, "dead", { patient: false })
-    }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
+    const claimed = yield* Effect.zipRight(
+      pages.add(id),
+      claim(room, tenure, stored, version!, { patient: false })
+    ).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
+    if (Option.isNone(claimed)) yield* dropLost(room, tenure, id)
+    return claimed
   }).pipe(
     (work) => alone(room, id, work),
     Effect.catchTag("ValueTooLarge", ({ message }) => refused(message))

@@ -1,10 +1,21 @@
 /**
  * Takes over what instances that have ended owned (architecture, section 2, Taking over): it emits claims, the manager
- * starts them.
+ * starts them. Who has ended is Membership's to say.
  */
 import * as Context from "effect/Context"
-import type * as Stream from "effect/Stream"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { SettingsShape } from "../config/Settings.js"
+import type { Lease } from "../membership/Lease.js"
 import type { Claimed } from "./ConnectionStore.js"
+import * as Pace from "./Pace.js"
+import type { Room } from "./Room.js"
+import { sweep } from "./Sweep.js"
+import { takeOver, type TakeoverServices } from "./Takeover.js"
 
 export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer")<
   Reclaimer,
@@ -17,3 +28,54 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
     readonly claims: Stream.Stream<Claimed>
   }
 >() {}
+
+/** Claims that wait for the manager; the next ones wait for these. */
+const WAITING = 64
+
+export const make = (
+  room: Room,
+  lease: Lease["Type"],
+  settings: Pick<SettingsShape, "claimRate" | "reclaimInterval">
+): Reclaimer["Type"] => {
+  const pace = Pace.make(settings.claimRate, room.elapsed)
+  const { membership } = room
+
+  const claims = Effect.gen(function* () {
+    yield* lease.awaitHeld
+    const { tenure } = room
+    if (tenure === undefined) return Stream.never
+    yield* Deferred.await(tenure.adopted)
+    const claimed = yield* Effect.acquireRelease(Queue.bounded<Claimed>(WAITING), Queue.shutdown)
+    const services: TakeoverServices = {
+      room,
+      tenure,
+      pace,
+      live: () => membership.live().map(({ id }) => id),
+      interval: Duration.toMillis(settings.reclaimInterval),
+      deliver: (one) => Effect.asVoid(Queue.offer(claimed, one))
+    }
+    const begun = new Set<string>()
+    const fork = yield* FiberSet.makeRuntime<never>()
+    fork(guarded("the sweep of my pages", sweep(services)))
+    yield* Effect.forkScoped(
+      Stream.runForEach(membership.victims, (victim) =>
+        Effect.sync(() => {
+          if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
+          begun.add(victim.incarnation)
+          fork(guarded(`taking over instance ${victim.id}`, takeOver(services, victim)))
+        })
+      )
+    )
+    return Stream.fromQueue(claimed)
+  })
+  return { claims: Stream.unwrapScoped(claims) }
+}
+
+/** A defect is said, and tried again. */
+const guarded = (what: string, work: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.catchAllDefect(work, (defect) =>
+    Effect.logError(`${what} failed and begins again`, defect).pipe(
+      Effect.zipRight(Effect.sleep("1 second")),
+      Effect.zipRight(Effect.suspend(() => guarded(what, work)))
+    )
+  )

@@ -1,0 +1,77 @@
+/** One record made mine (architecture, section 2, Taking over, 4): page first, then the record with a higher epoch. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { nextEpoch } from "../domain/Ownership.js"
+import type { ConnectionRecord } from "../domain/Record.js"
+import type { ValueTooLarge, Version } from "../ports/StateStore.js"
+import type { Claimed, Handed } from "./ConnectionStore.js"
+import { OwnedState } from "./Owned.js"
+import { type How, write } from "./Records.js"
+import { type Room, type Tenure, unwant, want } from "./Room.js"
+import { lookAtOne, type Orphan } from "./Sorting.js"
+
+/** The record made mine, its id being on my page; none: it was changed meanwhile, or the life has ended. */
+export const claim = (
+  room: Room,
+  tenure: Tenure,
+  before: ConnectionRecord,
+  expected: Version,
+  how: How
+): Effect.Effect<Option.Option<Handed>, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.gen(function* () {
+    const mine: ConnectionRecord = {
+      ...before,
+      owner: room.instanceId,
+      incarnation: tenure.life.incarnation,
+      epoch: nextEpoch(before.epoch, room.elapsed.now()),
+      handover: undefined
+    }
+    want(tenure, before.id)
+    const written = yield* write(room, tenure.life, expected, mine, how).pipe(
+      Effect.ensuring(Effect.sync(() => unwant(tenure, before.id)))
+    )
+    if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
+    return Option.some({ owned: own(room, tenure, mine, written.version), from: before.owner, before })
+  })
+
+export const own = (room: Room, tenure: Tenure, record: ConnectionRecord, version: Version): OwnedState => {
+  const owned = new OwnedState(tenure.life, record, version)
+  room.owned.set(record.id, owned)
+  return owned
+}
+
+/** Whether somebody here is at work on this id, or holds it. */
+export const isTaken = (room: Room, tenure: Tenure, id: string): boolean =>
+  room.owned.has(id) || tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)
+
+/** Onto my page, then the record. What was lost stays on my page unless it is clear that it need not. */
+export const claimOrphan = (
+  room: Room,
+  tenure: Tenure,
+  { reason, record, version }: Orphan
+): Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.gen(function* () {
+    const { id } = record
+    if (!tenure.life.valid() || isTaken(room, tenure, id)) return Option.none()
+    want(tenure, id)
+    const claimed = yield* Effect.zipRight(
+      tenure.pages.add(id),
+      claim(room, tenure, record, version, { patient: false })
+    ).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
+    if (Option.isNone(claimed)) yield* dropLost(room, tenure, id)
+    return Option.map(claimed, (handed) => ({ ...handed, reason }))
+  })
+
+/**
+ * Whoever lost reads again: it may have been a late write of an owner that has ended, and then no other page may name the
+ * id. Off my page only where a living owner or a tombstone stands; the sweep looks at the others.
+ */
+export const dropLost = (room: Room, tenure: Tenure, id: string): Effect.Effect<void> =>
+  lookAtOne(room, tenure.life, id).pipe(
+    Effect.map(({ ended, stored }) => {
+      if (stored === undefined || ended !== undefined || isTaken(room, tenure, id)) return
+      tenure.pages.drop(id)
+    }),
+    Effect.catchAll((error) => Effect.logDebug(`a lost claim of ${id} cannot be read again yet`, error))
+  )

@@ -1,0 +1,21 @@
+/** So many per second, evenly, whoever asks; a pause earns nothing. */
+import * as Effect from "effect/Effect"
+import type { Elapsed } from "../membership/Elapsed.js"
+
+export interface Pace {
+  /** Waits until `n` more may go. */
+  readonly take: (n: number) => Effect.Effect<void>
+}
+
+export const make = (perSecond: number, elapsed: Elapsed): Pace => {
+  let next = Number.NEGATIVE_INFINITY
+  return {
+    take: (n) =>
+      Effect.suspend(() => {
+        const now = elapsed.mark().monotonic
+        const at = Math.max(next, now)
+        next = at + (n * 1000) / perSecond
+        return at > now ? Effect.sleep(at - now) : Effect.void
+      })
+  }
+}

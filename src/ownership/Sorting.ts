@@ -1,0 +1,198 @@
+/**
+ * What an id on the page of an incarnation that has ended needs (architecture, section 2, Taking over, 3): a tombstone, a
+ * claim, or nothing. Always by what the store says, never from memory: what this instance believes to own is no proof.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
+import { connectionKey, instanceKey } from "../domain/Key.js"
+import { names } from "../domain/Ownership.js"
+import { type ConnectionRecord, decodeStored, isTombstone } from "../domain/Record.js"
+import type { Life } from "../membership/Lease.js"
+import type { ValueTooLarge, Version } from "../ports/StateStore.js"
+import type { Claimed } from "./ConnectionStore.js"
+import { disown, type How, type Stored, tombstone, write } from "./Records.js"
+import { breathe, type Room, type Tenure } from "./Room.js"
+
+/** Represents that no further try can settle an id: its record, or its owner's, is none that this version can read. */
+export class Unsettleable extends Data.TaggedError("Unsettleable")<{ readonly cause: StateStoreUnavailable }> {}
+
+/** What the store says of one id; `ended`: why its owner has, or that this very life is the owner. */
+export interface Sight {
+  readonly id: string
+  readonly stored: Stored | undefined
+  readonly version: Version | undefined
+  readonly ended: Claimed["reason"] | "mine" | undefined
+}
+
+/** What is left to do. `Again`: something was in the way, look again later. */
+export type Verdict = { readonly _tag: "Settled" } | { readonly _tag: "Mine" } | { readonly _tag: "Again" } | Orphan
+
+export interface Orphan {
+  readonly _tag: "Orphan"
+  readonly record: ConnectionRecord
+  readonly version: Version
+  readonly reason: Claimed["reason"]
+}
+
+/** Whose page it is. */
+export interface Former {
+  /** whether a handover to this incarnation comes to nothing now */
+  readonly isIt: (target: { readonly id: string; readonly incarnation: string }) => boolean
+  /** tombstones that were written again already, by version; so that one pass after the other does not repeat it */
+  readonly renewed: Set<Version>
+}
+
+/** The former lives of this very instance. */
+export const formerLives = (room: Room, tenure: Tenure): Former => ({
+  isIt: ({ id, incarnation }) => id === room.instanceId && incarnation !== tenure.life.incarnation,
+  renewed: new Set()
+})
+
+const SETTLED: Verdict = { _tag: "Settled" }
+const MINE: Verdict = { _tag: "Mine" }
+const AGAIN: Verdict = { _tag: "Again" }
+
+/** Decoding this many keeps the event loop for a few milliseconds at most. */
+const AT_A_STRETCH = 16
+
+/**
+ * The records of these ids, and after them the heartbeat records of their owners: two reads, however many they are. An owner
+ * that had not ended then had not when its record was written.
+ */
+export const look = (
+  room: Room,
+  life: Life,
+  ids: ReadonlyArray<string>
+): Effect.Effect<
+  ReadonlyArray<readonly [id: string, seen: Either.Either<Sight, Unsettleable>]>,
+  StateStoreUnavailable
+> =>
+  Effect.gen(function* () {
+    const texts = yield* room.store.getMany(ids.map(connectionKey))
+    const found: Array<Either.Either<Omit<Sight, "ended">, StateStoreUnavailable>> = []
+    const owners = new Set<string>()
+    for (const id of ids) {
+      if (found.length % AT_A_STRETCH === 0) yield* breathe
+      const text = texts.get(connectionKey(id))
+      const seen: (typeof found)[number] =
+        text === undefined
+          ? Either.right({ id, stored: undefined, version: undefined })
+          : Either.map(decodeStored(id, text.value), (stored) => ({ id, stored, version: text.version }))
+      found.push(seen)
+      const stored = Either.isRight(seen) ? seen.right.stored : undefined
+      if (stored !== undefined && !isTombstone(stored) && stored.owner !== room.instanceId) owners.add(stored.owner)
+    }
+    const beats = owners.size === 0 ? new Map() : yield* room.store.getMany([...owners].map(instanceKey))
+    const heartbeats = new Map(
+      [...owners].map((owner) => {
+        const text = beats.get(instanceKey(owner))
+        return [owner, text === undefined ? Either.right(undefined) : decodeHeartbeat(owner, text.value)] as const
+      })
+    )
+    return ids.map((id, i) => {
+      const seen = Either.flatMap(found[i]!, (sight) => {
+        const { stored } = sight
+        if (stored === undefined || isTombstone(stored)) return Either.right({ ...sight, ended: undefined })
+        const owner = heartbeats.get(stored.owner) ?? Either.right(undefined)
+        return Either.map(owner, (record) => ({ ...sight, ended: endOf(room, life, stored, record) }))
+      })
+      return [id, Either.mapLeft(seen, (cause) => new Unsettleable({ cause }))] as const
+    })
+  })
+
+/** Why the owner of this record has ended; undefined: it has not. */
+export const endOf = (
+  room: Room,
+  life: Life,
+  record: ConnectionRecord,
+  owner: HeartbeatRecord | undefined
+): Sight["ended"] => {
+  if (record.owner === room.instanceId) return record.incarnation === life.incarnation ? "mine" : "restart"
+  if (!hasEnded(owner, record.incarnation)) return undefined
+  return owner?.status === "left" && owner.incarnation === record.incarnation ? "left" : "dead"
+}
+
+/** The same of one id. */
+export const lookAtOne = (
+  room: Room,
+  life: Life,
+  id: string
+): Effect.Effect<Sight, StateStoreUnavailable | Unsettleable> =>
+  Effect.gen(function* () {
+    const found = yield* room.store.get(connectionKey(id))
+    const stored = Option.isNone(found)
+      ? undefined
+      : yield* Effect.mapError(decodeStored(id, found.value.value), (cause) => new Unsettleable({ cause }))
+    const version = Option.getOrUndefined(found)?.version
+    if (stored === undefined || isTombstone(stored)) return { id, stored, version, ended: undefined }
+    if (stored.owner === room.instanceId) return { id, stored, version, ended: endOf(room, life, stored, undefined) }
+    const text = yield* room.store.get(instanceKey(stored.owner))
+    const owner = Option.isNone(text)
+      ? undefined
+      : yield* Effect.mapError(decodeHeartbeat(stored.owner, text.value.value), (cause) => new Unsettleable({ cause }))
+    return { id, stored, version, ended: endOf(room, life, stored, owner) }
+  })
+
+/** Does what can be done at once, and says what is left. */
+export const sort = (
+  room: Room,
+  tenure: Tenure,
+  former: Former,
+  { ended, id, stored, version }: Sight,
+  how: How
+): Effect.Effect<Verdict, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.suspend(() => {
+    if (ended === "mine") return Effect.succeed(MINE)
+    if (!believesNot(room, tenure, id, stored)) return Effect.succeed(AGAIN)
+    if (stored === undefined || isTombstone(stored)) return bury(room, tenure, former, id, stored, version, how)
+    if (ended !== undefined) {
+      return Effect.succeed<Verdict>({ _tag: "Orphan", record: stored, version: version!, reason: ended })
+    }
+    if (stored.handover === undefined || !former.isIt(stored.handover)) return Effect.succeed(SETTLED)
+    return Effect.map(write(room, tenure.life, version, { ...stored, handover: undefined }, how), ({ _tag }) =>
+      _tag === "Written" ? SETTLED : AGAIN
+    )
+  })
+
+/** A late write of whoever has ended must find a tombstone, and one that lasts. */
+const bury = (
+  room: Room,
+  tenure: Tenure,
+  former: Former,
+  id: string,
+  stored: Extract<Stored, { tombstone: true }> | undefined,
+  version: Version | undefined,
+  how: How
+): Effect.Effect<Verdict, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.suspend(() => {
+    if (version !== undefined && former.renewed.has(version)) return Effect.succeed(SETTLED)
+    const end = stored === undefined ? tombstone(room, id, 0) : { ...stored, removedAt: room.elapsed.now() }
+    return Effect.map(write(room, tenure.life, version, end, how), (written) => {
+      if (written._tag === "Lost") return AGAIN
+      former.renewed.add(written.version)
+      const held = room.owned.get(id)
+      if (held !== undefined && !held.removing) disown(room, held)
+      return SETTLED
+    })
+  })
+
+/**
+ * The store says that somebody else owns it, or nobody. If this instance believes to own it, it was told late: it lets go.
+ * False: what was read is older than what this instance has done since.
+ */
+const believesNot = (room: Room, tenure: Tenure, id: string, stored: Stored | undefined): boolean => {
+  const held = room.owned.get(id)
+  if (held === undefined || stored === undefined) return true
+  if (held.removing || stored.epoch < held.epoch) return false
+  if (
+    isTombstone(stored) ||
+    !names(stored, { id: room.instanceId, incarnation: tenure.life.incarnation, epoch: held.epoch })
+  ) {
+    disown(room, held)
+  }
+  return true
+}

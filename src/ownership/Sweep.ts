@@ -1,0 +1,54 @@
+/**
+ * Ids on my own pages that nobody here holds or works on: of lost races, and of claims whose caller has gone. They are sorted
+ * as those of anybody who has ended; the ones that are mine by their record, or an orphan's, become mine.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { PAGE_SIZE } from "../domain/Key.js"
+import { isTombstone } from "../domain/Record.js"
+import { isTaken } from "./Claim.js"
+import { formerLives, look, type Orphan, type Sight, sort } from "./Sorting.js"
+import { claimGroup, type TakeoverServices } from "./Takeover.js"
+
+const EVERY = "2 seconds"
+
+/** Goes on until the life ends. */
+export const sweep = (services: Omit<TakeoverServices, "live" | "interval">): Effect.Effect<void> => {
+  const { room, tenure } = services
+  const { life, pages } = tenure
+  const former = formerLives(room, tenure)
+  /** seen astray the last time: what is on its way from one hand to the next is not there twice */
+  let before: ReadonlySet<string> = new Set()
+
+  const settle = ({ id, ...rest }: Sight) =>
+    Effect.gen(function* () {
+      if (isTaken(room, tenure, id)) return undefined
+      const verdict = yield* sort(room, tenure, former, { id, ...rest }, { patient: false })
+      if (verdict._tag === "Settled") pages.drop(id)
+      if (verdict._tag === "Orphan") return verdict
+      const { stored, version } = rest
+      if (verdict._tag !== "Mine" || stored === undefined || isTombstone(stored)) return undefined
+      return { _tag: "Orphan", record: stored, version: version!, reason: "restart" } satisfies Orphan
+    }).pipe(
+      Effect.catchAll((error) => Effect.as(Effect.logDebug(`connection ${id} cannot be sorted yet`, error), undefined))
+    )
+
+  const once = Effect.gen(function* () {
+    const astray = pages.ids().filter((id) => !isTaken(room, tenure, id))
+    const twice = astray.filter((id) => before.has(id))
+    before = new Set(astray)
+    for (let at = 0; at < twice.length && life.valid(); at += PAGE_SIZE) {
+      const seen = yield* look(room, life, twice.slice(at, at + PAGE_SIZE))
+      const sights = seen.flatMap(([, sight]) => (Either.isRight(sight) ? [sight.right] : []))
+      const orphans = (yield* Effect.forEach(sights, settle, { concurrency: 16 })).filter((one) => one !== undefined)
+      yield* claimGroup(services, orphans, (id, error) => Effect.logDebug(`connection ${id} is left as it is`, error))
+    }
+  }).pipe(Effect.catchAll((error) => Effect.logDebug("my pages cannot be swept yet", error)))
+
+  return Effect.gen(function* () {
+    while (!life.ended()) {
+      yield* Effect.sleep(EVERY)
+      if (life.valid()) yield* once
+    }
+  })
+}

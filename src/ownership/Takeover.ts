@@ -1,0 +1,214 @@
+/**
+ * Takes over one incarnation that has ended (architecture, section 2, Taking over): its pages sealed, each id sorted, orphans
+ * claimed; again and again, until a pass finds nothing and everything of it can go. Any survivor does the same at the same
+ * time, and each step may be repeated by anybody.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, encodeHeartbeat, type HeartbeatRecord } from "../domain/Instance.js"
+import { instanceKey, PAGE_SIZE } from "../domain/Key.js"
+import { put } from "../membership/GuardedWrite.js"
+import * as InstanceIndex from "../membership/InstanceIndex.js"
+import { REMEMBERED } from "../membership/Membership.js"
+import type { ValueTooLarge, Version } from "../ports/StateStore.js"
+import { claimOrphan, isTaken } from "./Claim.js"
+import type { Claimed } from "./ConnectionStore.js"
+import type { Pace } from "./Pace.js"
+import { place } from "./Placement.js"
+import { breathe, type Room, type Tenure } from "./Room.js"
+import { empty, seal, type SealedPage, type Victim } from "./Sealing.js"
+import { type Former, look, type Orphan, type Sight, sort, type Unsettleable } from "./Sorting.js"
+
+export interface TakeoverServices {
+  readonly room: Room
+  readonly tenure: Tenure
+  /** ids of the instances that can take work */
+  readonly live: () => ReadonlyArray<string>
+  readonly pace: Pace
+  /** between two passes, milliseconds */
+  readonly interval: number
+  readonly deliver: (claimed: Claimed) => Effect.Effect<void>
+}
+
+/** From here on anybody claims, milliseconds: whoever should have may be gone too. */
+const GRACE = 2500
+/** Ids that are claimed together go onto my page in one write. */
+const GROUP = 32
+const GROUPS_AT_ONCE = 2
+const SORTED_AT_ONCE = 32
+
+type Failure = StateStoreUnavailable | ValueTooLarge
+
+/** What one pass over the victim's pages came to. */
+interface Pass {
+  /** nothing is left to do for any id */
+  clean: boolean
+  claimed: number
+}
+
+/** Ends when nothing of the victim is left, or it lives again and cares itself, or my life has ended. */
+export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Effect<void> => {
+  const { room, tenure } = services
+  const { life } = tenure
+  const began = room.elapsed.mark()
+  const former: Former = {
+    isIt: ({ id, incarnation }) => id === victim.id && incarnation === victim.incarnation,
+    renewed: new Set()
+  }
+  const unsettled = new Set<string>()
+  /** the last pass found something that was mine to claim */
+  let busy = true
+
+  /** What it is of this version is said once: it stays as it is, on its page, for one that can do more. */
+  const leftAsItIs = (id: string, cause: unknown): Effect.Effect<undefined> =>
+    Effect.suspend(() => {
+      if (unsettled.has(id)) return Effect.succeed(undefined)
+      unsettled.add(id)
+      return Effect.as(Effect.logError(`connection ${id} is left as it is`, cause), undefined)
+    })
+
+  const sortOne = (
+    id: string,
+    seen: Either.Either<Sight, Unsettleable>
+  ): Effect.Effect<Orphan | "open" | "done", Failure> =>
+    Effect.gen(function* () {
+      if (Either.isLeft(seen)) return yield* Effect.as(leftAsItIs(id, seen.left.cause), "open" as const)
+      // somebody here creates, claims or removes it: what becomes of it is not clear yet
+      if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"
+      const verdict = yield* sort(room, tenure, former, seen.right, { patient: false })
+      if (verdict._tag === "Orphan") return verdict
+      return verdict._tag === "Again" ? "open" : "done"
+    })
+
+  const claimAll = (orphans: ReadonlyArray<Orphan>): Effect.Effect<number> =>
+    Effect.forEach(groups(orphans), (group) => claimGroup(services, group, leftAsItIs), {
+      concurrency: GROUPS_AT_ONCE
+    }).pipe(Effect.map((counts) => counts.reduce((sum, count) => sum + count, 0)))
+
+  const passOver = (ids: ReadonlyArray<string>): Effect.Effect<Pass, Failure> =>
+    Effect.gen(function* () {
+      const anybody = !busy && room.elapsed.since(began) > GRACE
+      // from the other end: whoever else takes what is left meets me in the middle
+      const order = anybody ? ids.toReversed() : ids
+      const pass: Pass = { clean: true, claimed: 0 }
+      for (let at = 0; at < order.length && life.valid(); at += PAGE_SIZE) {
+        const seen = yield* look(room, life, order.slice(at, at + PAGE_SIZE))
+        const sorted = yield* Effect.forEach(seen, ([id, sight]) => sortOne(id, sight), { concurrency: SORTED_AT_ONCE })
+        if (sorted.some((one) => one !== "done")) pass.clean = false
+        const live = services.live()
+        const orphans = sorted.filter((one): one is Orphan => typeof one === "object")
+        const mine = orphans.filter(({ record }) => anybody || place(record.id, live) === room.instanceId)
+        pass.claimed += yield* claimAll(mine)
+        yield* breathe
+      }
+      if (!life.valid()) pass.clean = false
+      busy = pass.claimed > 0
+      return pass
+    })
+
+  /** True: there is nothing more to do. */
+  const attempt = Effect.gen(function* () {
+    const before = yield* readRecord(room, victim)
+    if (before === undefined) return true
+    if (before.record.status === "done") {
+      yield* forgetEntry(services, victim)
+      return true
+    }
+    const pages = yield* seal(room.store, life, victim)
+    const ids = [...new Set(pages.flatMap(({ page }) => page.ids))]
+    const { clean } = yield* passOver(ids)
+    return clean && (yield* finish(services, victim, before.version, pages))
+  })
+
+  return Effect.gen(function* () {
+    while (!life.ended()) {
+      const over = life.valid()
+        ? yield* Effect.catchAll(attempt, (error) =>
+            Effect.as(Effect.logDebug(`taking over instance ${victim.id} is tried again`, error), false)
+          )
+        : false
+      if (over) return
+      yield* Effect.sleep(services.interval)
+    }
+  })
+}
+
+const groups = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<ReadonlyArray<Orphan>> =>
+  Array.from({ length: Math.ceil(orphans.length / GROUP) }, (_, i) => orphans.slice(i * GROUP, (i + 1) * GROUP))
+
+/** How many of these became mine. */
+export const claimGroup = (
+  { deliver, pace, room, tenure }: Pick<TakeoverServices, "deliver" | "pace" | "room" | "tenure">,
+  group: ReadonlyArray<Orphan>,
+  tooLarge: (id: string, error: ValueTooLarge) => Effect.Effect<unknown>
+): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    yield* breathe
+    const free = group.filter(({ record }) => !isTaken(room, tenure, record.id))
+    if (free.length === 0) return 0
+    yield* pace.take(free.length)
+    const claimed = yield* Effect.forEach(
+      free,
+      (orphan) =>
+        claimOrphan(room, tenure, orphan).pipe(
+          Effect.tap((answer) => (Option.isSome(answer) ? deliver(answer.value) : Effect.void)),
+          Effect.map(Option.isSome),
+          Effect.catchTags({
+            ValueTooLarge: (error) => Effect.as(tooLarge(orphan.record.id, error), false),
+            StateStoreUnavailable: (error) =>
+              Effect.as(Effect.logDebug(`connection ${orphan.record.id} could not be claimed yet`, error), false)
+          })
+        ),
+      { concurrency: "unbounded" }
+    )
+    return claimed.filter((mine) => mine).length
+  })
+
+/** The victim's own record; undefined: it has gone, or its id has another life that cares itself. */
+const readRecord = (room: Room, { id, incarnation }: Victim) =>
+  Effect.gen(function* () {
+    const found = yield* room.store.get(instanceKey(id))
+    if (Option.isNone(found)) return undefined
+    const record: HeartbeatRecord = yield* decodeHeartbeat(id, found.value.value)
+    return record.incarnation === incarnation ? { record, version: found.value.version } : undefined
+  })
+
+/** After a pass that found nothing. False: something has changed meanwhile. */
+const finish = (
+  services: TakeoverServices,
+  victim: Victim,
+  version: Version,
+  pages: ReadonlyArray<SealedPage>
+): Effect.Effect<boolean, Failure> =>
+  Effect.gen(function* () {
+    const { room, tenure } = services
+    const { life } = tenure
+    const now = yield* readRecord(room, victim)
+    if (now === undefined) return true
+    if (now.version !== version || !(yield* empty(room.store, life, victim, pages))) return false
+    const written = yield* put(room.store, {
+      key: instanceKey(victim.id),
+      expected: version,
+      value: (nonce) => encodeHeartbeat({ ...now.record, status: "done", nonce }),
+      ttl: REMEMBERED,
+      mayWrite: life.valid,
+      abandoned: life.ended,
+      patient: false
+    })
+    if (written._tag === "Lost") return false
+    yield* forgetEntry(services, victim)
+    yield* Effect.logInfo(`instance ${victim.id}, incarnation ${victim.incarnation}, is taken over`)
+    return true
+  })
+
+/** By id and incarnation: the id may have joined again. */
+const forgetEntry = ({ room, tenure: { life } }: TakeoverServices, { id, incarnation }: Victim): Effect.Effect<void> =>
+  InstanceIndex.change(
+    room.store,
+    (ids) =>
+      ids[id] === incarnation ? Object.fromEntries(Object.entries(ids).filter(([other]) => other !== id)) : undefined,
+    life.ended,
+    life.valid
+  )
