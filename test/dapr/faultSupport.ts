@@ -11,11 +11,12 @@ import type { SettingsShape } from "../../src/config/Settings.js"
 import { acceptInOrder, type Gap, type GapReport, type Position } from "../../src/domain/AcceptInOrder.js"
 import type { Connection } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import { readEvent } from "../../src/domain/ReadEvent.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { until } from "../process/support.js"
 import { Accounting } from "../support/Accounting.js"
 import * as C from "../support/Components.js"
-import { streamEntries } from "../support/RedisStream.js"
+import { streamEvents } from "../support/RedisStream.js"
 import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 import type { Sidecar } from "../support/Sidecar.js"
 import { type TestLogLine, TestManager } from "../support/TestManager.js"
@@ -151,6 +152,14 @@ export const flood = (
     (timer) => ({ stop: Effect.sync(() => clearInterval(timer)) })
   )
 
+/** How a call was refused, and how long that took. */
+export const refusal = (manager: TestManager, call: Parameters<TestManager["refused"]>[0]) =>
+  Effect.promise(async () => {
+    const began = Date.now()
+    const error = (await manager.refused(call)) as { readonly _tag: string; readonly outcome?: string }
+    return { tag: error._tag, outcome: error.outcome, millis: Date.now() - began }
+  })
+
 /** A condition, with a deadline. */
 export const eventually = (what: string, condition: () => boolean | Promise<boolean>, timeoutMs = CATCH_UP_MS) =>
   Effect.promise(() => until(condition, what, timeoutMs))
@@ -174,12 +183,30 @@ export interface Judged {
   readonly missing: number
 }
 
+/** As `judgeEvents`, of what stands in Redis. */
+export const judge = (
+  feeds: ReadonlyArray<Feed>,
+  redisPort: number,
+  topics?: ReadonlyArray<string>
+): Effect.Effect<Judged> =>
+  judgeEvents(feeds, { lifecycle: LIFECYCLE, read: (topic) => streamEvents(redisPort, topic), topics })
+
 /**
- * Waits until all is settled and told, then reads the topics and the lifecycle topic from Redis as they stand there: no
+ * Waits until all is settled and told, then reads the topics and the lifecycle topic as they stand in the broker: no
  * problems in the accounting, and no frame missing for a consumer that no report has between its bounds.
  */
-export const judge = (feeds: ReadonlyArray<Feed>, redisPort: number): Effect.Effect<Judged> =>
+export const judgeEvents = (
+  feeds: ReadonlyArray<Feed>,
+  broker: {
+    readonly lifecycle: string
+    /** the events of a topic, in its order */
+    readonly read: (topic: string) => Promise<ReadonlyArray<object>>
+    /** those of the feeds unless told */
+    readonly topics?: ReadonlyArray<string> | undefined
+  }
+): Effect.Effect<Judged> =>
   Effect.gen(function* () {
+    const { lifecycle, read, topics = [...new Set(feeds.map(({ topic }) => topic))] } = broker
     yield* settled(feeds)
     for (const feed of feeds) {
       yield* eventually(`every lost frame of ${feed.topic} is told`, async () => {
@@ -187,31 +214,27 @@ export const judge = (feeds: ReadonlyArray<Feed>, redisPort: number): Effect.Eff
         return feed.reported() >= framesDropped
       })
     }
-    const gaps = feeds.reduce((sum, feed) => sum + feed.events("gap").length, 0)
     const ids = new Set(feeds.map(({ id }) => id))
-    const lifecycle = () => read(redisPort, LIFECYCLE)
-    const gapsTold = async () =>
-      (await lifecycle()).filter(
-        ({ event }) => event["type"] === "websocketmanager.gap" && ids.has(String(event["subject"]))
-      )
-    yield* eventually(`${gaps} gaps are published`, async () => (await gapsTold()).length >= gaps)
+    const gaps = feeds.reduce((sum, feed) => sum + feed.events("gap").length, 0)
+    yield* eventually(`${gaps} gaps are published`, async () => {
+      const reported = (await read(lifecycle)).map(readEvent).filter((event) => event?.kind === "gap")
+      return reported.filter(({ connectionId }) => ids.has(connectionId)).length >= gaps
+    })
 
-    const topics = [...new Set(feeds.map(({ topic }) => topic))]
-    const streams = yield* Effect.promise(() =>
-      Promise.all([...topics, LIFECYCLE].map((topic) => read(redisPort, topic)))
-    )
     const accounting = new Accounting()
     for (const feed of feeds) for (const data of feed.sent) accounting.sent(feed.id, data)
     const inOrder = acceptInOrder()
     const holes: Array<Gap> = []
     const reports: Array<GapReport> = []
     let taken = 0
-    for (const { event } of streams.flat().sort((a, b) => a.at - b.at)) {
-      accounting.received(event)
-      const accepted = inOrder.accept(event)
-      taken += accepted.frames.length
-      if (accepted.report !== undefined) reports.push(accepted.report)
-      holes.push(...accepted.gaps)
+    for (const topic of [...topics, lifecycle]) {
+      for (const event of yield* Effect.promise(() => read(topic))) {
+        accounting.received(event)
+        const accepted = inOrder.accept(event)
+        taken += accepted.frames.length
+        if (accepted.report !== undefined) reports.push(accepted.report)
+        holes.push(...accepted.gaps)
+      }
     }
     expect(accounting.problems()).toEqual([])
     expect(holes.flatMap((hole) => untold(hole, reports))).toEqual([])
@@ -233,13 +256,6 @@ const untold = ({ after, before, connectionId }: Gap, reports: ReadonlyArray<Gap
     .map(([epoch, sequence]) => `${connectionId} lacks ${epoch}:${sequence}`)
 }
 const positionOf = ({ epoch, sequence }: Position): ReadonlyArray<number> => [epoch, sequence]
-
-/** Each event of a topic, and when Redis took it. */
-const read = async (port: number, topic: string) =>
-  (await streamEntries(port, topic)).map(({ data, id }) => ({
-    at: parseInt(id, 10),
-    event: JSON.parse(data.toString()) as Record<string, unknown>
-  }))
 
 /** What each of them sent. */
 export const sentBy = (feeds: ReadonlyArray<Feed>): number => feeds.reduce((sum, { sent }) => sum + sent.length, 0)

@@ -7,7 +7,7 @@ import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { eventually, expectSocketsKept, flood, judge, sentBy, startManager } from "./faultSupport.js"
+import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./faultSupport.js"
 
 const TIMEOUT = 150_000
 
@@ -102,18 +102,12 @@ requiring("daprd", "redis")("a sidecar that accepts and never answers", () => {
           "sidecar"
         ])
 
-        const refused = (call: Parameters<typeof manager.refused>[0]) =>
-          Effect.promise(async () => {
-            const began = Date.now()
-            const error = (await manager.refused(call)) as { readonly _tag: string; readonly outcome?: string }
-            return { tag: error._tag, outcome: error.outcome, millis: Date.now() - began }
-          })
         const openings = server.openings.length
-        const connect = yield* refused(manager.service.connect({ url: server.url, topic: "never" }))
+        const connect = yield* refusal(manager, manager.service.connect({ url: server.url, topic: "never" }))
         expect(connect).toMatchObject({ tag: "StateStoreUnavailable" })
         expect(connect.millis).toBeLessThan(9000)
         expect(server.openings).toHaveLength(openings)
-        const disconnect = yield* refused(manager.service.disconnect({ id: leaving.id }))
+        const disconnect = yield* refusal(manager, manager.service.disconnect({ id: leaving.id }))
         expect(disconnect).toMatchObject({ tag: "StateStoreUnavailable", outcome: "unknown" })
         expect(disconnect.millis).toBeLessThan(9000)
         expect(leaving.peer.open).toBe(false)
