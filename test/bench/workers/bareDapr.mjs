@@ -84,9 +84,11 @@ const post = async (path, type, body) => {
 }
 
 /** Event by event, each after the answer to the one before. */
-const inOrder = async (connection, topic, next) => {
+const inOrder = async (connection, topic, way) => {
+  // Packs go as they are, as the manager's do.
+  const path = `/v1.0/publish/${PUBSUB}/${topic}${way === "packed" ? "?metadata.rawPayload=true" : ""}`
   for (;;) {
-    while (connection.waiting > 0) await post(`/v1.0/publish/${PUBSUB}/${topic}`, CLOUD_EVENTS, next())
+    while (connection.waiting > 0) await post(path, CLOUD_EVENTS, connection[way]())
     await new Promise((resolve) => (connection.wake = resolve))
   }
 }
@@ -128,7 +130,7 @@ answer({
           topic
         ).catch(failed)
       }
-    } else for (const one of connections) inOrder(one, topic, () => one[way]()).catch(failed)
+    } else for (const one of connections) inOrder(one, topic, way).catch(failed)
   },
   mark: () => ({ cpu: cpu(), at: performance.now() })
 })
