@@ -41,6 +41,8 @@ export const connect = (
 ): Effect.Effect<ConnectResponse, ManagerError> =>
   Effect.gen(function* () {
     const asked = yield* checked(checkConnect(request))
+    const known = asked.requestId === undefined ? undefined : core.connections.get(uuidv8FromRequest(asked.requestId))
+    if (known !== undefined) return yield* repeated(core, known, asked)
     yield* acceptsWork(core)
     yield* core.sessions.precheck(asked.spec)
     if (asked.requestId === undefined) return yield* create(core, creating, request, asked, uuidv7(core.now()))
@@ -62,6 +64,23 @@ export const connect = (
       })
       return yield* Effect.ensuring(create(core, creating, request, asked, id), release)
     }
+  })
+
+/** The request_id of a connection that is here, or is just being created here; creates nothing. */
+export const connectAgain = (
+  core: Core,
+  creating: Creating,
+  request: ConnectRequest
+): Effect.Effect<ConnectResponse, ManagerError> =>
+  Effect.gen(function* () {
+    const asked = yield* checked(checkConnect(request))
+    const id = uuidv8FromRequest(asked.requestId ?? "")
+    for (;;) {
+      const other = creating.requested.get(id)
+      if (other === undefined) break
+      yield* Deferred.await(other)
+    }
+    return yield* repeated(core, yield* owned(core, id), asked)
   })
 
 /** The same request_id again: the same connection, if it is the same request. */

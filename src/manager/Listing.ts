@@ -1,42 +1,55 @@
-/** Get and List: what stands in this instance's hands is shown as it is now, the rest from its record. */
+/** Get and List of what stands in this instance's hands, and what both show of a record. */
 import * as Effect from "effect/Effect"
 import type { ManagerError } from "../domain/Errors.js"
 import type { Connection, ListRequest, ListResponse, TagFilter } from "../domain/Messages.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import { redactUrl } from "../domain/Redact.js"
-import { type CheckedList, checkId, checkList } from "../domain/Validate.js"
-import { checked, type Core, elsewhere, whenSettled } from "./Core.js"
+import { type CheckedList, checkList } from "../domain/Validate.js"
+import { checked, type Core, owned, whenSettled } from "./Core.js"
 
 /** A page ends early here, so that it fits every door. */
 const PAGE_BYTES = 3 * 1024 * 1024
 
 export const get = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
-  Effect.gen(function* () {
-    const canonical = yield* checked(checkId(id))
-    const local = core.connections.get(canonical)
-    if (local !== undefined) return local.view()
-    const record = yield* elsewhere(core, canonical)
-    return core.connections.get(canonical)?.view() ?? fromRecord(record)
-  })
+  Effect.map(owned(core, id), (c) => c.view())
 
 export const list = (core: Core, request: ListRequest): Effect.Effect<ListResponse, ManagerError> =>
   Effect.gen(function* () {
     const query = yield* checked(checkList(request))
     yield* whenSettled(core)
-    const connections: Array<Connection> = []
-    let bytes = 0
+    const page = new Page(query)
     for (const id of core.connections.idsAfter(query.after)) {
       const shown = core.connections.get(id)?.view()
-      if (shown === undefined || !matches(query, shown)) continue
-      bytes += sizeOf(shown)
-      const full = connections.length >= query.pageSize || (bytes > PAGE_BYTES && connections.length > 0)
-      if (full) return { connections, nextPageToken: query.nextPageToken(connections.at(-1)!.id) }
-      connections.push(shown)
+      if (shown !== undefined && matches(query, shown) && !page.add(shown)) break
     }
-    return { connections, nextPageToken: "" }
+    return page.response()
   })
 
-const matches = (query: CheckedList, c: Connection): boolean =>
+/** One page of a List as it fills, in the order of ids. */
+export class Page {
+  readonly connections: Array<Connection> = []
+  private bytes = 0
+  /** there is more than this page holds */
+  more = false
+
+  constructor(private readonly query: CheckedList) {}
+
+  /** False: it has no room for this one. */
+  add(connection: Connection): boolean {
+    this.bytes += sizeOf(connection)
+    const { length } = this.connections
+    this.more = length >= this.query.pageSize || (this.bytes > PAGE_BYTES && length > 0)
+    if (!this.more) this.connections.push(connection)
+    return !this.more
+  }
+
+  response(): ListResponse {
+    const { connections, more } = this
+    return { connections, nextPageToken: more ? this.query.nextPageToken(connections.at(-1)!.id) : "" }
+  }
+}
+
+export const matches = (query: CheckedList, c: Connection): boolean =>
   (query.statuses.size === 0 || query.statuses.has(c.status)) &&
   (query.topic === "" || query.topic === c.topic) &&
   (query.instanceId === "" || query.instanceId === c.instanceId) &&
@@ -55,7 +68,8 @@ const sizeOf = (c: Connection): number => {
   return bytes
 }
 
-const fromRecord = (record: ConnectionRecord): Connection => ({
+/** A connection as its owner wrote it last. */
+export const fromRecord = (record: ConnectionRecord): Connection => ({
   id: record.id,
   url: redactUrl(record.spec.url),
   status: record.status,

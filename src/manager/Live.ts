@@ -4,22 +4,28 @@
  * Started after the lease's Heartbeat, the store and the publisher, which it depends on; stopped before them, by draining:
  * sockets closed, frames and records flushed, the lease laid down.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.js"
 import { ConnectionStatus, shortStatus } from "../domain/ConnectionStatus.js"
+import { bounded } from "../membership/Bounded.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { Publisher } from "../messaging/Publisher.js"
 import { Metrics } from "../observability/Metrics.js"
+import * as Browsing from "../ownership/Browsing.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
 import { Reclaimer } from "../ownership/Reclaimer.js"
+import { Peers } from "../ports/Peers.js"
 import { PubSub } from "../ports/PubSub.js"
+import { StateStore } from "../ports/StateStore.js"
 import { Sessions } from "../socket/Session.js"
 import { perTurn } from "../socket/TurnTime.js"
 import { abandon } from "./Adoption.js"
+import * as Anywhere from "./Anywhere.js"
 import * as Connecting from "./Connecting.js"
 import { ConnectionTable } from "./ConnectionTable.js"
 import { ConnectionManager } from "./ConnectionManager.js"
@@ -30,6 +36,7 @@ import * as Fleet from "./Fleet.js"
 import { CurrentPhase } from "./Health.js"
 import * as Listing from "./Listing.js"
 import * as Lives from "./Lives.js"
+import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
 import * as Publishing from "./Publishing.js"
 import * as Supervisor from "./Supervisor.js"
@@ -93,7 +100,7 @@ const make = Effect.gen(function* () {
   )
   yield* Lives.follow(core, yield* Reclaimer, settled)
 
-  return ConnectionManager.of({
+  const operations = ConnectionManager.of({
     connect: (request) => Connecting.connect(core, creating, request),
     disconnect: (request) => Connecting.disconnect(core, request),
     reconnect: (id) => Connecting.reconnect(core, id),
@@ -116,6 +123,15 @@ const make = Effect.gen(function* () {
     drain: (request) => Drain.fromRequest(drain, request),
     rebalance: (request) => Fleet.rebalance(core, request)
   })
+  const local = Local.of({
+    operations,
+    connectAgain: (request) => Connecting.connectAgain(core, creating, request),
+    send: (request, onSent) => Messaging.send(core, request, onSent),
+    handover: { take: () => Effect.succeed(false), moved: () => Effect.succeed(false) }
+  })
+  const browsing = Browsing.make(bounded(yield* StateStore))
+  const anywhere = Anywhere.make({ core, membership, peers: yield* Peers, local, browsing })
+  return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))
 })
 
 const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, number]> => {
@@ -124,5 +140,5 @@ const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, nu
   return [...counts].map(([status, count]) => [[shortStatus(status)], count])
 }
 
-/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions. */
-export const layer = Layer.scoped(ConnectionManager, make)
+/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions, StateStore, Peers. */
+export const layer = Layer.scopedContext(make)

@@ -20,7 +20,7 @@ import type { ManagedConnection } from "./ManagedConnection.js"
 
 /** Hands a message to the socket; done once the socket took it. */
 const out =
-  (core: Core, c: ManagedConnection) =>
+  (core: Core, c: ManagedConnection, onSent: () => void = () => {}) =>
   (message: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> =>
     Effect.suspend((): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> => {
       const { session } = c
@@ -30,6 +30,7 @@ const out =
         Effect.map(() => {
           c.sent++
           core.metrics.framesSent.add(1)
+          onSent()
         }),
         Effect.catchTag("ConnectionNotOpen", () => new ConnectionNotOpen({ id: c.id, status: c.status }))
       )
@@ -51,13 +52,18 @@ const OUTCOME: Readonly<Record<string, string>> = {
   Interrupted: "aborted"
 }
 
-export const send = (core: Core, request: SendRequest): Effect.Effect<SendResponse, ManagerError> =>
+/** `onSent` is called when the socket took the message. */
+export const send = (
+  core: Core,
+  request: SendRequest,
+  onSent?: () => void
+): Effect.Effect<SendResponse, ManagerError> =>
   Effect.gen(function* () {
     const c = yield* owned(core, request.id)
     const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, c.spec.correlation))
     if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
     const began = core.steady()
-    const answer = c.correlator.request({ message, binary, correlation, timeoutMs, send: out(core, c) }).pipe(
+    const answer = c.correlator.request({ message, binary, correlation, timeoutMs, send: out(core, c, onSent) }).pipe(
       Effect.catchTags({
         RequestAborted: ({ sent }) => new SendAborted({ id: c.id, sent }),
         // The socket was open when the call came and went away before the message left it.

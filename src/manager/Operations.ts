@@ -90,4 +90,5 @@ export const streaming: {
 
 export const UNARY_METHODS = Object.keys(unary) as ReadonlyArray<UnaryMethod>
 export const STREAM_METHODS = Object.keys(streaming) as ReadonlyArray<StreamMethod>
+export const isUnaryMethod = (method: string): method is UnaryMethod => Object.hasOwn(unary, method)
 export const isStreamMethod = (method: string): method is StreamMethod => Object.hasOwn(streaming, method)

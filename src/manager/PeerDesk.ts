@@ -1,25 +1,82 @@
-/** What this instance answers its peers. */
+/** What this instance answers its peers: of its membership, of planned moves, and the calls that they pass on. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { NotAvailable } from "../domain/Errors.js"
-import { PeerDesk } from "../ports/Peers.js"
-import { ConnectionManager } from "./ConnectionManager.js"
+import { InvalidRequest, type ManagerError } from "../domain/Errors.js"
+import type { ConnectRequest } from "../domain/Spec.js"
+import { Membership } from "../membership/Membership.js"
+import { Metrics } from "../observability/Metrics.js"
+import { PeerDesk, type SendProgress } from "../ports/Peers.js"
+import { codeOf } from "./CallCode.js"
+import type { ConnectionManager } from "./ConnectionManager.js"
+import { Local } from "./Local.js"
+import {
+  isStreamMethod,
+  isUnaryMethod,
+  type Opened,
+  streaming,
+  type StreamMethod,
+  unary,
+  type UnaryMethod
+} from "./Operations.js"
 
-const refuse = (feature: string) => new NotAvailable({ feature, reason: "this instance takes no forwarded calls" })
+/** An operation, seen without its types: the door has decoded the request by its name. */
+type Answering<A> = (operations: ConnectionManager["Type"], request: unknown) => A
 
-export const layer: Layer.Layer<PeerDesk, never, ConnectionManager> = Layer.effect(
+const SENT: SendProgress = { _tag: "Sent" }
+
+const unknown = (method: string) => new InvalidRequest({ field: "tag", reason: `there is no method ${method}` })
+
+export const layer: Layer.Layer<PeerDesk, never, Local | Membership | Metrics> = Layer.effect(
   PeerDesk,
-  Effect.as(
-    ConnectionManager,
-    PeerDesk.of({
-      hello: () => Effect.succeed({ incarnation: undefined }),
-      ask: () => Effect.succeed({ incarnation: undefined, verdict: undefined }),
-      take: () => Effect.succeed(false),
-      moved: () => Effect.succeed(false),
-      call: (method) => refuse(method),
-      send: () => Stream.fail(refuse("Send")),
-      open: (method) => refuse(method)
+  Effect.gen(function* () {
+    const { connectAgain, handover, operations, send } = yield* Local
+    const { ask, hello } = yield* Membership
+    const { rpcSeconds } = yield* Metrics
+    // none of these forwards: a call is passed on once
+    const call = (method: UnaryMethod, request: unknown): Effect.Effect<unknown, ManagerError> =>
+      method === "Connect"
+        ? connectAgain(request as ConnectRequest)
+        : (unary[method] as Answering<Effect.Effect<unknown, ManagerError>>)(operations, request)
+    const open = (method: StreamMethod, request: unknown): Opened<unknown> =>
+      (streaming[method] as Answering<Opened<unknown>>)(operations, request)
+
+    const counted =
+      (method: string) =>
+      <A, R>(call: Effect.Effect<A, ManagerError, R>) =>
+        Effect.flatMap(Clock.currentTimeMillis, (started) =>
+          Effect.onExit(call, (exit: Exit.Exit<unknown, ManagerError>) =>
+            Effect.map(Clock.currentTimeMillis, (now) =>
+              rpcSeconds("peer", method, codeOf(exit)).observe((now - started) / 1000)
+            )
+          )
+        )
+
+    return PeerDesk.of({
+      hello,
+      ask,
+      take: handover.take,
+      moved: handover.moved,
+      call: (method, request) =>
+        isUnaryMethod(method) ? counted(method)(Effect.suspend(() => call(method, request))) : unknown(method),
+      send: (request) =>
+        Stream.asyncPush<SendProgress, ManagerError>((emit) =>
+          counted("Send")(send(request, () => void emit.single(SENT))).pipe(
+            Effect.matchCauseEffect({
+              onFailure: (cause) => Effect.sync(() => emit.halt(cause)),
+              onSuccess: (response) =>
+                Effect.sync(() => {
+                  emit.single({ _tag: "Replied", response })
+                  emit.end()
+                })
+            }),
+            Effect.forkScoped
+          )
+        ),
+      open: (method, request) =>
+        isStreamMethod(method) ? Effect.suspend(() => open(method, request)) : unknown(method)
     })
-  )
+  })
 )

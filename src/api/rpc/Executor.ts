@@ -8,9 +8,9 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { ManagerError } from "../../domain/Errors.js"
+import { codeOf } from "../../manager/CallCode.js"
 import { ConnectionManager } from "../../manager/ConnectionManager.js"
 import { Metrics } from "../../observability/Metrics.js"
 import {
@@ -34,14 +34,6 @@ export interface Executor {
   ) => Effect.Effect<UnaryTypes[K][1], ManagerError>
   /** Done when the stream has begun. The call lasts, and holds its place in the quota, until the scope closes. */
   readonly open: <K extends StreamMethod>(method: K, request: StreamTypes[K][0]) => Opened<StreamTypes[K][1]>
-}
-
-/** What the `code` label says of an ended call: OK, the error's tag, Cancelled, or Defect. */
-const codeOf = (exit: Exit.Exit<unknown, ManagerError>): string => {
-  if (Exit.isSuccess(exit)) return "OK"
-  const failure = Cause.failureOption(exit.cause)
-  if (Option.isSome(failure)) return failure.value._tag
-  return Cause.isInterruptedOnly(exit.cause) ? "Cancelled" : "Defect"
 }
 
 /** The executor of one door. */
