@@ -51,8 +51,8 @@ export const startManager = (
       daprHttpPort: httpPort,
       daprGrpcPort: grpcPort,
       instanceId: `i-${randomUUID().slice(0, 8)}`,
-      heartbeatInterval: Duration.millis(500),
-      heartbeatTtl: Duration.millis(1500),
+      heartbeatInterval: Duration.seconds(1),
+      heartbeatTtl: Duration.seconds(4),
       ...settings
     }
     const manager = yield* Effect.acquireRelease(
