@@ -107,19 +107,22 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
       onLate?: (claimed: Claimed) => void
     ) => Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable>
     /**
-     * Names the target of a planned move in the record; done when that is in the store, and carried through when the caller
+     * Names the target of a planned move in the record, with what has changed besides; done when that is in the store, and carried through when the caller
      * has gone. From then on the target may claim it at any moment (`onDisowned` tells), and its status is not written
      * behind. False: it is not owned here any more.
      */
     readonly offer: (
       owned: Owned,
-      target: { readonly id: string; readonly incarnation: string }
+      target: { readonly id: string; readonly incarnation: string },
+      change?: () => RecordChange
     ) => Effect.Effect<boolean, StateStoreUnavailable>
     /**
      * Takes an offer back, at the same epoch: a claim that is still on its way fails. False: the target has claimed it, or it
      * is gone otherwise. Goes on until that is clear: bound it by a time-out.
      */
     readonly takeBack: (owned: Owned) => Effect.Effect<boolean, StateStoreUnavailable>
+    /** The target has said that the record names it: stops owning, and drops the id from the page. */
+    readonly handedOver: (owned: Owned) => void
     /**
      * Claims a connection that is offered to this life at this epoch: onto my page, then its record with a higher epoch. None:
      * the offer stands no more. Whether the instance takes work is the caller's to ask.
@@ -203,8 +206,13 @@ const make = Effect.gen(function* () {
       )
     ),
     claim: (id, onLate) => claimOne(room, id, onLate),
-    offer: (owned, target) => offer(room, mine(owned), target),
+    offer: (owned, target, change = () => ({})) => offer(room, mine(owned), target, change),
     takeBack: (owned) => takeBack(room, mine(owned)),
+    handedOver: (owned) => {
+      if (mine(owned) === undefined) return
+      release(room, owned)
+      if (room.tenure?.life === owned.life) room.tenure.pages.drop(owned.id)
+    },
     claimHandover: (id, epoch) => claimHandover(room, id, epoch),
     flush: writeBehind.flush,
     onDisowned: (listener) => {

@@ -12,7 +12,7 @@ import { alone } from "./Busy.js"
 import { claim, dropLost } from "./Claim.js"
 import type { ValueTooLarge } from "../ports/StateStore.js"
 import type { Handed } from "./ConnectionStore.js"
-import type { OwnedState } from "./Owned.js"
+import type { OwnedState, RecordChange } from "./Owned.js"
 import { read, release, rewrite } from "./Records.js"
 import { type Room, unwant, want } from "./Room.js"
 
@@ -22,14 +22,17 @@ const refused = (reason: string) => new StateStoreUnavailable({ reason })
 export const offer = (
   room: Room,
   owned: OwnedState | undefined,
-  target: { readonly id: string; readonly incarnation: string }
+  target: { readonly id: string; readonly incarnation: string },
+  change: () => RecordChange
 ): Effect.Effect<boolean, StateStoreUnavailable> =>
   Effect.suspend(() => {
     if (owned === undefined || owned.removing || !owned.owned()) return Effect.succeed(false)
     if (!owned.life.valid()) return refused("this instance holds no lease now")
     owned.offered = true
     const { id, incarnation } = target
-    return rewrite(room, owned, (record) => ({ ...record, handover: { id, incarnation } }), { patient: false }).pipe(
+    return rewrite(room, owned, (record) => ({ ...record, ...change(), handover: { id, incarnation } }), {
+      patient: false
+    }).pipe(
       Effect.tapError((error) =>
         Effect.sync(() => {
           if (error._tag === "ValueTooLarge" || error.outcome !== "unknown") owned.offered = false

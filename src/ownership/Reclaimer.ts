@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import type { SettingsShape } from "../config/Settings.js"
 import type { Lease } from "../membership/Lease.js"
 import type { Claimed } from "./ConnectionStore.js"
+import * as IndexEntries from "./IndexEntries.js"
 import * as Pace from "./Pace.js"
 import type { Room } from "./Room.js"
 import { sweep } from "./Sweep.js"
@@ -29,6 +30,8 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
   }
 >() {}
 
+/** Connections that are claimed together, at most. */
+const GROUP = 32
 /** Claims that wait for the manager; the next ones wait for these. */
 const WAITING = 64
 
@@ -39,6 +42,8 @@ export const make = (
 ): Reclaimer["Type"] => {
   const pace = Pace.make(settings.claimRate, room.elapsed)
   const { membership } = room
+  // a slow pace has small steps
+  const group = Math.min(GROUP, Math.max(1, Math.floor(settings.claimRate / 16)))
 
   const claims = Effect.gen(function* () {
     yield* lease.awaitHeld
@@ -50,12 +55,14 @@ export const make = (
       room,
       tenure,
       pace,
+      group,
       live: () => membership.live().map(({ id }) => id),
       interval: Duration.toMillis(settings.reclaimInterval),
       deliver: (one) => Effect.asVoid(Queue.offer(claimed, one))
     }
     const begun = new Set<string>()
     const fork = yield* FiberSet.makeRuntime<never>()
+    fork(Effect.ignoreLogged(IndexEntries.tidy(room.store, tenure.life)))
     fork(guarded("the sweep of my pages", sweep(services)))
     yield* Effect.forkScoped(
       Stream.runForEach(membership.victims, (victim) =>

@@ -8,7 +8,7 @@ import { PAGE_SIZE } from "../domain/Key.js"
 import { isTombstone } from "../domain/Record.js"
 import { isTaken } from "./Claim.js"
 import { formerLives, look, type Orphan, type Sight, sort } from "./Sorting.js"
-import { claimGroup, type TakeoverServices } from "./Takeover.js"
+import { claimGroup, groups, type TakeoverServices } from "./Takeover.js"
 
 const EVERY = "2 seconds"
 
@@ -41,7 +41,8 @@ export const sweep = (services: Omit<TakeoverServices, "live" | "interval">): Ef
       const seen = yield* look(room, life, twice.slice(at, at + PAGE_SIZE))
       const sights = seen.flatMap(([, sight]) => (Either.isRight(sight) ? [sight.right] : []))
       const orphans = (yield* Effect.forEach(sights, settle, { concurrency: 16 })).filter((one) => one !== undefined)
-      yield* claimGroup(services, orphans, (id, error) => Effect.logDebug(`connection ${id} is left as it is`, error))
+      for (const some of groups(orphans, services.group))
+        yield* claimGroup(services, some, (id, error) => Effect.logDebug(`connection ${id} is left as it is`, error))
     }
   }).pipe(Effect.catchAll((error) => Effect.logDebug("my pages cannot be swept yet", error)))
 

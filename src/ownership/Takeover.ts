@@ -10,11 +10,11 @@ import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodeHeartbeat, encodeHeartbeat, type HeartbeatRecord } from "../domain/Instance.js"
 import { instanceKey, PAGE_SIZE } from "../domain/Key.js"
 import { put } from "../membership/GuardedWrite.js"
-import * as InstanceIndex from "../membership/InstanceIndex.js"
 import { REMEMBERED } from "../membership/Membership.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import { claimOrphan, isTaken } from "./Claim.js"
 import type { Claimed } from "./ConnectionStore.js"
+import * as IndexEntries from "./IndexEntries.js"
 import type { Pace } from "./Pace.js"
 import { place } from "./Placement.js"
 import { breathe, type Room, type Tenure } from "./Room.js"
@@ -27,6 +27,8 @@ export interface TakeoverServices {
   /** ids of the instances that can take work */
   readonly live: () => ReadonlyArray<string>
   readonly pace: Pace
+  /** ids that are claimed together, and go onto my page in one write */
+  readonly group: number
   /** between two passes, milliseconds */
   readonly interval: number
   readonly deliver: (claimed: Claimed) => Effect.Effect<void>
@@ -34,8 +36,6 @@ export interface TakeoverServices {
 
 /** From here on anybody claims, milliseconds: whoever should have may be gone too. */
 const GRACE = 2500
-/** Ids that are claimed together go onto my page in one write. */
-const GROUP = 32
 const GROUPS_AT_ONCE = 2
 const SORTED_AT_ONCE = 32
 
@@ -83,15 +83,14 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
     })
 
   const claimAll = (orphans: ReadonlyArray<Orphan>): Effect.Effect<number> =>
-    Effect.forEach(groups(orphans), (group) => claimGroup(services, group, leftAsItIs), {
+    Effect.forEach(groups(orphans, services.group), (group) => claimGroup(services, group, leftAsItIs), {
       concurrency: GROUPS_AT_ONCE
     }).pipe(Effect.map((counts) => counts.reduce((sum, count) => sum + count, 0)))
 
   const passOver = (ids: ReadonlyArray<string>): Effect.Effect<Pass, Failure> =>
     Effect.gen(function* () {
       const anybody = !busy && room.elapsed.since(began) > GRACE
-      // from the other end: whoever else takes what is left meets me in the middle
-      const order = anybody ? ids.toReversed() : ids
+      const order = anybody ? fromMyPlace(ids, services.live(), room.instanceId) : ids
       const pass: Pass = { clean: true, claimed: 0 }
       for (let at = 0; at < order.length && life.valid(); at += PAGE_SIZE) {
         const seen = yield* look(room, life, order.slice(at, at + PAGE_SIZE))
@@ -113,7 +112,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
     const before = yield* readRecord(room, victim)
     if (before === undefined) return true
     if (before.record.status === "done") {
-      yield* forgetEntry(services, victim)
+      yield* IndexEntries.forget(room.store, life, { [victim.id]: victim.incarnation })
       return true
     }
     const pages = yield* seal(room.store, life, victim)
@@ -135,8 +134,15 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
   })
 }
 
-const groups = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<ReadonlyArray<Orphan>> =>
-  Array.from({ length: Math.ceil(orphans.length / GROUP) }, (_, i) => orphans.slice(i * GROUP, (i + 1) * GROUP))
+export const groups = (orphans: ReadonlyArray<Orphan>, size: number): ReadonlyArray<ReadonlyArray<Orphan>> =>
+  Array.from({ length: Math.ceil(orphans.length / size) }, (_, i) => orphans.slice(i * size, (i + 1) * size))
+
+/** Each survivor begins elsewhere: what anybody may claim is not raced for by all from the same end. */
+const fromMyPlace = (ids: ReadonlyArray<string>, live: ReadonlyArray<string>, me: string): ReadonlyArray<string> => {
+  const all = live.toSorted()
+  const from = Math.floor((ids.length * Math.max(all.indexOf(me), 0)) / Math.max(all.length, 1))
+  return [...ids.slice(from), ...ids.slice(0, from)]
+}
 
 /** How many of these became mine. */
 export const claimGroup = (
@@ -198,17 +204,7 @@ const finish = (
       patient: false
     })
     if (written._tag === "Lost") return false
-    yield* forgetEntry(services, victim)
+    yield* IndexEntries.forget(room.store, life, { [victim.id]: victim.incarnation })
     yield* Effect.logInfo(`instance ${victim.id}, incarnation ${victim.incarnation}, is taken over`)
     return true
   })
-
-/** By id and incarnation: the id may have joined again. */
-const forgetEntry = ({ room, tenure: { life } }: TakeoverServices, { id, incarnation }: Victim): Effect.Effect<void> =>
-  InstanceIndex.change(
-    room.store,
-    (ids) =>
-      ids[id] === incarnation ? Object.fromEntries(Object.entries(ids).filter(([other]) => other !== id)) : undefined,
-    life.ended,
-    life.valid
-  )
