@@ -81,13 +81,17 @@ export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<Settings
     return fromOptions(backing === undefined ? settings : { ...settings, backing })
   })
 
-const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
-  const env = options.env ?? {}
-  const identity = InstanceId.make(settings, {
+/** Who the instance is by these settings, once its listener is bound. An id that is chosen at random is another each time. */
+export const identityOf = <E, R>(settings: SettingsShape, options: Options<E, R>): InstanceId.Identity =>
+  InstanceId.make(settings, {
     hostName: hostname(),
     boundPort: options.boundPort ?? 0,
-    podIp: env["POD_IP"] ?? ""
+    podIp: options.env?.["POD_IP"] ?? ""
   })
+
+const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
+  const env = options.env ?? {}
+  const identity = identityOf(settings, options)
   const ground = Layer.mergeAll(
     Layer.succeed(Settings, settings),
     Layer.succeed(InstanceId.InstanceId, identity),

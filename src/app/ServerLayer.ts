@@ -6,10 +6,13 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as RpcPeers from "../adapters/peers/RpcPeers.js"
 import * as GrpcServer from "../api/grpc/Server.js"
 import * as HttpListener from "../api/http/HttpListener.js"
 import * as KeepAliveLoop from "../api/http/KeepAliveLoop.js"
+import * as PeerRoute from "../api/http/PeerRoute.js"
 import * as HttpServer from "../api/http/Server.js"
+import * as PeerDoor from "../api/rpc/PeerDoor.js"
 import * as RpcDoor from "../api/rpc/RpcDoor.js"
 import * as StreamQuota from "../api/rpc/StreamQuota.js"
 import { Settings } from "../config/Settings.js"
@@ -25,10 +28,12 @@ export type StartError = ManagerLayer.StartError | HttpListener.ListenFailed | G
 /** Every door over a manager whose listener is bound. */
 export const doors = Layer.unwrapEffect(
   Effect.map(InstanceId, ({ address }) =>
-    Layer.mergeAll(HttpServer.layer({ advertised: address }), GrpcServer.layer, KeepAliveLoop.layer).pipe(
-      Layer.provideMerge(RpcDoor.layer),
-      Layer.provide(StreamQuota.layer)
-    )
+    Layer.mergeAll(
+      HttpServer.layer({ advertised: address }),
+      GrpcServer.layer,
+      PeerDoor.serving,
+      KeepAliveLoop.layer
+    ).pipe(Layer.provideMerge(RpcDoor.layer), Layer.provide(StreamQuota.layer))
   )
 )
 
@@ -54,11 +59,23 @@ export const layer = <E = never, R = never>(
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const settings = yield* ManagerLayer.settingsOf(options)
-      const bound = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(Layer.succeed(Settings, settings))))
+      const given = Layer.succeed(Settings, settings)
+      const bound = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(given)))
       const { port } = yield* Effect.provide(HttpListener.HttpListener, bound)
+      const there = { ...options, boundPort: port }
+      const { address } = ManagerLayer.identityOf(settings, there)
+      const peerDoor = yield* Layer.build(
+        PeerRoute.layer({ advertised: address }).pipe(
+          Layer.provideMerge(PeerDoor.layer),
+          Layer.provide(given),
+          Layer.provide(Layer.succeedContext(bound))
+        )
+      )
+      const peers = options.peers ?? Layer.provide(RpcPeers.layer, given)
       return drainedFirst.pipe(
         Layer.provideMerge(doors),
-        Layer.provideMerge(ManagerLayer.layer({ ...options, boundPort: port })),
+        Layer.provide(Layer.succeedContext(peerDoor)),
+        Layer.provideMerge(ManagerLayer.layer<E, R>({ ...there, peers })),
         Layer.provideMerge(Layer.succeedContext(bound))
       )
     })

@@ -46,6 +46,8 @@ export class HttpListener extends Context.Tag("websocketmanager/api/http/HttpLis
     /** scheme, host as listened on, port */
     readonly address: string
     readonly server: Http.Server | Https.Server
+    /** Serves the upgrades of one path, before and beside what is served in general, until the scope closes. */
+    readonly upgrade: (path: string, handler: Served["upgrade"]) => Effect.Effect<void, never, Scope.Scope>
     /** Serves until the scope closes. */
     readonly serve: (served: Served) => Effect.Effect<void, never, Scope.Scope>
   }
@@ -122,7 +124,11 @@ export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.sc
     const server = yield* Effect.acquireRelease(Effect.try({ try: () => createServer(settings), catch: fail }), close)
     let served = idle
     server.on("request", (request, response) => served.request(request, response))
-    server.on("upgrade", (request, socket, head) => served.upgrade(request, socket, head))
+    const upgrades = new Map<string, Served["upgrade"]>()
+    server.on("upgrade", (request, socket, head) => {
+      const upgrade = upgrades.get(pathOf(request.url)) ?? served.upgrade
+      upgrade(request, socket, head)
+    })
     server.on("clientError", (_error, socket) => socket.destroy())
     yield* Effect.mapError(listen(server, host, httpPort), fail)
     yield* Effect.sync(() => server.on("error", () => {}))
@@ -136,6 +142,11 @@ export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.sc
       secure,
       address: `${secure ? "https" : "http"}://${shown}:${port}`,
       server,
+      upgrade: (path, handler) =>
+        Effect.acquireRelease(
+          Effect.sync(() => void upgrades.set(path, handler)),
+          () => Effect.sync(() => upgrades.delete(path))
+        ),
       serve: (handlers) =>
         Effect.acquireRelease(
           Effect.sync(() => void (served = handlers)),

@@ -7,7 +7,6 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -15,7 +14,7 @@ import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ManagerError, PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
-import { type ClientOptions, http, socket, type StreamsOpened } from "./ClientProtocol.js"
+import { type ClientOptions, http, socket } from "./ClientProtocol.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import {
   type Method,
@@ -26,8 +25,8 @@ import {
   type UnaryMethod,
   type UnaryTypes
 } from "./Operations.js"
+import { StreamsOpened } from "./StreamsOpened.js"
 import { encodablePayload } from "./Strict.js"
-import { OPENED_HEADER } from "./Wire.js"
 
 export type { ClientOptions } from "./ClientProtocol.js"
 
@@ -81,8 +80,6 @@ const make = (
       unary: (method, request) => flat(method, request),
       mailbox: (method, request, headers) => flat(method, request, { asMailbox: true, headers })
     }
-    let streams = 0
-
     const checked = <A, R>(method: Method, request: unknown, call: () => Effect.Effect<A, CallError, R>) =>
       Effect.suspend(() => {
         const wrong = Either.flip(encodablePayload(method, request))
@@ -91,19 +88,12 @@ const make = (
 
     const open = (method: StreamMethod, request: unknown) =>
       checked(method, request, () =>
-        Effect.gen(function* () {
-          const key = String(streams++)
-          const begun = yield* Deferred.make<void>()
-          if (opened !== undefined) {
-            yield* Effect.acquireRelease(
-              Effect.sync(() => opened.set(key, () => Deferred.unsafeDone(begun, Effect.void))),
-              () => Effect.sync(() => opened.delete(key))
-            )
-          }
-          const mailbox = yield* client.mailbox(method, request, opened === undefined ? {} : { [OPENED_HEADER]: key })
-          yield* Effect.raceFirst(Deferred.await(begun), mailbox.await)
-          return Stream.mapError(Mailbox.toStream(mailbox), unwrap)
-        })
+        Effect.map(
+          opened === undefined
+            ? Effect.tap(client.mailbox(method, request, {}), (mailbox) => mailbox.await)
+            : opened.open((headers) => client.mailbox(method, request, headers)),
+          (mailbox) => Stream.mapError(Mailbox.toStream(mailbox), unwrap)
+        )
       )
 
     const members: Record<string, unknown> = { open }
@@ -121,7 +111,7 @@ export const layer = (options: ClientOptions): Layer.Layer<ManagerClient> =>
   Layer.scoped(
     ManagerClient,
     Effect.suspend(() => {
-      const opened: StreamsOpened = new Map()
+      const opened = new StreamsOpened()
       return make(socket(options, opened), opened)
     })
   )

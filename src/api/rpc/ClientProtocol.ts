@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { WebSocket } from "ws"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
-import { MAX_BODY_BYTES, OPENED_HEADER, layer as msgPack, serialization } from "./Wire.js"
+import type { StreamsOpened } from "./StreamsOpened.js"
+import { MAX_BODY_BYTES, layer as msgPack, serialization } from "./Wire.js"
 
 export interface ClientOptions {
   /** where the manager listens, for example http://127.0.0.1:5001 */
@@ -62,9 +63,6 @@ const explain = (url: string, error: RpcClientError): RpcClientError => {
   return new RpcClientError({ reason: "Protocol", message, cause: error.cause })
 }
 
-/** Told by its key (the header's value) that a stream has begun. */
-export type StreamsOpened = Map<string, () => void>
-
 /** Over `/rpc/ws`. Calls wait for the first dial, then fail at once while there is no link; it is dialled again and again. */
 export const socket = ({ token, url }: ClientOptions, opened: StreamsOpened) =>
   Effect.gen(function* () {
@@ -90,37 +88,18 @@ export const socket = ({ token, url }: ClientOptions, opened: StreamsOpened) =>
       ),
       Effect.provide(msgPack)
     )
-    const keys = new Map<string, string>()
-
-    const incoming = (message: FromServerEncoded): FromServerEncoded | undefined => {
-      switch (message._tag) {
-        case "ClientProtocolError":
-          return { ...message, error: explain(url, message.error) }
-        case "Exit":
-          keys.delete(message.requestId)
-          return message
-        case "Chunk":
-          // a stream that has begun: the RPC client itself knows no empty chunk
-          if (message.values.length > 0) return message
-          opened.get(keys.get(message.requestId) ?? "")?.()
-          return undefined
-        default:
-          return message
-      }
-    }
     return {
       ...inner,
       run: (handle) =>
         inner.run((message) => {
-          const passed = incoming(message)
-          return passed === undefined ? Effect.void : handle(passed)
+          const passed = opened.incoming(message)
+          if (passed === undefined) return Effect.void
+          return handle(
+            passed._tag === "ClientProtocolError" ? { ...passed, error: explain(url, passed.error) } : passed
+          )
         }),
       send: (message, transferables) => {
-        if (message._tag === "Request") {
-          const key = message.headers.find(([name]) => name === OPENED_HEADER)?.[1]
-          if (key !== undefined) keys.set(message.id, key)
-        }
-        if (message._tag === "Interrupt") keys.delete(message.requestId)
+        opened.outgoing(message)
         return Effect.mapError(inner.send(message, transferables), (error) => explain(url, error))
       }
     } satisfies RpcClient.Protocol["Type"]

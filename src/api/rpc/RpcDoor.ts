@@ -18,6 +18,7 @@ import * as Handlers from "./Handlers.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import * as SocketProtocol from "./SocketProtocol.js"
 import type { StreamQuota } from "./StreamQuota.js"
+import { judge } from "./Strict.js"
 
 export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
   RpcDoor,
@@ -31,7 +32,7 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | St
   RpcDoor,
   Effect.gen(function* () {
     const executor = yield* Executor.make("rpc-ws")
-    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make
+    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judge)
     const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
     yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),

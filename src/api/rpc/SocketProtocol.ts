@@ -11,7 +11,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Mailbox from "effect/Mailbox"
 import type { IncomingHttpHeaders } from "node:http"
 import type { RawData, WebSocket } from "ws"
-import { judge } from "./Strict.js"
+import type { Judged } from "./Strict.js"
 import { died, failed, OPENED_HEADER, serialization } from "./Wire.js"
 
 /** Answers waiting for a client that does not read: above, nothing more is read from it; below, it is read again. */
@@ -37,131 +37,133 @@ const OPENED = [] as unknown as RpcMessage.ResponseChunkEncoded["values"]
 const bytesOf = (data: RawData): Uint8Array =>
   Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? new Uint8Array(data) : data
 
-export const make = Effect.gen(function* () {
-  const disconnects = yield* Mailbox.make<number>()
-  const fork = yield* FiberSet.makeRuntime()
-  const clients = new Map<number, Client>()
-  let nextId = 0
-  let whenEmpty = () => {}
-  let write: (clientId: number, message: RpcMessage.FromClientEncoded) => Effect.Effect<void> = () => Effect.void
+/** `judge` says of each message what it is to the group that is served. */
+export const make = (judge: (message: unknown) => Judged<string>) =>
+  Effect.gen(function* () {
+    const disconnects = yield* Mailbox.make<number>()
+    const fork = yield* FiberSet.makeRuntime()
+    const clients = new Map<number, Client>()
+    let nextId = 0
+    let whenEmpty = () => {}
+    let write: (clientId: number, message: RpcMessage.FromClientEncoded) => Effect.Effect<void> = () => Effect.void
 
-  const transmit = (client: Client, message: RpcMessage.FromServerEncoded) =>
-    Effect.async<void>((resume) => {
-      const { ws } = client
-      if (ws.readyState !== ws.OPEN) return resume(Effect.void)
-      let bytes: Uint8Array
-      try {
-        bytes = client.encode(message)
-      } catch (cause) {
-        bytes = client.encode(
-          "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
-        )
-      }
-      ws.send(bytes, () => {
-        if (ws.isPaused && ws.bufferedAmount < UNREAD_LOW_BYTES) ws.resume()
-        resume(Effect.void)
+    const transmit = (client: Client, message: RpcMessage.FromServerEncoded) =>
+      Effect.async<void>((resume) => {
+        const { ws } = client
+        if (ws.readyState !== ws.OPEN) return resume(Effect.void)
+        let bytes: Uint8Array
+        try {
+          bytes = client.encode(message)
+        } catch (cause) {
+          bytes = client.encode(
+            "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
+          )
+        }
+        ws.send(bytes, () => {
+          if (ws.isPaused && ws.bufferedAmount < UNREAD_LOW_BYTES) ws.resume()
+          resume(Effect.void)
+        })
+        if (ws.bufferedAmount > UNREAD_HIGH_BYTES) ws.pause()
       })
-      if (ws.bufferedAmount > UNREAD_HIGH_BYTES) ws.pause()
-    })
 
-  const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {
-    const client = clients.get(clientId)
-    return client === undefined ? Effect.void : transmit(client, message)
-  }
+    const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {
+      const client = clients.get(clientId)
+      return client === undefined ? Effect.void : transmit(client, message)
+    }
 
-  const handle = (clientId: number, client: Client, message: unknown, upgrade: ReadonlyArray<[string, string]>) => {
-    const judged = judge(message)
-    switch (judged._tag) {
-      case "Malformed":
-        return transmit(client, RpcMessage.ResponseDefectEncoded(judged.reason))
-      case "Refused":
-        return transmit(client, failed(judged.requestId, judged.error))
-      case "Control":
-        return write(clientId, judged.message)
-      case "Request": {
-        const { request } = judged
-        const headers = [...upgrade, ...request.headers, [REQUEST_ID_HEADER, request.id] as [string, string]]
-        return write(clientId, { ...request, headers })
+    const handle = (clientId: number, client: Client, message: unknown, upgrade: ReadonlyArray<[string, string]>) => {
+      const judged = judge(message)
+      switch (judged._tag) {
+        case "Malformed":
+          return transmit(client, RpcMessage.ResponseDefectEncoded(judged.reason))
+        case "Refused":
+          return transmit(client, failed(judged.requestId, judged.error))
+        case "Control":
+          return write(clientId, judged.message)
+        case "Request": {
+          const { request } = judged
+          const headers = [...upgrade, ...request.headers, [REQUEST_ID_HEADER, request.id] as [string, string]]
+          return write(clientId, { ...request, headers })
+        }
       }
     }
-  }
 
-  /** Takes over a socket that was let in; `upgrade` are the headers of its opening request. */
-  const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): void => {
-    const id = nextId++
-    const parser = serialization.unsafeMake()
-    const client: Client = { ws, alive: true, encode: (message) => parser.encode(message) as Uint8Array }
-    const upgradeHeaders = Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string")
-    clients.set(id, client)
-    ws.on("pong", () => (client.alive = true))
-    ws.on("error", () => ws.terminate())
-    ws.on("close", () => {
-      clients.delete(id)
-      disconnects.unsafeOffer(id)
-      if (clients.size === 0) whenEmpty()
-    })
-    ws.on("message", (data, binary) => {
-      if (!binary) return ws.close(1003, "binary messages only: MessagePack")
-      let messages: ReadonlyArray<unknown> = []
-      try {
-        messages = parser.decode(bytesOf(data))
-      } catch {
-        messages = []
-      }
-      if (messages.length === 0) return ws.close(1007, "not a MessagePack message")
-      fork(
-        Effect.forEach(messages, (message) => handle(id, client, message, upgradeHeaders), { discard: true }).pipe(
-          Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause))
+    /** Takes over a socket that was let in; `upgrade` are the headers of its opening request. */
+    const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): void => {
+      const id = nextId++
+      const parser = serialization.unsafeMake()
+      const client: Client = { ws, alive: true, encode: (message) => parser.encode(message) as Uint8Array }
+      const upgradeHeaders = Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string")
+      clients.set(id, client)
+      ws.on("pong", () => (client.alive = true))
+      ws.on("error", () => ws.terminate())
+      ws.on("close", () => {
+        clients.delete(id)
+        disconnects.unsafeOffer(id)
+        if (clients.size === 0) whenEmpty()
+      })
+      ws.on("message", (data, binary) => {
+        if (!binary) return ws.close(1003, "binary messages only: MessagePack")
+        let messages: ReadonlyArray<unknown> = []
+        try {
+          messages = parser.decode(bytesOf(data))
+        } catch {
+          messages = []
+        }
+        if (messages.length === 0) return ws.close(1007, "not a MessagePack message")
+        fork(
+          Effect.forEach(messages, (message) => handle(id, client, message, upgradeHeaders), { discard: true }).pipe(
+            Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause))
+          )
         )
+      })
+    }
+
+    const opened: Opened = (clientId, headers) => {
+      const requestId = headers[REQUEST_ID_HEADER]
+      if (headers[OPENED_HEADER] === undefined || requestId === undefined) return Effect.void
+      return send(clientId, { _tag: "Chunk", requestId, values: OPENED })
+    }
+
+    /** Ends every socket with 1001, and cuts those that do not close in time. */
+    const closeAll = Effect.async<void>((resume) => {
+      whenEmpty = () => resume(Effect.void)
+      if (clients.size === 0) return whenEmpty()
+      for (const { ws } of clients.values()) {
+        ws.resume()
+        ws.close(1001, "the manager is stopping")
+      }
+    }).pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(CLOSE_GRACE),
+      Effect.ensuring(
+        Effect.sync(() => {
+          for (const { ws } of clients.values()) ws.terminate()
+        })
       )
-    })
-  }
-
-  const opened: Opened = (clientId, headers) => {
-    const requestId = headers[REQUEST_ID_HEADER]
-    if (headers[OPENED_HEADER] === undefined || requestId === undefined) return Effect.void
-    return send(clientId, { _tag: "Chunk", requestId, values: OPENED })
-  }
-
-  /** Ends every socket with 1001, and cuts those that do not close in time. */
-  const closeAll = Effect.async<void>((resume) => {
-    whenEmpty = () => resume(Effect.void)
-    if (clients.size === 0) return whenEmpty()
-    for (const { ws } of clients.values()) {
-      ws.resume()
-      ws.close(1001, "the manager is stopping")
-    }
-  }).pipe(
-    Effect.interruptible,
-    Effect.timeoutOption(CLOSE_GRACE),
-    Effect.ensuring(
-      Effect.sync(() => {
-        for (const { ws } of clients.values()) ws.terminate()
-      })
     )
-  )
 
-  yield* Effect.sync(() => {
-    for (const client of clients.values()) {
-      if (client.ws.isPaused) continue
-      if (!client.alive) client.ws.terminate()
-      client.alive = false
-      client.ws.ping()
-    }
-  }).pipe(Effect.delay(LIVENESS_INTERVAL), Effect.forever, Effect.interruptible, Effect.forkScoped)
+    yield* Effect.sync(() => {
+      for (const client of clients.values()) {
+        if (client.ws.isPaused) continue
+        if (!client.alive) client.ws.terminate()
+        client.alive = false
+        client.ws.ping()
+      }
+    }).pipe(Effect.delay(LIVENESS_INTERVAL), Effect.forever, Effect.interruptible, Effect.forkScoped)
 
-  const protocol = yield* RpcServer.Protocol.make((writeRequest) => {
-    write = writeRequest
-    return Effect.succeed({
-      disconnects,
-      send,
-      end: () => Effect.void,
-      clientIds: Effect.sync(() => new Set(clients.keys())),
-      initialMessage: Effect.succeedNone,
-      supportsAck: true,
-      supportsTransferables: false,
-      supportsSpanPropagation: true
+    const protocol = yield* RpcServer.Protocol.make((writeRequest) => {
+      write = writeRequest
+      return Effect.succeed({
+        disconnects,
+        send,
+        end: () => Effect.void,
+        clientIds: Effect.sync(() => new Set(clients.keys())),
+        initialMessage: Effect.succeedNone,
+        supportsAck: true,
+        supportsTransferables: false,
+        supportsSpanPropagation: true
+      })
     })
+    return { protocol, accept, opened, closeAll } as const
   })
-  return { protocol, accept, opened, closeAll } as const
-})

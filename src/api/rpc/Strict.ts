@@ -11,12 +11,12 @@ import { cut, InvalidRequest } from "../../domain/Errors.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import type { Method } from "./Operations.js"
 
-export interface KnownRequest extends RequestEncoded {
-  readonly tag: Method
+export interface KnownRequest<Tag extends string = Method> extends RequestEncoded {
+  readonly tag: Tag
 }
 
-export type Judged =
-  | { readonly _tag: "Request"; readonly request: KnownRequest }
+export type Judged<Tag extends string = Method> =
+  | { readonly _tag: "Request"; readonly request: KnownRequest<Tag> }
   | { readonly _tag: "Control"; readonly message: FromClientEncoded }
   | { readonly _tag: "Refused"; readonly requestId: string; readonly error: InvalidRequest }
   | { readonly _tag: "Malformed"; readonly reason: string }
@@ -51,12 +51,20 @@ const firstIssue = (issue: ParseResult.ParseIssue, path: string): InvalidRequest
   return new InvalidRequest({ field: path, reason: cut(`expected ${String(issue.ast)}`) })
 }
 
-const decoders = new Map(
-  [...ManagerRpcs.requests].map(([tag, rpc]) => [
-    tag,
-    Schema.decodeUnknownEither(rpc.payloadSchema as Schema.Schema<unknown, unknown>)
-  ])
-)
+interface Group {
+  readonly requests: ReadonlyMap<string, unknown>
+}
+type Decoder = (payload: unknown) => Either.Either<unknown, ParseResult.ParseError>
+
+const decodersOf = (group: Group): ReadonlyMap<string, Decoder> =>
+  new Map(
+    [...group.requests].map(([tag, rpc]) => [
+      tag,
+      Schema.decodeUnknownEither((rpc as { readonly payloadSchema: Schema.Schema<unknown, unknown> }).payloadSchema)
+    ])
+  )
+
+const decoders = decodersOf(ManagerRpcs)
 
 /** The payload of a call, or what is wrong with it. */
 export const decodePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
@@ -101,7 +109,15 @@ const headersOf = (headers: unknown): ReadonlyArray<[string, string]> =>
       )
     : []
 
-export const judge = (message: unknown): Judged => {
+/** What a message is to a door that serves this group. */
+export const judgeOf = <Tag extends string>(group: Group): ((message: unknown) => Judged<Tag>) => {
+  const known = decodersOf(group)
+  return (message) => judgeBy(known, message) as Judged<Tag>
+}
+
+export const judge: (message: unknown) => Judged = judgeOf(ManagerRpcs)
+
+const judgeBy = (known: ReadonlyMap<string, Decoder>, message: unknown): Judged<string> => {
   if (!isRecord(message)) return { _tag: "Malformed", reason: "a message is a map with a _tag" }
   if (message["_tag"] !== "Request") {
     if (typeof message["_tag"] !== "string" || !CONTROL.has(message["_tag"])) {
@@ -115,20 +131,20 @@ export const judge = (message: unknown): Judged => {
   }
   const { id, sampled, spanId, tag, traceId } = message
   if (!isId(id)) return { _tag: "Malformed", reason: "id is a string of decimal digits" }
-  if (typeof tag !== "string" || !decoders.has(tag)) {
+  if (typeof tag !== "string" || !known.has(tag)) {
     const error = new InvalidRequest({ field: "tag", reason: `there is no method ${cut(String(tag))}` })
     return { _tag: "Refused", requestId: id, error }
   }
   const payload = message["payload"] ?? {}
-  const decoded = decodePayload(tag as Method, payload)
-  if (Either.isLeft(decoded)) return { _tag: "Refused", requestId: id, error: decoded.left }
+  const decoded = known.get(tag)!(payload)
+  if (Either.isLeft(decoded)) return { _tag: "Refused", requestId: id, error: firstIssue(decoded.left.issue, "") }
   const traced = typeof traceId === "string" && typeof spanId === "string"
   return {
     _tag: "Request",
     request: {
       _tag: "Request",
       id,
-      tag: tag as Method,
+      tag,
       payload,
       headers: headersOf(message["headers"]),
       ...(traced ? { traceId, spanId, sampled: sampled === true } : {})

@@ -1,0 +1,90 @@
+/** Opens a WebSocket to a peer's door, and says what a failure proves. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { WebSocket } from "ws"
+import { PEERS_PATH } from "../../api/rpc/PeerRpcs.js"
+import { MAX_BODY_BYTES } from "../../api/rpc/Wire.js"
+import { cut } from "../../domain/Errors.js"
+import { type PeerFailure, PeerRefused, PeerSilent } from "../../ports/Peers.js"
+
+/** How long a dial may take, from the look-up of the name to the answered upgrade. */
+export const DIAL_TIMEOUT = Duration.seconds(3)
+/** How long a peer may take to answer our close; the process is not kept alive for it. */
+const CLOSE_TIMEOUT_MS = 1_000
+
+const endpoint = (address: string): URL => {
+  const url = new URL(PEERS_PATH, address)
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:"
+  return url
+}
+
+const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown } | null)?.code
+
+/** A name may have several addresses: all of them must have refused. */
+const isRefused = (error: unknown): boolean => {
+  const all = error instanceof AggregateError && error.errors.length > 0 ? error.errors : [error]
+  return all.every((one) => codeOf(one) === "ECONNREFUSED")
+}
+
+const reasonOf = (error: unknown): string => {
+  const code = codeOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (typeof code === "string" && /CERT|SELF_SIGNED|ISSUER/.test(code)) {
+    return `its certificate is not accepted (${code}): name its authority in NODE_EXTRA_CA_CERTS`
+  }
+  if (message === "") return typeof code === "string" ? code : "the dial failed"
+  return cut(message)
+}
+
+const answered = (status: number): string => {
+  switch (status) {
+    case 401:
+      return "it answered 401: WSM_API_TOKEN must be the same on all instances of a fleet"
+    case 403:
+      return "it answered 403: it does not know the name it was called by, see its WSM_ADVERTISE_ADDRESS"
+    default:
+      return `it answered ${status}: no instance of this version listens there`
+  }
+}
+
+/** An open socket, until the scope closes; its listeners must be set before the next turn of the event loop. */
+export const dial = (
+  address: string,
+  token: Redacted.Redacted<string> | undefined
+): Effect.Effect<WebSocket, PeerFailure, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.interruptible(
+      Effect.async<WebSocket, PeerFailure>((resume) => {
+        const silent = (reason: string) => resume(new PeerSilent({ address, reason, sent: false }))
+        let ws: WebSocket
+        try {
+          ws = new WebSocket(endpoint(address), {
+            headers: token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` },
+            maxPayload: MAX_BODY_BYTES,
+            perMessageDeflate: false,
+            handshakeTimeout: Duration.toMillis(DIAL_TIMEOUT)
+          })
+        } catch (error) {
+          return silent(reasonOf(error))
+        }
+        ws.on("error", (error) => {
+          if (isRefused(error)) resume(new PeerRefused({ address }))
+          else silent(reasonOf(error))
+        })
+        ws.on("unexpected-response", (_request, response) => {
+          silent(answered(response.statusCode ?? 0))
+          response.destroy()
+          ws.terminate()
+        })
+        ws.on("open", () => resume(Effect.succeed(ws)))
+        return Effect.sync(() => ws.terminate())
+      })
+    ),
+    (ws) =>
+      Effect.sync(() => {
+        ws.close()
+        setTimeout(() => ws.terminate(), CLOSE_TIMEOUT_MS).unref()
+      })
+  )

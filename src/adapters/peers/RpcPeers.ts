@@ -1,0 +1,177 @@
+/**
+ * `Peers` over the fleet's own doors: RPC over WebSockets to `/rpc/peers` of the advertised addresses.
+ *
+ * Two sockets are kept to each peer that is spoken to: one for what is urgent and small (hello, ask, take, moved), one for
+ * forwarded calls, whose large messages and slow readers must not hold up a lease. A link has a socket of its own, so that it
+ * stands for nothing but itself.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
+import * as Stream from "effect/Stream"
+import type { RpcClientError } from "@effect/rpc/RpcClientError"
+import type { Method } from "../../api/rpc/Operations.js"
+import { DEADLINE_HEADER } from "../../api/rpc/PeerRpcs.js"
+import { encodablePayload } from "../../api/rpc/Strict.js"
+import { Settings } from "../../config/Settings.js"
+import { type InvalidRequest, type ManagerError } from "../../domain/Errors.js"
+import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
+import { type PeerFailure, PeerRefused, Peers, PeerSilent, type SendProgress, type Verdict } from "../../ports/Peers.js"
+import * as Kept from "./Kept.js"
+import * as Session from "./Session.js"
+
+const HANDOVER_TIMEOUT_MS = 2_000
+/** How often a socket is pinged: often enough that a host that came back without the process says so soon. */
+const PING_MS = 2_000
+/** A link is given up later than a call: it is worth nothing while it is being made anew. */
+const LINK_SILENT_PINGS = 15
+
+type Broken = ManagerError | PeerFailure | RpcClientError
+
+/** What the RPC client says of a broken socket, as the failure that it is; what else goes wrong stays. */
+const told =
+  (address: string) =>
+  (cause: Cause.Cause<Broken>): Cause.Cause<ManagerError | PeerFailure> => {
+    const silent = (reason: string) => Cause.fail(new PeerSilent({ address, reason, sent: true }))
+    // nobody here has interrupted it: the peer's end of the call was
+    if (Cause.isInterruptedOnly(cause)) return silent("it ended the call without an answer")
+    return Cause.flatMap(cause, (error) => {
+      if (error._tag !== "RpcClientError") return Cause.fail(error)
+      return error.cause instanceof PeerSilent ? Cause.fail(error.cause) : silent(error.message)
+    })
+  }
+
+/** The peers' own operations know no error: whatever comes in place of an answer makes no sense. */
+const senseless =
+  (address: string) =>
+  (cause: Cause.Cause<ManagerError | PeerFailure>): Effect.Effect<never, PeerFailure> => {
+    const error = Cause.squash(cause)
+    if (error instanceof PeerSilent || error instanceof PeerRefused) return Effect.fail(error)
+    const reason = `its answer makes no sense: ${error instanceof Error ? error.message : String(error)}`
+    return new PeerSilent({ address, reason, sent: true })
+  }
+
+const encodable = (method: string, request: unknown): Effect.Effect<void, InvalidRequest> =>
+  Effect.suspend(() => {
+    const checked = encodablePayload(method as Method, request)
+    return Either.isLeft(checked) ? Effect.fail(checked.left) : Effect.void
+  })
+
+/** The header that carries the caller's remaining time, and that time; both absent when it waits without end. */
+const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string>>; readonly ms: number | undefined }> =
+  Effect.gen(function* () {
+    if ((yield* CallDeadline) === Infinity) return { headers: {}, ms: undefined }
+    const ms = Math.max(0, Math.ceil(yield* remaining))
+    return { headers: { [DEADLINE_HEADER]: String(ms) }, ms }
+  })
+
+const make = Effect.gen(function* () {
+  const { apiToken: token, heartbeatInterval, heartbeatTtl } = yield* Settings
+  const halfBeat = Duration.toMillis(heartbeatInterval) / 2
+  // whoever is silent for a whole lease is dead to everybody
+  const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
+  const dial = (address: string) => Session.make(address, { token, pingMs: PING_MS, silentPings })
+  const urgent = yield* Kept.make(dial)
+  const forwarded = yield* Kept.make(dial)
+
+  /** One exchange on a kept session, within its time. */
+  const on = <A, R>(
+    kept: Kept.Kept,
+    address: string,
+    ms: number | undefined,
+    exchange: (session: Session.Session) => Effect.Effect<A, Broken, R>
+  ): Effect.Effect<A, ManagerError | PeerFailure, R> =>
+    Effect.suspend(() => {
+      let sent = false
+      const whole = Effect.flatMap(kept(address), (session) => {
+        sent = true
+        return exchange(session)
+      }).pipe(Effect.catchAllCause((cause) => Effect.failCause(told(address)(cause))))
+      if (ms === undefined) return whole
+      const onTimeout = () => {
+        const reason = sent ? `no answer within ${ms} ms` : `no answer to the dial within ${ms} ms`
+        return new PeerSilent({ address, reason, sent })
+      }
+      return Effect.timeoutFail(whole, { duration: ms, onTimeout })
+    })
+
+  const ask = <A>(to: string, ms: number, method: string, request: object): Effect.Effect<A, PeerFailure> =>
+    on(urgent, to, ms, (session) => session.unary(method, request, {})).pipe(
+      Effect.map((answer) => answer as A),
+      Effect.catchAllCause(senseless(to))
+    )
+
+  const stream = (address: string, mailbox: Mailbox.ReadonlyMailbox<unknown, ManagerError | RpcClientError>) =>
+    Stream.catchAllCause(Mailbox.toStream(mailbox), (cause) => Stream.failCause(told(address)(cause)))
+
+  const peers: Peers["Type"] = {
+    hello: (to, from) =>
+      Effect.map(
+        ask<{ readonly incarnation: string | null }>(to, halfBeat, "PeerHello", { from }),
+        ({ incarnation }) => ({ incarnation: incarnation ?? undefined })
+      ),
+    ask: (to, from) =>
+      Effect.map(
+        ask<{ readonly incarnation: string | null; readonly verdict: Verdict | null }>(to, halfBeat, "PeerAsk", {
+          from
+        }),
+        ({ incarnation, verdict }) => ({ incarnation: incarnation ?? undefined, verdict: verdict ?? undefined })
+      ),
+    take: (to, from, handover) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerTake", { from, handover }),
+    moved: (to, from, id, epoch) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerMoved", { from, id, epoch }),
+    link: (to, from, up) =>
+      Effect.gen(function* () {
+        const session = yield* Session.make(to, { token, pingMs: PING_MS, silentPings: LINK_SILENT_PINGS })
+        const { incarnation } = yield* session.unary("PeerHello", { from }, {}).pipe(
+          Effect.map((answer) => answer as { readonly incarnation: string | null }),
+          Effect.catchAllCause((cause) => Effect.failCause(told(to)(cause))),
+          Effect.timeoutFail({
+            duration: halfBeat,
+            onTimeout: () => new PeerSilent({ address: to, reason: `no answer within ${halfBeat} ms`, sent: true })
+          }),
+          Effect.catchAllCause(senseless(to))
+        )
+        up({ incarnation: incarnation ?? undefined })
+        const how = yield* session.ended
+        if (how === "silent") return yield* new PeerSilent({ address: to, reason: "it answers no pings", sent: true })
+      }).pipe(Effect.scoped),
+    call: (to, method, request) =>
+      Effect.zipRight(
+        encodable(method, request),
+        Effect.flatMap(deadline, ({ headers, ms }) =>
+          on(forwarded, to, ms, (session) => session.unary(method, request, headers))
+        )
+      ),
+    send: (to, request) =>
+      Stream.unwrapScoped(
+        Effect.zipRight(
+          encodable("Send", request),
+          Effect.flatMap(deadline, ({ headers, ms }) =>
+            Effect.map(
+              on(forwarded, to, ms, (session) => session.mailbox("PeerSend", request, headers)),
+              (mailbox) => stream(to, mailbox) as Stream.Stream<SendProgress, ManagerError | PeerFailure>
+            )
+          )
+        )
+      ),
+    open: (to, method, request) =>
+      Effect.zipRight(
+        encodable(method, request),
+        Effect.flatMap(deadline, ({ headers, ms }) =>
+          Effect.map(
+            on(forwarded, to, ms, (session) =>
+              session.opened.open((begun) => session.mailbox(method, request, { ...headers, ...begun }))
+            ),
+            (mailbox) => stream(to, mailbox)
+          )
+        )
+      )
+  }
+  return peers
+})
+
+/** Started before the heartbeat, which renews over it; its sockets close after it. */
+export const layer: Layer.Layer<Peers, never, Settings> = Layer.scoped(Peers, make)

@@ -1,0 +1,171 @@
+/**
+ * The door for the other instances of the fleet (`/rpc/peers`): PeerRpcs over a WebSocket, answered by the PeerDesk.
+ *
+ * Open as soon as the listener is, and closed just before it: a peer must never take a start or a stop for a crash. Who calls
+ * while nobody serves waits, as long as its own deadline allows.
+ */
+import type * as Rpc from "@effect/rpc/Rpc"
+import type * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as RpcServer from "@effect/rpc/RpcServer"
+import type { Headers } from "@effect/platform/Headers"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { IncomingHttpHeaders } from "node:http"
+import type { WebSocket } from "ws"
+import type { ManagerError } from "../../domain/Errors.js"
+import { CallDeadline } from "../../ports/CallDeadline.js"
+import { PeerDesk } from "../../ports/Peers.js"
+import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "./Operations.js"
+import { DEADLINE_HEADER, PeerRpcs } from "./PeerRpcs.js"
+import * as SocketProtocol from "./SocketProtocol.js"
+import { StreamQuota } from "./StreamQuota.js"
+import { judgeOf } from "./Strict.js"
+
+type Served = RpcGroup.Rpcs<typeof PeerRpcs>
+type Desk = PeerDesk["Type"]
+
+export class PeerDoor extends Context.Tag("websocketmanager/api/rpc/PeerDoor")<
+  PeerDoor,
+  {
+    /** Takes over a socket whose opening request was let in. Its payload limit is MAX_BODY_BYTES. */
+    readonly accept: (socket: WebSocket, headers: IncomingHttpHeaders) => void
+    /** Answers by this desk until the scope closes. */
+    readonly serve: (desk: Desk) => Effect.Effect<void, never, Scope.Scope>
+  }
+>() {}
+
+interface Call {
+  readonly clientId: number
+  readonly headers: Headers
+}
+
+/** A bug's story goes to the log; the peer learns only that there was one. */
+const contained = (method: string) => (cause: Cause.Cause<ManagerError>) =>
+  Cause.isDie(cause)
+    ? Effect.zipRight(
+        Effect.logError(`${method}, passed on by a peer, failed unexpectedly`, cause),
+        Effect.die(new Error(`${method} failed unexpectedly at its owner; the log of that instance says more`))
+      )
+    : Effect.failCause(cause)
+
+/** When the caller stops waiting, by this clock. */
+const deadlineOf = ({ headers }: Call): Effect.Effect<number> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const left = Number(headers[DEADLINE_HEADER] ?? "none")
+    return Number.isFinite(left) ? now + left : Infinity
+  })
+
+const handlers = (desk: Effect.Effect<Desk>, opened: SocketProtocol.Opened) => {
+  const unary = (method: UnaryMethod) => (request: unknown, call: Call) =>
+    Effect.gen(function* () {
+      const { call: answer } = yield* desk
+      const at = yield* deadlineOf(call)
+      const answered = answer(method, request).pipe(
+        Effect.catchAllCause(contained(method)),
+        Effect.provideService(CallDeadline, at)
+      )
+      if (at === Infinity) return yield* answered
+      // nobody waits any more: what is still being done ends
+      const inTime = yield* Effect.timeoutOption(answered, at - (yield* Clock.currentTimeMillis))
+      return yield* Option.isSome(inTime) ? Effect.succeed(inTime.value) : Effect.interrupt
+    })
+
+  const streaming = (method: StreamMethod) => (request: unknown, call: Call) =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const { open } = yield* desk
+        const at = yield* deadlineOf(call)
+        const stream = yield* Effect.catchAllCause(open(method, request), contained(method)).pipe(
+          Effect.provideService(CallDeadline, at)
+        )
+        yield* opened(call.clientId, call.headers)
+        return Stream.catchAllCause(stream, (cause) => Stream.fromEffect(contained(method)(cause)))
+      })
+    )
+
+  return {
+    PeerHello: ({ from }: { readonly from: Parameters<Desk["hello"]>[0] }) =>
+      Effect.flatMap(desk, ({ hello }) =>
+        Effect.map(hello(from), ({ incarnation }) => ({ incarnation: incarnation ?? null }))
+      ),
+    PeerAsk: ({ from }: { readonly from: Parameters<Desk["ask"]>[0] }) =>
+      Effect.flatMap(desk, ({ ask }) =>
+        Effect.map(ask(from), ({ incarnation, verdict }) => ({
+          incarnation: incarnation ?? null,
+          verdict: verdict ?? null
+        }))
+      ),
+    PeerTake: ({ from, handover }: Record<"from", never> & { readonly handover: Parameters<Desk["take"]>[1] }) =>
+      Effect.flatMap(desk, ({ take }) => take(from, handover)),
+    PeerMoved: ({ epoch, from, id }: Record<"from", never> & { readonly id: string; readonly epoch: number }) =>
+      Effect.flatMap(desk, ({ moved }) => moved(from, id, epoch)),
+    PeerSend: (request: Parameters<Desk["send"]>[0], call: Call) =>
+      Stream.unwrap(
+        Effect.map(Effect.zip(desk, deadlineOf(call)), ([{ send }, at]) =>
+          send(request).pipe(
+            Stream.catchAllCause((cause) => Stream.fromEffect(contained("Send")(cause))),
+            Stream.provideService(CallDeadline, at)
+          )
+        )
+      ),
+    ...Object.fromEntries(UNARY_METHODS.map((method) => [method, unary(method)])),
+    ...Object.fromEntries(STREAM_METHODS.map((method) => [method, streaming(method)]))
+  }
+}
+
+export const layer: Layer.Layer<PeerDoor> = Layer.scoped(
+  PeerDoor,
+  Effect.gen(function* () {
+    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs))
+    const served = yield* Effect.makeLatch(false)
+    let desk: Desk | undefined
+    const present: Effect.Effect<Desk> = Effect.suspend(() =>
+      desk === undefined ? Effect.zipRight(served.await, present) : Effect.succeed(desk)
+    )
+    // by name, since the manager's operations are there by table
+    const table = handlers(present, opened) as unknown as RpcGroup.HandlersFrom<Served>
+    const handling = PeerRpcs.toLayer(table) as Layer.Layer<Rpc.ToHandler<Served>>
+    yield* RpcServer.make(PeerRpcs, { disableFatalDefects: true, spanPrefix: "Peer" }).pipe(
+      Effect.provideService(RpcServer.Protocol, protocol),
+      Effect.provide(handling),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    // registered last, so that it runs first: the server waits for its clients to end
+    yield* Effect.addFinalizer(() => closeAll)
+    return {
+      accept,
+      serve: (next) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            desk = next
+            return Effect.asVoid(served.open)
+          }),
+          () =>
+            Effect.suspend(() => {
+              desk = undefined
+              return served.close
+            })
+        )
+    }
+  })
+)
+
+/** The door answers by the desk for as long as this lives. A forwarded stream holds a place in this instance's quota too. */
+export const serving: Layer.Layer<never, never, PeerDoor | PeerDesk | StreamQuota> = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const door = yield* PeerDoor
+    const desk = yield* PeerDesk
+    const quota = yield* StreamQuota
+    yield* door.serve({
+      ...desk,
+      open: (method, request) => Effect.zipRight(quota.take, desk.open(method, request))
+    })
+  })
+)
