@@ -84,4 +84,5 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): void => {
     }
   }
   view.changed()
+  view.firstAlone ??= view.members().length === 0
 }

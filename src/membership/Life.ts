@@ -111,7 +111,7 @@ export class LifeState implements Life {
     const landed = this.#landed
     if (landed === undefined || (this.#alone === undefined && this.#grants.size === 0)) return landed
     const others = this.others()
-    if (others.length === 0) return this.#alone ?? landed
+    if (others.length === 0) return this.#latest(landed)
     let least: Mark | undefined
     for (const { incarnation } of others) {
       const grant = this.#grants.get(incarnation)
@@ -119,6 +119,13 @@ export class LifeState implements Life {
       if (least === undefined || grant.monotonic < least.monotonic) least = grant
     }
     return least
+  }
+
+  /** Whoever granted last and is gone since could not end this life any more. */
+  #latest(landed: Mark): Mark {
+    let latest = this.#alone ?? landed
+    for (const grant of this.#grants.values()) if (grant.monotonic > latest.monotonic) latest = grant
+    return latest
   }
 
   /** Ran out, or is about to. */

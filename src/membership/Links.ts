@@ -17,7 +17,7 @@ import type { Known } from "./View.js"
 
 /** between two refused dials */
 const APART = "100 millis"
-/** after a dial without an answer */
+/** after a dial without an answer; the first may be the last word of what stood on the broken link */
 const SILENT_PAUSE = "500 millis"
 const AGAIN = "1 second"
 
@@ -56,13 +56,14 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
     const check = (known: Known): Effect.Effect<void> =>
       Effect.gen(function* () {
         let refused = 0
+        let silent = 0
         while (lives(known) && refused < 2) {
           const result = yield* Effect.either(Effect.flatten(hello(known.address)))
           // whoever answers there, the port does: that proves nothing
           if (Either.isRight(result)) return
           if (result.left._tag !== "PeerRefused") {
             refused = 0
-            yield* Effect.sleep(SILENT_PAUSE)
+            yield* Effect.sleep(silent++ === 0 ? APART : SILENT_PAUSE)
           } else if (++refused < 2) yield* Effect.sleep(APART)
         }
         if (!lives(known)) return

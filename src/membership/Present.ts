@@ -43,7 +43,7 @@ export interface Company {
   readonly onInstance: (listener: (event: InstanceEvent) => void) => () => void
   /**
    * The part of what the fleet may do per second that is this instance's, 0 to 1. One who has just joined has none for two
-   * intervals, unless it is alone; the others count it as soon as they see it.
+   * intervals, unless it was alone; the others count it as soon as they see it.
    */
   readonly dialShare: () => number
 }
@@ -149,7 +149,8 @@ export const make = (services: {
       const { joinedAt } = board.present()
       if (joinedAt === undefined) return 0
       const others = view.members()
-      if (others.length > 0 && now() - joinedAt < 2 * periods.interval) return 0
+      const settled = view.firstAlone === true || now() - joinedAt >= 2 * periods.interval
+      if (others.length > 0 && !settled) return 0
       const counted = others.filter(({ id, incarnation }) => {
         const known = view.known.get(id)
         return known?.incarnation === incarnation && known.joinedIndexAt !== undefined

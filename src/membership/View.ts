@@ -65,6 +65,10 @@ export class View {
   listeningSince: number | undefined = undefined
   /** when the answer of the last good read came */
   lastGood: Mark | undefined = undefined
+  /** my first good read found no member; undefined: none yet */
+  firstAlone: boolean | undefined = undefined
+  /** Called before a member is taken out: a lease that has run out by then must not be longer after it. */
+  beforeLoss: () => void = () => {}
   /** Reads at once, if somebody reads. */
   look: () => void = () => {}
 
@@ -97,6 +101,8 @@ export class View {
   }
 
   end(incarnation: string): void {
+    if (this.ended.has(incarnation)) return
+    this.beforeLoss()
     this.ended.add(incarnation)
     if (this.ended.size > REMEMBERED) this.ended.delete(this.ended.values().next().value!)
     this.met.delete(incarnation)
@@ -104,6 +110,7 @@ export class View {
   }
 
   goneFor(incarnation: string): void {
+    this.beforeLoss()
     this.gone.add(incarnation)
     this.met.delete(incarnation)
     this.changed()

@@ -29,6 +29,7 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
     const fences = yield* FiberMap.make<string>()
     const wake = yield* Effect.makeLatch(false)
     view.look = () => wake.unsafeOpen()
+    view.beforeLoss = life.valid
 
     const fetch = Effect.gen(function* () {
       const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys()])

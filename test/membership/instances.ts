@@ -1,4 +1,5 @@
 /** Instances on one store in memory, under the test clock, with a store that can be broken in between. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -6,24 +7,30 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import * as NoPeers from "../../src/adapters/peers/NoPeers.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import { InstanceId } from "../../src/membership/InstanceId.js"
 import { Lease, type LeaseChange } from "../../src/membership/Lease.js"
-import { Membership } from "../../src/membership/Membership.js"
+import { type InstanceEvent, Membership, type Victim } from "../../src/membership/Membership.js"
 import { ProcessIdentity } from "../../src/membership/ProcessIdentity.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
-import type { Peers } from "../../src/ports/Peers.js"
+import { Reclaimer } from "../../src/ownership/Reclaimer.js"
+import { PeerDesk, type Peers } from "../../src/ports/Peers.js"
 import { StateStore, type Version } from "../../src/ports/StateStore.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
+import type { PeerNetwork } from "../support/PeerNetwork.js"
+import { VirtualClock } from "../support/VirtualClock.js"
 
 export const SETTINGS = {
   heartbeatInterval: Duration.seconds(2),
   heartbeatTtl: Duration.seconds(6),
-  crashDetection: "refused" as const
+  crashDetection: "refused" as const,
+  reclaimInterval: Duration.seconds(1),
+  claimRate: 1000
 }
 
 export interface InstanceOptions {
@@ -32,31 +39,53 @@ export interface InstanceOptions {
   readonly gone?: (pid: number) => boolean
   readonly address?: string
   readonly peers?: Layer.Layer<Peers>
+  /** speaks to its peers, and they to it */
+  readonly network?: PeerNetwork
   readonly settings?: Partial<SettingsShape>
 }
 
 /** One process: what it offers, and what happened to its lease. */
 export interface Instance {
   readonly faults: FaultyStateStore.FaultyStateStore
+  readonly id: string
+  readonly address: string
   readonly membership: Membership["Type"]
   readonly lease: Lease["Type"]
   readonly store: ConnectionStore["Type"]
+  readonly reclaimer: Reclaimer["Type"]
   readonly changes: Array<LeaseChange>
+  /** of others */
+  readonly events: Array<InstanceEvent>
+  readonly victims: Array<Victim>
+  /** SIGSTOP: its timers fire only when it goes on. */
+  readonly freeze: () => void
+  readonly thaw: Effect.Effect<void>
   /** SIGKILL: nothing more is written, nothing is said. */
   readonly crash: Effect.Effect<void>
 }
 
 export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptions = {}) =>
   Effect.gen(function* () {
+    const { address = "http://127.0.0.1:5001", id = "one", network } = options
     const faults = yield* FaultyStateStore.make(backend)
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
     const settings = { ...SETTINGS, ...options.settings } as SettingsShape
     const pid = options.pid ?? 1
+    const going = yield* Effect.makeLatch(true)
+    const clock = yield* Effect.clock
+    const stoppable: Clock.Clock = {
+      [Clock.ClockTypeId]: Clock.ClockTypeId,
+      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis(),
+      currentTimeMillis: clock.currentTimeMillis,
+      unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+      currentTimeNanos: clock.currentTimeNanos,
+      sleep: (duration) => Effect.zipRight(clock.sleep(duration), going.await)
+    }
     const world = Layer.mergeAll(
       faults.layer,
       Layer.succeed(Settings, settings),
-      Layer.succeed(InstanceId, { id: options.id ?? "one", address: options.address ?? "http://127.0.0.1:5001" }),
-      options.peers ?? NoPeers.layer,
+      Layer.succeed(InstanceId, { id, address }),
+      options.peers ?? network?.layer(address) ?? NoPeers.layer,
       Layer.succeed(ProcessIdentity, {
         bootId: "boot",
         pidNamespace: "ns",
@@ -66,32 +95,77 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
       }),
       Metrics.layer
     )
+    const members = Membership.layer.pipe(Layer.provide(world))
+    const doors = network === undefined ? Layer.empty : network.serving(address).pipe(Layer.provide(desk))
     const context = yield* Layer.buildWithScope(
-      ConnectionStore.layer.pipe(Layer.provideMerge(Membership.layer), Layer.provide(world)),
+      Layer.mergeAll(ConnectionStore.layer, doors).pipe(Layer.provideMerge(members), Layer.provide(world)),
       scope
-    )
+    ).pipe(Effect.withClock(stoppable))
     const lease = Context.get(context, Lease)
+    const membership = Context.get(context, Membership)
     const changes: Array<LeaseChange> = []
     if (lease.valid()) changes.push("held")
     lease.onChange((change) => changes.push(change))
+    const events: Array<InstanceEvent> = []
+    membership.onInstance((event) => events.push(event))
+    const victims: Array<Victim> = []
+    yield* Effect.forkIn(
+      Stream.runForEach(membership.victims, (victim) => Effect.sync(() => victims.push(victim))),
+      scope
+    )
     const instance: Instance = {
+      id,
+      address,
       faults,
       lease,
       changes,
-      membership: Context.get(context, Membership),
+      events,
+      victims,
+      membership,
       store: Context.get(context, ConnectionStore),
+      reclaimer: Context.get(context, Reclaimer),
+      freeze: () => {
+        going.unsafeClose()
+        network?.freeze(address)
+      },
+      thaw: Effect.suspend(() => {
+        network?.thaw(address)
+        return going.open
+      }),
       crash: Effect.suspend(() => {
         faults.blackhole = true
+        network?.crash(address)
         return Scope.close(scope, Exit.void)
       })
     }
     return instance
   })
 
+/** As far as membership goes. */
+const desk = Layer.effect(
+  PeerDesk,
+  Effect.map(Membership, ({ ask, hello }) => {
+    const beyond = Effect.dieMessage("not a matter of membership")
+    return {
+      ask,
+      hello,
+      take: () => beyond,
+      moved: () => beyond,
+      call: () => beyond,
+      open: () => beyond,
+      send: () => Stream.die("not a matter of membership")
+    }
+  })
+)
+
+/** Moves the clock in effect: the test clock, or a virtual one. */
+export const adjust = (duration: Duration.DurationInput): Effect.Effect<void> =>
+  Effect.clockWith((clock) => (clock instanceof VirtualClock ? clock.advance(duration) : TestClock.adjust(duration)))
+
 /** Steps the clock until the condition holds. */
 export const until = (condition: () => boolean, step: Duration.DurationInput = "50 millis", limit = 400) =>
   Effect.gen(function* () {
-    for (let i = 0; i < limit && !condition(); i++) yield* TestClock.adjust(step)
+    for (let i = 0; i < limit && !condition(); i++) yield* adjust(step)
     if (!condition()) return yield* Effect.dieMessage("the condition did not come true")
   })
 
