@@ -12,7 +12,7 @@ import { encodedSize, fits, makeEncoder } from "../../domain/CloudEvent.js"
 import { NotAvailable, PubSubUnavailable } from "../../domain/Errors.js"
 import { PubSub, type PublishFailure, type TopicEvent } from "../../ports/PubSub.js"
 import { ask } from "./internal/ask.js"
-import { componentsOf, messageOf, missing } from "./internal/metadata.js"
+import { componentsOf, messageOf, missing, TOKEN_HINT } from "./internal/metadata.js"
 import { makeOutcomes } from "./internal/outcomes.js"
 import { Publishing, type PublishingHost } from "./internal/publishing.js"
 import { CLOUD_EVENTS, requestsOf } from "./internal/requests.js"
@@ -84,7 +84,9 @@ export const make = (options: Options): Effect.Effect<typeof PubSub.Service, Not
     const loaded = ask(sidecar.http, { path: "/v1.0/metadata", headers: sidecar.headers, patience }).pipe(
       Effect.mapError(({ message }) => `the sidecar: ${message}`),
       Effect.flatMap(({ body, status }) => {
-        if (status !== 200) return Effect.fail(`the sidecar answers ${status} ${messageOf(body)}`)
+        if (status !== 200) {
+          return Effect.fail(`the sidecar answers ${status} ${messageOf(body)}${status === 401 ? TOKEN_HINT : ""}`)
+        }
         const lack = missing(need, componentsOf(body) ?? [])
         return lack === undefined ? Effect.void : Effect.fail(lack)
       })

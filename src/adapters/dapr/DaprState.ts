@@ -20,6 +20,7 @@ import {
 import { type Dialect, judge, TESTED_STORES } from "./Dialect.js"
 import * as CompareAndSet from "./internal/compareAndSet.js"
 import { Etags } from "./internal/Etags.js"
+import { TOKEN_HINT } from "./internal/metadata.js"
 import { readMany } from "./internal/readMany.js"
 import * as StateClient from "./internal/StateClient.js"
 import * as StoredText from "./internal/storedText.js"
@@ -100,6 +101,7 @@ const choose = (components: ReadonlyArray<Component>, { allowUntested, component
 const isStore = ({ type }: Component): boolean => type.startsWith("state.")
 
 const reasonOf = ({ code, kind, message }: StateClient.CallFailed, { name, type }: Component, at: string): string => {
+  if (code === StateClient.UNAUTHENTICATED) return `${at}: ${cut(message)}${TOKEN_HINT}`
   if (kind === "answered") return cut(`${name}, ${type}: ${message}`)
   if (kind === "unsent") return `no Dapr sidecar listens on ${at}`
   return code === StateClient.DEADLINE_EXCEEDED

@@ -49,6 +49,7 @@ export interface StateClient {
 /** gRPC status codes */
 export const DEADLINE_EXCEEDED = 4
 export const RESOURCE_EXHAUSTED = 8
+export const UNAUTHENTICATED = 16
 const CONCURRENCY_FIRST_WRITE = 1
 const CONSISTENCY_STRONG = 2
 /** Keys that a store without a bulk read of its own asks for at once. */

@@ -44,6 +44,9 @@ export const missing = ({ kind, name, setting }: Need, components: ReadonlyArray
   return `the sidecar has loaded no ${KINDS[kind]} ${name}, ${has}; set ${setting} to one that is there, or give the sidecar this one`
 }
 
+/** After what a sidecar says that refuses our token. */
+export const TOKEN_HINT = " (DAPR_API_TOKEN is not the token that the sidecar asks for)"
+
 /** The text of an error document, on one line and not too long. */
 export const messageOf = (body: string): string => {
   const { message } = (parsed(body) ?? {}) as { readonly message?: unknown }

@@ -1,7 +1,7 @@
 /** What the sidecar's answer to a publish means for the events that were in it. */
 import type { PublishFailure } from "../../../ports/PubSub.js"
 import type { Answer } from "./exchange.js"
-import { messageOf } from "./metadata.js"
+import { messageOf, TOKEN_HINT } from "./metadata.js"
 
 /**
  * taken: all of them · entries: these were not (places in the request) · refused: not one was taken, and repeating the same
@@ -28,7 +28,7 @@ export const verdictOf = (answer: Answer, entries: number): Verdict => {
   if (status === 400 || status === 403 || status === 404 || status === 413 || malformed || isTooLarge(body)) {
     return { _tag: "refused", reason, all: status === 403 || status === 404 }
   }
-  const asked = status === 401 ? " (DAPR_API_TOKEN is not the token that the sidecar asks for)" : ""
+  const asked = status === 401 ? TOKEN_HINT : ""
   return { _tag: "failed", reason: `${reason}${asked}`, sent: true }
 }
 
