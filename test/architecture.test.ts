@@ -43,6 +43,7 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
   ],
   cli: ["domain", "config", "observability", "api/rpc", "app"],
   "main.ts": ["cli", "app"],
+  testing: ["domain", "config", "manager", "membership", "ports", "socket", "adapters/embedded", "app"],
   "index.ts": ["domain", "config", "observability", "ports", "socket", "membership", "ownership", "messaging", "manager", "api/rpc", "api/grpc", "api/http", "adapters/embedded", "adapters/secrets", "adapters/dapr", "adapters/peers", "app"] // prettier-ignore
 }
 

@@ -10,6 +10,7 @@ import * as NoPeers from "../adapters/peers/NoPeers.js"
 import { fromOptions, type SettingsError } from "../config/Load.js"
 import { Settings, type SettingsShape } from "../config/Settings.js"
 import type { ConnectionManager } from "../manager/ConnectionManager.js"
+import { DrainHooks } from "../manager/DrainHooks.js"
 import { Events } from "../manager/Events.js"
 import { CurrentPhase, Health } from "../manager/Health.js"
 import * as Live from "../manager/Live.js"
@@ -27,6 +28,7 @@ import type { PeerDesk as PeerDeskTag, Peers } from "../ports/Peers.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Secrets } from "../ports/Secrets.js"
 import { StateStore } from "../ports/StateStore.js"
+import type { ClientWrapper } from "../socket/ClientWrapper.js"
 import * as Sessions from "../socket/Sessions.js"
 import * as Backing from "./Backing.js"
 
@@ -43,6 +45,10 @@ export interface Options<E = never, R = never> {
   readonly secrets?: Layer.Layer<Secrets, E, R>
   /** How this instance speaks to the others; without doors, unless told, to nobody. */
   readonly peers?: Layer.Layer<Peers, E, R>
+  /** How sockets are dialled, in place of `ws`. */
+  readonly client?: Layer.Layer<ClientWrapper, never, Settings>
+  /** What the kernel knows of this process, for instances that only play one. */
+  readonly processIdentity?: Layer.Layer<ProcessIdentity>
   /** Variables that `secret:NAME` and the address may come from; a program that composes the manager hands in its own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Tracing and export, started before everything that makes spans. */
@@ -54,6 +60,7 @@ export interface Options<E = never, R = never> {
 /** What the layer gives: the service, what doors need beside it, and the ports it works with. */
 export type Provided =
   | ConnectionManager
+  | DrainHooks
   | Health
   | Metrics
   | Settings
@@ -96,8 +103,9 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     Layer.succeed(Settings, settings),
     Layer.succeed(InstanceId.InstanceId, identity),
     Metrics.layer,
-    ProcessIdentity.layer,
-    CurrentPhase.layer
+    options.processIdentity ?? ProcessIdentity.layer,
+    CurrentPhase.layer,
+    DrainHooks.layer
   )
   const backing = Backing.make(settings, env, {
     stateStore: options.stateStore === undefined,
@@ -113,7 +121,9 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
     options.peers ?? NoPeers.layer
   )
   // the dial budget is the fleet's
-  const sessions = Layer.unwrapEffect(Effect.map(Membership, ({ dialShare }) => Sessions.layerLive(dialShare)))
+  const sessions = Layer.unwrapEffect(
+    Effect.map(Membership, ({ dialShare }) => Sessions.layerLive(dialShare, options.client))
+  )
   const rooms = Layer.mergeAll(Events.layer, sessions, Health.layer, EventLoopLag.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),
     Layer.provideMerge(Membership.layer)

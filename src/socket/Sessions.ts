@@ -64,9 +64,12 @@ export const layer: Layer.Layer<
   })
 )
 
-/** The same over the real `ws` and an own dial budget, of which `share` is this instance's part. */
-export const layerLive = (share?: () => number): Layer.Layer<Sessions, never, Secrets | Settings | Metrics> =>
-  layer.pipe(Layer.provide(ClientWrapper.layer()), Layer.provide(DialBudget.layer(share)))
+/** The same over the real `ws`, or another `client`, and an own dial budget, of which `share` is this instance's part. */
+export const layerLive = (
+  share?: () => number,
+  client: Layer.Layer<ClientWrapper.ClientWrapper, never, Settings> = ClientWrapper.layer()
+): Layer.Layer<Sessions, never, Secrets | Settings | Metrics> =>
+  layer.pipe(Layer.provide(client), Layer.provide(DialBudget.layer(share)))
 
 const openSession = (
   client: ClientWrapper.ClientWrapper["Type"],

@@ -1,0 +1,178 @@
+/**
+ * The servers of the world, in memory: each dial becomes a `MemorySocket` that a test can send through, read and close.
+ * Nothing here takes real time, so a test clock drives it all.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { ClientWrapper, type DialTarget } from "../socket/ClientWrapper.js"
+import { dialFailure } from "../socket/DialFailures.js"
+import type { SessionEnd } from "../socket/Session.js"
+import type { Wire, WireHandlers } from "../socket/Wire.js"
+import type { Ground } from "./Ground.js"
+import type { Process } from "./Process.js"
+
+export interface MemorySocketsOptions {
+  /** milliseconds from the dial to the answer, asked for each dial; default 0 */
+  readonly dialMs?: () => number
+  /** whether this dial comes to nothing; default never */
+  readonly refuses?: (target: DialTarget) => boolean
+  readonly onOpen?: (socket: MemorySocket) => void
+  readonly onClosed?: (socket: MemorySocket) => void
+}
+
+/** The server's end of one socket. */
+export class MemorySocket {
+  /** what the client sent */
+  readonly received: Array<Buffer> = []
+  /** milliseconds since 1970 */
+  openedAt = 0
+  closedAt: number | undefined
+  private paused = false
+  private ended = false
+  private readonly waiting: Array<readonly [data: Buffer, binary: boolean]> = []
+
+  constructor(
+    /** number of the instance that dialled */
+    readonly instance: number,
+    readonly target: DialTarget,
+    private readonly process: Process,
+    private readonly ground: Ground,
+    private readonly handlers: WireHandlers,
+    private readonly options: MemorySocketsOptions
+  ) {}
+
+  get isOpen(): boolean {
+    return this.openedAt > 0 && this.closedAt === undefined
+  }
+
+  /** The server sends a message. */
+  send(data: string | Buffer): void {
+    if (!this.isOpen) return
+    const message = [Buffer.from(data as string), typeof data !== "string"] as const
+    this.process.post(() => {
+      if (this.paused) this.waiting.push(message)
+      else this.deliver(...message)
+    })
+  }
+
+  /** The server closes; 1006 cuts. */
+  close(code = 1000, reason = ""): void {
+    this.finish({ closeCode: code, reason, cause: "closed" })
+  }
+
+  /** The kernel's part: it opens, and closes, whatever the process does. */
+  opened(): void {
+    this.openedAt = this.ground.clock.unsafeCurrentTimeMillis()
+    this.options.onOpen?.(this)
+  }
+
+  finish(end: SessionEnd): void {
+    if (this.closedAt !== undefined) return
+    this.closedAt = this.ground.clock.unsafeCurrentTimeMillis()
+    if (this.openedAt === 0) return
+    this.options.onClosed?.(this)
+    this.ground.after(0, () => this.process.post(() => this.tell(end)))
+  }
+
+  private deliver(data: Buffer, binary: boolean): void {
+    if (!this.ended && this.closedAt === undefined) this.handlers.onFrame(data, binary)
+  }
+
+  private tell(end: SessionEnd): void {
+    if (this.ended) return
+    this.ended = true
+    this.waiting.length = 0
+    this.handlers.onEnd(end)
+  }
+
+  readonly wire: Wire = {
+    subprotocol: "",
+    send: (data, _binary, done) => {
+      if (this.isOpen) this.received.push(Buffer.from(data))
+      done?.(this.isOpen ? undefined : new Error("the socket is closed"))
+    },
+    ping: () => void this.ground.after(0, () => this.process.post(() => this.isOpen && this.handlers.onControl())),
+    bufferedAmount: () => 0,
+    pause: () => {
+      this.paused = true
+    },
+    resume: () => {
+      this.paused = false
+      while (!this.paused && this.waiting.length > 0) this.deliver(...this.waiting.shift()!)
+    },
+    close: (closeCode, reason) => this.finish({ closeCode, reason, cause: "closed" }),
+    terminate: () => this.finish({ closeCode: 1006, reason: "the socket was cut", cause: "closed" })
+  }
+}
+
+export class MemorySockets {
+  readonly open = new Set<MemorySocket>()
+  private readonly dialled = new Set<MemorySocket>()
+
+  constructor(
+    private readonly ground: Ground,
+    private readonly options: MemorySocketsOptions = {}
+  ) {}
+
+  /** How the instance of this number dials, while its process lives. */
+  layer(instance: number, process: Process): Layer.Layer<ClientWrapper> {
+    return Layer.succeed(ClientWrapper, {
+      refuseHost: () => undefined,
+      dial: (target, handlers) => this.dial(instance, process, target, handlers)
+    })
+  }
+
+  /** The kernel closes what a dead process leaves. */
+  died(instance: number): void {
+    for (const socket of Array.from(this.dialled)) {
+      if (socket.instance !== instance) continue
+      socket.finish({ closeCode: 1006, reason: "the process died", cause: "closed" })
+      this.dialled.delete(socket)
+    }
+  }
+
+  private dial(instance: number, process: Process, target: DialTarget, handlers: WireHandlers) {
+    const { dialMs = () => 0, refuses = () => false } = this.options
+    return Effect.async<void, ReturnType<typeof dialFailure>>((resume) => {
+      const socket = new MemorySocket(instance, target, process, this.ground, handlers, {
+        ...this.options,
+        onClosed: (closed) => {
+          this.open.delete(closed)
+          this.dialled.delete(closed)
+          this.options.onClosed?.(closed)
+        }
+      })
+      const give = (reason: string) => {
+        socket.finish({ closeCode: 1006, reason, cause: "closed" })
+        this.dialled.delete(socket)
+      }
+      this.dialled.add(socket)
+      const answer = this.ground.after(dialMs(), () => {
+        late()
+        if (socket.closedAt !== undefined) return
+        if (refuses(target)) {
+          give("refused")
+          return resume(Effect.fail(dialFailure("refused", "told to refuse")))
+        }
+        this.open.add(socket)
+        socket.opened()
+        process.post(() => {
+          if (socket.closedAt !== undefined) return resume(Effect.fail(dialFailure("refused", "closed at once")))
+          handlers.onOpen(socket.wire)
+          resume(Effect.void)
+        })
+      })
+      const late = this.ground.after(target.timeoutMs, () => {
+        if (socket.openedAt > 0) return
+        answer()
+        give("timed out")
+        resume(Effect.fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`)))
+      })
+      return Effect.sync(() => {
+        answer()
+        late()
+        give("interrupted")
+      })
+    })
+  }
+}

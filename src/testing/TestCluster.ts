@@ -1,0 +1,342 @@
+/**
+ * Several managers in one process, on one store, one bus and one network in memory, any of which can fail: for the tests
+ * of whoever embeds the manager.
+ *
+ * ```ts
+ * import { TestCluster } from "websocketmanager/testing"
+ *
+ * const program = Effect.gen(function* () {
+ *   const cluster = yield* TestCluster.make({ instances: 3 })
+ *   yield* cluster.joined
+ *   const { id } = yield* cluster.run(0, (manager) => manager.connect({ url: "ws://feed.example/" }))
+ *   cluster.crash(0)
+ *   yield* cluster.until(() => [...cluster.sockets.open].some(({ instance }) => instance !== 0))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * Its time is that of the fiber which makes it: under a TestClock nothing moves unless the test adjusts the clock. Sockets
+ * are in memory too (`sockets`), unless `client` says otherwise; with the real one use real time. Closing the scope ends every
+ * instance at once, as `crash` does.
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Scope from "effect/Scope"
+import * as MemoryState from "../adapters/embedded/MemoryState.js"
+import * as ManagerLayer from "../app/ManagerLayer.js"
+import type { Settings, SettingsShape } from "../config/Settings.js"
+import { ConnectionManager } from "../manager/ConnectionManager.js"
+import { ProcessIdentity } from "../membership/ProcessIdentity.js"
+import { StateStore } from "../ports/StateStore.js"
+import type { ClientWrapper } from "../socket/ClientWrapper.js"
+import { Bus } from "./Bus.js"
+import * as Ground from "./Ground.js"
+import { MemorySockets, type MemorySocketsOptions } from "./MemorySockets.js"
+import { PeerNetwork } from "./PeerNetwork.js"
+import { Process, type ProcessOptions } from "./Process.js"
+import * as StoreLink from "./StoreLink.js"
+
+type Manager = ConnectionManager["Type"]
+type Store = typeof StateStore.Service
+
+export interface TestClusterOptions {
+  /** how many are started at once; default 0 */
+  readonly instances?: number
+  /** of every instance; `instanceId` and `advertiseAddress` are the cluster's to say */
+  readonly settings?: Partial<SettingsShape>
+  /** In place of the store in memory; all instances share it. */
+  readonly store?: Store
+  /** How the servers in memory behave. */
+  readonly sockets?: MemorySocketsOptions
+  /** How sockets are dialled, in place of those in memory. */
+  readonly client?: Layer.Layer<ClientWrapper, never, Settings>
+  /** how long an instance waits for the store, milliseconds; default 1000 */
+  readonly storeDeadlineMs?: number
+  /** What becomes of each call to the store, where nothing of this cluster's own says so; default: done at once. */
+  readonly fate?: (instance: number, call: StoreLink.StoreCall) => StoreLink.Fate
+  readonly ground?: Ground.Ground
+}
+
+export interface StartOptions extends ProcessOptions {
+  /** default `instance-<number>`; two may have the same, as after a restart */
+  readonly id?: string
+  /** default one of its own; a restart may have that of the former process, once that is dead */
+  readonly address?: string
+  /** default one of its own: which host, and on it which container */
+  readonly host?: { readonly bootId: string; readonly pidNamespace: string }
+  readonly settings?: Partial<SettingsShape>
+}
+
+/** One process of the cluster, by its number; numbers are not used twice. */
+export interface Instance {
+  readonly number: number
+  readonly id: string
+  readonly address: string
+  readonly host: { readonly bootId: string; readonly pidNamespace: string }
+  readonly process: Process
+  /** what the manager gives, once it has been built */
+  readonly context: () => Context.Context<ManagerLayer.Provided> | undefined
+}
+
+interface Running extends Instance {
+  readonly scope: Scope.CloseableScope
+  readonly built: Deferred.Deferred<Context.Context<ManagerLayer.Provided>, ManagerLayer.StartError>
+  readonly gone: Deferred.Deferred<never, Crashed>
+  built_?: Context.Context<ManagerLayer.Provided>
+}
+
+/** Represents an instance that was not there any more when it should have answered. */
+export class Crashed extends Error {
+  readonly _tag = "Crashed"
+  constructor(readonly instance: number) {
+    super(`instance ${instance} is gone`)
+  }
+}
+
+export class TestCluster {
+  readonly instances: Array<Instance> = []
+  readonly network: PeerNetwork
+  readonly bus = new Bus()
+  readonly sockets: MemorySockets
+
+  private readonly running: Array<Running> = []
+  private readonly cuts = new Set<number>()
+  private away = false
+
+  private constructor(
+    private readonly ground: Ground.Ground,
+    private readonly store: Store,
+    /** of the store in memory, for judges; empty where another one is used */
+    readonly backend: MemoryState.MemoryBackend,
+    private readonly options: TestClusterOptions
+  ) {
+    this.network = new PeerNetwork()
+    this.sockets = new MemorySockets(ground, options.sockets)
+  }
+
+  /** A cluster, and its first instances on their way. */
+  static make(options: TestClusterOptions = {}): Effect.Effect<TestCluster, never, Scope.Scope> {
+    return Effect.gen(function* () {
+      const ground = options.ground ?? (yield* Ground.make)
+      const backend = new MemoryState.MemoryBackend()
+      const store = options.store ?? Context.get(yield* Layer.build(MemoryState.layer(backend)), StateStore)
+      const cluster = new TestCluster(ground, store, backend, options)
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => cluster.running.forEach(({ number }) => cluster.crash(number)))
+      )
+      for (let i = 0; i < (options.instances ?? 0); i++) cluster.start()
+      return cluster
+    })
+  }
+
+  // ------------------------------------------------------------ processes
+
+  /** Starts one more; its number. It joins by itself: wait for `ready`. */
+  start(options: StartOptions = {}): number {
+    const number = this.running.length
+    const id = options.id ?? `instance-${number}`
+    const address = options.address ?? `http://instance-${number}.test:8080`
+    const host = options.host ?? { bootId: `boot-${number}`, pidNamespace: `namespace-${number}` }
+    const process = new Process(this.ground, options)
+    const scope = Effect.runSync(Scope.make())
+    const instance: Running = {
+      number,
+      id,
+      address,
+      host,
+      process,
+      scope,
+      built: Deferred.unsafeMake(FiberId.none),
+      gone: Deferred.unsafeMake(FiberId.none),
+      context: () => instance.built_
+    }
+    this.running.push(instance)
+    this.instances.push(instance)
+    const manager = ManagerLayer.layer({
+      settings: {
+        logLevel: "none",
+        egress: "any",
+        ...this.options.settings,
+        ...options.settings,
+        instanceId: id,
+        advertiseAddress: address
+      },
+      stateStore: Layer.succeed(StateStore, this.link(instance)),
+      pubSub: this.bus.layer(number, process),
+      peers: this.network.layer(address),
+      client: this.options.client ?? this.sockets.layer(number, process),
+      processIdentity: Layer.succeed(ProcessIdentity, this.identity(instance))
+    })
+    const whole = this.network
+      .serving(address)
+      .pipe(Layer.provideMerge(manager), Layer.provide(Logger.minimumLogLevel(LogLevel.None)))
+    this.inside(instance, Layer.buildWithScope(whole, scope), (exit) => {
+      if (Exit.isSuccess(exit)) instance.built_ = exit.value
+      Deferred.unsafeDone(instance.built, exit)
+    })
+    return number
+  }
+
+  /** As SIGTERM: gives everything away, and ends. */
+  stop(number: number): Effect.Effect<void, Crashed> {
+    const instance = this.of(number)
+    return Effect.zipRight(
+      this.within(instance, Scope.close(instance.scope, Exit.void)),
+      Effect.sync(() => this.crash(number))
+    )
+  }
+
+  /** As SIGKILL: nothing of it runs any more, its sockets close, its port refuses. */
+  crash(number: number): void {
+    const instance = this.of(number)
+    if (instance.process.dead) return
+    instance.process.kill()
+    const same = this.running.some((o) => o !== instance && o.address === instance.address && !o.process.dead)
+    if (!same) this.network.crash(instance.address)
+    this.sockets.died(number)
+    Deferred.unsafeDone(instance.gone, Exit.fail(new Crashed(number)))
+  }
+
+  /** As SIGSTOP; `suspended`: as a machine that sleeps, its monotonic clock stands still. */
+  freeze(number: number, suspended = false): void {
+    const { address, process } = this.of(number)
+    if (process.dead) return
+    process.freeze(suspended)
+    this.network.freeze(address)
+  }
+
+  /** As SIGCONT. */
+  thaw(number: number): void {
+    const { address, process } = this.of(number)
+    if (process.dead) return
+    process.thaw()
+    this.network.thaw(address)
+  }
+
+  // ------------------------------------------------------------ faults
+
+  /** This instance alone does not reach the store, nor the store it. */
+  cutFromStore(number: number): void {
+    this.cuts.add(number)
+  }
+
+  /** These two do not reach each other. */
+  cutFromPeers(a: number, b: number): void {
+    this.network.cut(this.of(a).address, this.of(b).address)
+  }
+
+  /** The store is away for all. */
+  outage(): void {
+    this.away = true
+  }
+
+  /** Undoes every fault: one instance's, or all of them. What crashed stays so. */
+  heal(number?: number): void {
+    if (number !== undefined) {
+      this.cuts.delete(number)
+      this.thaw(number)
+      return
+    }
+    this.away = false
+    this.bus.down = false
+    this.cuts.clear()
+    this.network.heal()
+    for (const { number: n } of this.running) this.thaw(n)
+  }
+
+  /** Whether the store and this instance reach each other now. */
+  reaches(number: number): boolean {
+    return !this.away && !this.cuts.has(number)
+  }
+
+  // ------------------------------------------------------------ what they do
+
+  /** The service of an instance that was built. What is called on it runs in the caller's fiber; see `run`. */
+  manager(number: number): Manager {
+    const context = this.of(number).built_
+    if (context === undefined) throw new Crashed(number)
+    return Context.get(context, ConnectionManager)
+  }
+
+  /** Runs inside the instance: by its clock, stopped with it, failed with `Crashed` when it dies. */
+  run<A, E>(
+    number: number,
+    body: (manager: Manager) => Effect.Effect<A, E, ManagerLayer.Provided>
+  ): Effect.Effect<A, E | Crashed | ManagerLayer.StartError> {
+    const instance = this.of(number)
+    return this.within(
+      instance,
+      Effect.flatMap(Deferred.await(instance.built), (context) =>
+        Effect.provide(body(Context.get(context, ConnectionManager)), context)
+      )
+    )
+  }
+
+  /** Whether the instance takes work now. */
+  isReady(number: number): boolean {
+    const { built_, process } = this.of(number)
+    return !process.dead && built_ !== undefined && Effect.runSync(Effect.provide(ManagerLayer.ready, built_))
+  }
+
+  /** Waits until every instance that lives takes work. */
+  get joined(): Effect.Effect<void> {
+    return this.until(() => this.running.every(({ number, process }) => process.dead || this.isReady(number)))
+  }
+
+  /** Waits for a condition, by the cluster's clock. */
+  until(condition: () => boolean): Effect.Effect<void> {
+    const pause = Effect.async<void>((resume) => void this.ground.after(20, () => resume(Effect.void)))
+    return Effect.suspend(() => (condition() ? Effect.void : Effect.zipRight(pause, this.until(condition))))
+  }
+
+  // ------------------------------------------------------------
+
+  private of(number: number): Running {
+    const instance = this.running[number]
+    if (instance === undefined) throw new RangeError(`there is no instance ${number}`)
+    return instance
+  }
+
+  private link({ number, process }: Running): Store {
+    const { fate } = this.options
+    return StoreLink.make({
+      ground: this.ground,
+      inner: this.store,
+      deadlineMs: this.options.storeDeadlineMs ?? 1_000,
+      reachable: () => this.reaches(number),
+      fate: (call) => {
+        if (process.dead) return {}
+        if (fate !== undefined) return fate(number, call)
+        return this.reaches(number) ? { arrives: 0, answers: 0 } : {}
+      }
+    })
+  }
+
+  /** Told by the cluster, as the kernel of one host would: whether the process of a record still runs. */
+  private identity(me: Running): ProcessIdentity["Type"] {
+    return {
+      ...me.host,
+      pid: me.number + 1,
+      processStart: String(me.number),
+      isGone: ({ bootId, pid, pidNamespace }) => {
+        const other = this.running[pid - 1]
+        return bootId === me.host.bootId && pidNamespace === me.host.pidNamespace && other?.process.dead === true
+      }
+    }
+  }
+
+  private within<A, E>(instance: Running, effect: Effect.Effect<A, E>): Effect.Effect<A, E | Crashed> {
+    const answer = Effect.async<A, E | Crashed>((resume) => this.inside(instance, effect, resume))
+    return Effect.raceFirst(answer, Deferred.await(instance.gone))
+  }
+
+  private inside<A, E>({ process }: Running, effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+    const homed = effect.pipe(Effect.withClock(process.clock), Effect.withScheduler(process.scheduler))
+    this.ground.run(Effect.withScheduler(Effect.map(Effect.exit(homed), done), process.scheduler))
+  }
+}
