@@ -42,13 +42,17 @@ export const make = (reach: Reach): Manager => {
       there: (owner) => Effect.map(passOn(owner, method, request), ({ connection }) => connection)
     })
 
-  /** A request_id whose connection is another's: its owner is asked, or it is claimed from one that has ended. */
+  /**
+   * A request_id whose connection is another's: its owner is asked, or it is claimed from one that has ended. What keeps this
+   * instance from making a new one does not matter where there is one already.
+   */
   const connect = (request: ConnectRequest): Effect.Effect<ConnectResponse, ManagerError> =>
-    Effect.catchTag(here.connect(request), "OwnerUnreachable", (error) => {
+    Effect.catchAll(here.connect(request), (error) => {
       const { requestId = "" } = request
-      if (requestId === "" || !notExecuted(error)) return error
+      const elsewhere = notExecuted(error) || error._tag === "QuotaExceeded" || error._tag === "InstanceDraining"
+      if (requestId === "" || !elsewhere) return Effect.fail(error)
       return atOwner(reach, uuidv8FromRequest(requestId), {
-        here: here.connect(request),
+        here: notExecuted(error) ? here.connect(request) : Effect.fail(error),
         there: (owner) => passOn(owner, "Connect", request),
         // the same key makes nothing a second time
         readOnly: true,

@@ -12,6 +12,7 @@ import * as ManagerLayer from "../../src/app/ManagerLayer.js"
 import type { SettingsShape } from "../../src/config/Settings.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import { ConnectionManager } from "../../src/manager/ConnectionManager.js"
+import type { PeerNetwork } from "./PeerNetwork.js"
 import { type TopicEvent, PubSub } from "../../src/ports/PubSub.js"
 import type { StateStore } from "../../src/ports/StateStore.js"
 
@@ -21,6 +22,8 @@ export interface TestManagerOptions {
   readonly settings?: Partial<SettingsShape>
   readonly stateStore?: Layer.Layer<StateStore>
   readonly pubSub?: Layer.Layer<PubSub>
+  /** It speaks with others through this network, and answers there at its advertised address. */
+  readonly network?: PeerNetwork
   /** What the manager says for people, from info on, is added here; not kept unless told. */
   readonly log?: Array<TestLogLine>
 }
@@ -50,12 +53,19 @@ export class TestManager {
     readonly service: Service
   ) {}
 
-  static async start(options: TestManagerOptions = {}): Promise<TestManager> {
+  static async start({ network, ...options }: TestManagerOptions = {}): Promise<TestManager> {
+    const settings = { ...QUIET, ...options.settings }
+    const address = settings.advertiseAddress ?? ""
+    const alone = ManagerLayer.layer({ ...options, settings })
+    const among =
+      network === undefined
+        ? alone
+        : Layer.provideMerge(
+            network.serving(address),
+            ManagerLayer.layer({ ...options, settings, peers: network.layer(address) })
+          )
     const runtime = ManagedRuntime.make(
-      Layer.provideMerge(
-        ManagerLayer.layer({ ...options, settings: { ...QUIET, ...options.settings } }),
-        options.log === undefined ? Logger.minimumLogLevel(LogLevel.None) : keptIn(options.log)
-      )
+      Layer.provideMerge(among, options.log === undefined ? Logger.minimumLogLevel(LogLevel.None) : keptIn(options.log))
     ) as ManagedRuntime.ManagedRuntime<ManagerLayer.Provided, unknown>
     const manager = new TestManager(runtime, await runtime.runPromise(ConnectionManager))
     await manager.collect(manager.service.watch({}), (event) => manager.events.push(event))
