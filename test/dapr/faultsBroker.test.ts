@@ -173,6 +173,50 @@ requiring(
   )
 })
 
+requiring(
+  "daprd",
+  "nats",
+  "redis"
+)("a topic that no stream of JetStream takes", () => {
+  it.scopedLive(
+    "is tried for half a minute while others go through, and then costs its own frames, counted and told",
+    () =>
+      Effect.gen(function* () {
+        const nats = yield* startNats({ subjects: ["good", "lifecycle"] })
+        const records = yield* startRedis()
+        const sidecar = yield* startSidecar({
+          resources: [C.stateRedis(records.port), C.pubsubJetstream(nats.url, nats.stream)]
+        })
+        const { log, metric, open } = yield* startManager(sidecar, { lifecycleTopic: "lifecycle" })
+        const good = yield* open({ topic: "good" })
+        const nowhere = yield* open({ topic: "nowhere" })
+        const feeds = [good, nowhere]
+        nowhere.send("in vain")
+        const beganAt = Date.now()
+        const sending = yield* flood([[good, 20]])
+        yield* eventually("it is given up", async () => (await nowhere.view()).framesDropped === 1)
+        expect(Date.now() - beganAt).toBeGreaterThan(29_000)
+        yield* sending.stop
+        const read = (topic: string) =>
+          Effect.runPromise(nats.messages(topic)).then((all) =>
+            all.map((message) => JSON.parse(String(message)) as object)
+          )
+        const { taken } = yield* judgeEvents(feeds, { lifecycle: "lifecycle", read })
+        expect(taken).toBe(good.sent.length)
+        expect(nowhere.events("gap").map(({ attributes }) => attributes)).toEqual([
+          expect.objectContaining({ cause: "publish", lost: "1", firstsequence: "2" })
+        ])
+        expect(metric("frames_dropped_total", { cause: "publish" })).toBe(1)
+        expect(metric("frames_dropped_total")).toBe(1)
+        expect(good.events("gap")).toEqual([])
+        const said = log.filter(({ level, text }) => level === "WARN" && text.includes("topic nowhere"))
+        expect(said[0]!.text).toContain("fails and is repeated")
+        expectSocketsKept(feeds)
+      }),
+    TIMEOUT
+  )
+})
+
 requiring("daprd", "redis")("a topic that the sidecar refuses", () => {
   it.scopedLive(
     "costs its own frames, dropped at once, counted and told; other topics go on, and so does the same connection on one",

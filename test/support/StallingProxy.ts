@@ -26,7 +26,7 @@ export class StallingProxy {
 
   private constructor(
     readonly port: number,
-    private readonly target: number
+    private target: number
   ) {}
 
   /** In front of a port of the loopback interface. */
@@ -51,6 +51,13 @@ export class StallingProxy {
 
   /** Ends every open connection; new ones are treated as before. */
   readonly cut = Effect.sync(() => this.destroyAll())
+
+  /** Leads to another port from now on; what led to the former one is ended. */
+  readonly redirect = (target: number): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.target = target
+      this.destroyAll()
+    })
 
   /** Nobody listens any more, and every open connection is ended. */
   readonly refuse = Effect.promise(async () => {
