@@ -146,16 +146,20 @@ export const sort = (
   how: How
 ): Effect.Effect<Verdict, StateStoreUnavailable | ValueTooLarge> =>
   Effect.suspend(() => {
+    const offered = stored !== undefined && !isTombstone(stored) && stored.handover !== undefined ? stored : undefined
+    // mine too: a late claim of the victim would take it from me, and nobody would look after the victim any more
+    if (offered?.handover !== undefined && former.isIt(offered.handover) && (ended === undefined || ended === "mine")) {
+      return Effect.map(write(room, tenure.life, version, { ...offered, handover: undefined }, how), ({ _tag }) =>
+        _tag === "Lost" ? AGAIN : ended === "mine" ? MINE : SETTLED
+      )
+    }
     if (ended === "mine") return Effect.succeed(MINE)
     if (!believesNot(room, tenure, id, stored)) return Effect.succeed(AGAIN)
     if (stored === undefined || isTombstone(stored)) return bury(room, tenure, former, id, stored, version, how)
     if (ended !== undefined) {
       return Effect.succeed<Verdict>({ _tag: "Orphan", record: stored, version: version!, reason: ended })
     }
-    if (stored.handover === undefined || !former.isIt(stored.handover)) return Effect.succeed(SETTLED)
-    return Effect.map(write(room, tenure.life, version, { ...stored, handover: undefined }, how), ({ _tag }) =>
-      _tag === "Written" ? SETTLED : AGAIN
-    )
+    return Effect.succeed(SETTLED)
   })
 
 /** A late write of whoever has ended must find a tombstone, and one that lasts. */

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { instanceKey, pageKey } from "../../src/domain/Key.js"
 import { place } from "../../src/ownership/Placement.js"

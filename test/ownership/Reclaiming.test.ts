@@ -229,20 +229,17 @@ describe("a claim", () => {
         const a = yield* member(backend, "a", { reclaims: false })
         const b = yield* member(backend, "b")
         const owned = yield* create(a)
-        a.faults.only = ({ key }) => key === connectionKey(owned.id)
-        a.faults.landLate(Duration.seconds(4), 1)
-        yield* Effect.fork(Effect.ignore(a.store.update(owned, { topic: "late" })))
-        yield* TestClock.adjust("50 millis")
         // read before it lands, written after
         b.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
         b.faults.slow = Duration.millis(1900)
         yield* kill(backend, a)
         yield* until(() => onPages(backend, "b").length === 1)
+        yield* meddle(backend, connectionKey(owned.id), (found) => ({ ...found, topic: "late" }))
+        b.faults.slow = undefined
         yield* until(() => {
           expect(onPages(backend, "b")).toEqual([owned.id])
           return b.claimed.length === 1
         })
-        expect(a.faults.lateWrites).toMatchObject([{ outcome: "ok" }])
         expect(record(backend, owned.id)).toMatchObject({ owner: "b", topic: "late" })
         yield* until(() => isDone(backend, "a"))
         expect(b.claimed).toHaveLength(1)
@@ -392,11 +389,11 @@ describe("survivors", () => {
           b.faults.blackhole = true
           yield* reclaim(b)
           yield* kill(backend, a)
-          yield* until(() => written > steps || isDone(backend, "a"))
+          yield* until(() => written > steps || isDone(backend, "a"), "250 millis")
           more = written > steps
           yield* kill(backend, b)
           yield* reclaim(c)
-          yield* until(() => isDone(backend, "a") && isDone(backend, "b"))
+          yield* until(() => isDone(backend, "a") && isDone(backend, "b"), "250 millis")
           for (const { epoch, id } of owned) {
             expect(record(backend, id).owner).toBe("c")
             expect(record(backend, id).epoch).toBeGreaterThan(epoch)
@@ -411,17 +408,16 @@ describe("survivors", () => {
   )
 
   it.scoped(
-    "two side by side claim each connection once, also what was placed on one that is gone; that after the grace",
+    "two side by side claim each connection once, also what was placed on one that does not come; that after the grace",
     () =>
       Effect.gen(function* () {
         const backend = new MemoryBackend()
         const a = yield* member(backend, "a", { reclaims: false })
         const b = yield* member(backend, "b")
         const c = yield* member(backend, "c")
-        const d = yield* member(backend, "d", { reclaims: false })
+        yield* member(backend, "d", { reclaims: false })
         const owned = yield* createMany(a, 60)
         yield* until(() => [b, c].every(({ membership }) => membership.live().length === 4))
-        yield* d.crash
         yield* kill(backend, a)
         yield* until(() => page(backend, "a").sealed === true)
         const clock = yield* Effect.clock
