@@ -12,6 +12,7 @@ export * as ManagerRpcs from "./api/rpc/ManagerRpcs.js"
 
 export * as ConnectionManager from "./manager/ConnectionManager.js"
 export * as Health from "./manager/Health.js"
+export * as DrainHooks from "./manager/DrainHooks.js"
 
 export * as StateStore from "./ports/StateStore.js"
 export * as PubSub from "./ports/PubSub.js"

@@ -1,5 +1,6 @@
 /** Connect, Disconnect, Reconnect: how a connection comes into this instance's hands, and how it leaves them. */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -21,7 +22,7 @@ import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validat
 import type { Owned } from "../ownership/ConnectionStore.js"
 import { adopt, forget, take } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
-import { acceptsWork, checked, type Core, owned } from "./Core.js"
+import { acceptsWork, checked, type Core, owned, settledHere } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
 
 /** What is being created here now. */
@@ -182,11 +183,13 @@ const takePlace = (core: Core, creating: Creating): Effect.Effect<void, QuotaExc
     return Effect.void
   })
 
-/** Whoever does not wait for the open has no deadline for it. */
+/** Whoever does not wait for the open has no deadline for it. One who has just joined has no budget for two intervals. */
 const dialsInTime = (core: Core, spec: ResolvedSpec) =>
   Effect.gen(function* () {
     const left = yield* CallDeadline.remaining
-    if (core.sessions.budgetWait(spec.hostPort) > left) {
+    const wait = core.sessions.budgetWait(spec.hostPort)
+    const joining = 2 * Duration.toMillis(core.settings.heartbeatInterval)
+    if ((wait === Infinity ? joining : wait) > left) {
       return yield* new QuotaExceeded({ quota: `dials to ${spec.hostPort}` })
     }
   })
@@ -212,7 +215,7 @@ const remove = (core: Core, c: ManagedConnection, code: number, reason: string) 
 export const disconnect = (core: Core, request: DisconnectRequest): Effect.Effect<void, ManagerError> =>
   Effect.gen(function* () {
     const { code, reason } = yield* checked(checkClose(request.code, request.reason))
-    const c = yield* owned(core, request.id)
+    const c = yield* Effect.flatMap(owned(core, request.id), (c) => settledHere(core, c))
     if (core.leaving.has(c.id)) return yield* new ConnectionNotFound({ id: c.id })
     const wasOpen = c.session !== undefined
     yield* Effect.ensuring(
@@ -226,7 +229,7 @@ export const disconnect = (core: Core, request: DisconnectRequest): Effect.Effec
 
 export const reconnect = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
   Effect.gen(function* () {
-    const c = yield* owned(core, id)
+    const c = yield* Effect.flatMap(owned(core, id), (c) => settledHere(core, c))
     yield* acceptsWork(core)
     yield* core.supervisor
       .restart(c)

@@ -82,6 +82,10 @@ export const stillOwned = (core: Core, c: ManagedConnection) =>
     return yield* new OwnerUnreachable({ owner: core.instanceId })
   })
 
+/** The connection once a planned move of it, if there is one, has come to an end; fails where it is another's then. */
+export const settledHere = (core: Core, c: ManagedConnection) =>
+  c.moving === undefined ? Effect.succeed(c) : Effect.flatMap(c.moving, () => owned(core, c.id))
+
 /** How long a call waits for what a former life of this instance left to be claimed. */
 const CLAIM_WAIT = "5 seconds"
 

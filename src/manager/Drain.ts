@@ -1,26 +1,33 @@
 /**
- * Giving everything away, once: offline (not ready, no new work), then wait for connections to close where asked, then
- * stop: sockets closed with 1001, what waits published, records flushed, the lease laid down, and only then `left`.
+ * Giving everything away, once, in four stages within one deadline: offline (the record says so, not ready, no new work) →
+ * the hooks of whoever embeds us, in order → connections handed to live instances, or waited for until they close → stop:
+ * what is left is released, sockets closed with 1001, what waits published, records flushed, the lease laid down, and only
+ * then `left`.
  *
- * Alone there is nobody to migrate to: everything is released at once, for the next life to claim.
+ * With nobody there to take anything, everything is released at once, for whoever comes to claim.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { CONNECTED, RECONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
-import { gapAttributes } from "../domain/ConnectionEvent.js"
 import type { ManagerError } from "../domain/Errors.js"
 import type { DrainRequest, DrainResponse } from "../domain/Messages.js"
 import { checkDrain } from "../domain/Validate.js"
-import type { Membership } from "../membership/Membership.js"
 import { forget } from "./Adoption.js"
 import { checked, type Core } from "./Core.js"
-import type { ManagedConnection } from "./ManagedConnection.js"
+import type { DrainHook, DrainHooks } from "./DrainHooks.js"
+import { type Evacuation, evacuate } from "./Evacuation.js"
+import { type Fleet, targets } from "./Fleet.js"
+import type { Closing } from "./Giving.js"
+import { dropUnpublished } from "./Publishing.js"
 import { statusChange } from "./ReceiveLoop.js"
 
-/** Close codes of a going-away peer (RFC 6455, 7.4.1). */
-const GOING_AWAY = 1001
+/** 1001: going away (RFC 6455, 7.4.1). */
+const CLOSING: Closing = { code: 1001, reason: "instance is draining" }
+/** What of the deadline is kept for stopping; a quarter of a short one. */
+const STOP_WITHIN = 3000
 /** What flushing and leaving may take even when the time for draining is used up. */
 const LAST_WORDS = 1000
 
@@ -29,7 +36,7 @@ export interface Drain {
   readonly run: (mode: "migrate" | "wait", timeout: Duration.Duration) => Effect.Effect<DrainResponse>
 }
 
-export const make = (core: Core, membership: Membership["Type"]): Effect.Effect<Drain> =>
+export const make = (fleet: Fleet, hooks: DrainHooks["Type"]): Effect.Effect<Drain> =>
   Effect.gen(function* () {
     const answer = yield* Deferred.make<DrainResponse>()
     let begun = false
@@ -39,7 +46,7 @@ export const make = (core: Core, membership: Membership["Type"]): Effect.Effect<
           if (begun) return Deferred.await(answer)
           begun = true
           return Effect.uninterruptible(
-            drain(core, membership, mode, timeout).pipe(Effect.tap((done) => Deferred.succeed(answer, done)))
+            drain(fleet, hooks, mode, timeout).pipe(Effect.tap((done) => Deferred.succeed(answer, done)))
           )
         })
     }
@@ -51,20 +58,34 @@ export const fromRequest = (drain: Drain, request: DrainRequest): Effect.Effect<
     return yield* drain.run(mode, Duration.millis(timeoutMs))
   })
 
-const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wait", timeout: Duration.Duration) =>
+const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait", timeout: Duration.Duration) =>
   Effect.gen(function* () {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
-    const left = Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(Math.max(deadline - now, LAST_WORDS)))
+    const { core, membership } = fleet
+    const began = core.steady()
+    const deadline = began + Duration.toMillis(timeout)
+    const left = Effect.sync(() => Duration.millis(Math.max(deadline - core.steady(), LAST_WORDS)))
     const before = upCount(core)
+    const progress: Evacuation = { moved: 0, failed: 0 }
     core.phase.set("draining")
     const { incarnation } = core.lease.life()
     const me = { address: core.address, incarnation }
     core.events.emit("instance-draining", undefined, me)
-    yield* Effect.logInfo(`draining ${before} connections`)
+    yield* Effect.logInfo(`draining ${core.connections.size} connections`)
     yield* membership.drain.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
-    if (mode === "wait") yield* allClosed(core, deadline)
+    for (const hook of hooks.all()) yield* runHook(hook, left)
+    const until = deadline - Math.min(STOP_WITHIN, Duration.toMillis(timeout) / 4)
+    if (mode === "wait")
+      yield* telling(
+        core,
+        progress,
+        waitWhile(core, until, () => upCount(core) > 0)
+      )
+    else if (targets(fleet).length > 0) yield* telling(core, progress, evacuate(fleet, CLOSING, until, progress))
+    else if (core.connections.size > 0) yield* Effect.logInfo("there is no live instance to take the connections")
 
-    const closed = Math.max(before - upCount(core), 0)
+    // what is being removed by its caller is not to come back
+    yield* waitWhile(core, until, () => core.leaving.size > 0)
+    const closed = Math.max(before - upCount(core) - progress.moved, 0)
     const rest = [...core.connections.values()]
     yield* Effect.forEach(
       rest,
@@ -72,7 +93,7 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
         Effect.gen(function* () {
           const change = statusChange(c)
           const status = change.status === CONNECTED ? RECONNECTING : change.status
-          yield* core.supervisor.stop(c, GOING_AWAY, "instance is draining")
+          yield* core.supervisor.stop(c, CLOSING.code, CLOSING.reason)
           c.lane?.close()
           core.store.note(c.owned, () => ({ ...change, status, last: c.lane?.lastPublished() ?? change.last }))
         }),
@@ -82,7 +103,7 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
     core.events.emit("instance-left", undefined, me)
     const unpublished = yield* core.publisher.flush(yield* left)
     if (unpublished > 0) yield* Effect.logError(`${unpublished} frames could not be published in time and are lost`)
-    for (const c of rest) tellLost(core, c)
+    for (const c of rest) dropUnpublished(core, c)
     yield* core.store.flush.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     for (const c of rest) {
       forget(c)
@@ -91,27 +112,37 @@ const drain = (core: Core, membership: Membership["Type"], mode: "migrate" | "wa
     }
     yield* membership.leave.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     core.phase.set("left")
-    yield* Effect.logInfo(`drained: ${closed} closed, ${rest.length} released`)
-    return { migrated: 0, closed, abandoned: rest.length }
+    const seconds = ((core.steady() - began) / 1000).toFixed(1)
+    yield* Effect.logInfo(
+      `drained in ${seconds} s: ${progress.moved} migrated, ${closed} closed, ${rest.length} released for others to take`
+    )
+    return { migrated: progress.moved, closed, abandoned: rest.length }
   })
 
-/** What the broker did not take in time is counted, and told as a gap to whoever still listens. */
-const tellLost = (core: Core, c: ManagedConnection): void => {
-  const last = c.lane?.lastPublished()
-  const lost = c.lane?.discard() ?? 0
-  if (last === undefined || lost === 0) return
-  core.metrics.gaps("publish").add(1)
-  const first = { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }
-  core.events.emit("gap", c, gapAttributes("publish", last, first, lost))
+const runHook = ({ name, run }: DrainHook, left: Effect.Effect<Duration.Duration>) =>
+  Effect.gen(function* () {
+    const done = yield* Effect.exit(Effect.timeoutOption(Effect.interruptible(run), yield* left))
+    if (Exit.isFailure(done)) yield* Effect.logError(`drain hook "${name}" failed`, done.cause)
+    else if (Option.isNone(done.value)) yield* Effect.logError(`drain hook "${name}" did not end in time`)
+  })
+
+/** One line a second, as long as it lasts. */
+const telling = (core: Core, progress: Evacuation, stage: Effect.Effect<void>): Effect.Effect<void> => {
+  const line = Effect.suspend(() => {
+    const { failed, moved } = progress
+    const again = failed === 0 ? "" : `, ${failed} to be tried again`
+    return Effect.logInfo(`draining: ${moved} migrated, ${core.connections.size} still here${again}`)
+  })
+  const lines = Effect.forever(Effect.zipRight(Effect.sleep("1 second"), line))
+  return Effect.raceFirst(stage, Effect.interruptible(lines))
 }
 
-/** Until the last connection was closed by its caller or its peer, or the time is up. */
-const allClosed = (core: Core, deadline: number): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    while (upCount(core) > 0 && (yield* Clock.currentTimeMillis) < deadline) {
-      yield* Effect.sleep("50 millis")
-    }
-  })
+/** At most until then, steady milliseconds. */
+const waitWhile = (core: Core, until: number, waits: () => boolean): Effect.Effect<void> =>
+  Effect.repeat(Effect.sleep("50 millis"), { while: () => waits() && core.steady() < until }).pipe(
+    Effect.when(waits),
+    Effect.asVoid
+  )
 
 const upCount = (core: Core): number => {
   let up = 0

@@ -31,16 +31,20 @@ import { ConnectionTable } from "./ConnectionTable.js"
 import { ConnectionManager } from "./ConnectionManager.js"
 import type { Core } from "./Core.js"
 import * as Drain from "./Drain.js"
+import { DrainHooks } from "./DrainHooks.js"
 import { Events } from "./Events.js"
 import * as Fleet from "./Fleet.js"
+import * as Giving from "./Giving.js"
 import { CurrentPhase } from "./Health.js"
 import * as Listing from "./Listing.js"
 import * as Lives from "./Lives.js"
 import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
 import * as Publishing from "./Publishing.js"
+import * as Rebalancing from "./Rebalancing.js"
 import * as Supervisor from "./Supervisor.js"
 import * as Tagging from "./Tagging.js"
+import * as Taking from "./Taking.js"
 import * as Watching from "./Watching.js"
 
 const make = Effect.gen(function* () {
@@ -85,7 +89,10 @@ const make = Effect.gen(function* () {
     settled: settled.await
   }
   const creating = Connecting.nothingYet()
-  const drain = yield* Drain.make(core, membership)
+  const peers = yield* Peers
+  const giving = Giving.make(core, membership, peers)
+  const fleet: Fleet.Fleet = { core, giving, membership, peers }
+  const drain = yield* Drain.make(fleet, yield* DrainHooks)
 
   metrics.connections(() => byStatus(core))
   yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
@@ -93,7 +100,8 @@ const make = Effect.gen(function* () {
     Effect.sync(() =>
       store.onDisowned((owned) => {
         const c = core.connections.get(owned.id)
-        if (c?.owned === owned) core.fork(abandon(core, c))
+        // of a planned move the giving end takes care
+        if (c?.owned === owned && c.moving === undefined) core.fork(abandon(core, c))
       })
     ),
     (unsubscribe) => Effect.sync(unsubscribe)
@@ -118,19 +126,19 @@ const make = Effect.gen(function* () {
     getTags: (id) => Tagging.getTags(core, id),
     deleteTag: (id, key) => Tagging.deleteTag(core, id, key),
     watch: (request) => Watching.watch(core, request),
-    listInstances: membership.instances,
-    migrate: (request) => Fleet.migrate(core, request),
+    listInstances: Fleet.instances(fleet),
+    migrate: (request) => Fleet.migrate(fleet, request),
     drain: (request) => Drain.fromRequest(drain, request),
-    rebalance: (request) => Fleet.rebalance(core, request)
+    rebalance: (request) => Rebalancing.rebalance(fleet, request)
   })
   const local = Local.of({
     operations,
     connectAgain: (request) => Connecting.connectAgain(core, creating, request),
     send: (request, onSent) => Messaging.send(core, request, onSent),
-    handover: { take: () => Effect.succeed(false), moved: () => Effect.succeed(false) }
+    handover: { take: Taking.make(core, peers), moved: giving.moved }
   })
   const browsing = Browsing.make(bounded(yield* StateStore))
-  const anywhere = Anywhere.make({ core, membership, peers: yield* Peers, local, browsing })
+  const anywhere = Anywhere.make({ core, membership, peers, local, browsing })
   return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))
 })
 

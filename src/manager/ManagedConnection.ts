@@ -57,6 +57,12 @@ export class ManagedConnection implements EventSubject {
   cutForLease = false
   /** given up, or removed: nothing dials for it any more */
   gone = false
+  /** being handed over to another instance: done when that has come to an end */
+  moving: Effect.Effect<void> | undefined
+  /** its frames wait: another instance publishes what it read before, or may do so at any moment */
+  held = false
+  /** called when its socket is open and the handshake done */
+  whenOpen: (() => void) | undefined
   /** waits for the first dial of the present start */
   opening: Effect.Effect<void, FirstDialFailure> = Effect.void
   /** the lane is full: the socket is not read */

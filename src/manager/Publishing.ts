@@ -21,12 +21,13 @@ export const openLane = (core: Core, c: ManagedConnection): void => {
     if (paused) c.session?.pause()
     else c.session?.resume()
   }
+  const underLease = mayPublish(c, core.settings.onLeaseLoss)
   const lane: Lane = core.publisher.lane({
     connectionId: c.id,
     topic: c.topic,
     buffer: c.spec.buffer,
     publishing: c.spec.publishing,
-    mayPublish: mayPublish(c, core.settings.onLeaseLoss),
+    mayPublish: () => !c.held && underLease(),
     onPause: reading(true),
     onResume: reading(false),
     onGap: (cause, last, first, lost) => gap(core, c, cause, last, first, lost),
@@ -60,7 +61,22 @@ export const dropWaiting = (core: Core, c: ManagedConnection): void => {
   if (lost > 0) gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
 }
 
-const gap = (core: Core, c: ManagedConnection, cause: GapCause, last: Position, first: Position, lost: number) => {
+/** What the broker did not take in time is dropped, counted, and told as a gap to whoever still listens. */
+export const dropUnpublished = (core: Core, c: ManagedConnection): void => {
+  const last = c.lane?.lastPublished()
+  const lost = c.lane?.discard() ?? 0
+  if (last === undefined || lost === 0) return
+  gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
+}
+
+export const gap = (
+  core: Core,
+  c: ManagedConnection,
+  cause: GapCause,
+  last: Position,
+  first: Position,
+  lost: number | "unknown"
+) => {
   core.metrics.gaps(cause).add(1)
   core.events.emit("gap", c, gapAttributes(cause, last, first, lost))
 }

@@ -209,6 +209,7 @@ const dial = (
     }
     store.note(c.owned, () => statusChange(c))
     if (options.first.done(Exit.void)) c.opening = Effect.void
+    c.whenOpen?.()
 
     return { session, at: opening }
   })

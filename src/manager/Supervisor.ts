@@ -19,6 +19,8 @@ export interface Supervisor {
   readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
   /** Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. */
   readonly restart: (c: ManagedConnection) => Effect.Effect<void, FirstDialFailure>
+  /** Closes the socket with this code, and dials no more until it is started again. */
+  readonly pause: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
   /** Closes the socket with this code, then ends the loop for good: nothing dials for this connection any more. */
   readonly stop: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
   /** Cuts the socket and ends the loop for good, now: this instance may not act for it any more. */
@@ -80,6 +82,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
           yield* inTurn(c, again)
           yield* c.opening
         }),
+      pause: (c, code, reason) => inTurn(c, halt(c, code, reason)),
       stop: (c, code, reason) => {
         c.gone = true
         return inTurn(c, halt(c, code, reason))
