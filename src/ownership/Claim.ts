@@ -70,8 +70,8 @@ export const claimOrphan = (
 export const dropLost = (room: Room, tenure: Tenure, id: string): Effect.Effect<void> =>
   lookAtOne(room, tenure.life, id).pipe(
     Effect.map(({ ended, stored }) => {
-      if (stored === undefined || ended !== undefined || isTaken(room, tenure, id)) return
-      tenure.pages.drop(id)
+      // who is about to add it finds it dropped, and adds it again
+      if (stored !== undefined && ended === undefined && !tenure.wants.has(id)) tenure.pages.drop(id)
     }),
     Effect.catchAll((error) => Effect.logDebug(`a lost claim of ${id} cannot be read again yet`, error))
   )

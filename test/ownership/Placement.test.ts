@@ -15,8 +15,8 @@ describe("placement", () => {
       FastCheck.property(fleets, FastCheck.uuid(), (ids, connection) => {
         const placed = place(connection, ids)
         expect(ids).toContain(placed)
-        expect(place(connection, [...ids].reverse())).toBe(placed)
-        expect(place(connection, [...ids].sort())).toBe(placed)
+        expect(place(connection, ids.toReversed())).toBe(placed)
+        expect(place(connection, ids.toSorted())).toBe(placed)
       })
     )
     expect(place("c", [])).toBeUndefined()
