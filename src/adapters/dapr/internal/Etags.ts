@@ -37,6 +37,11 @@ export class Etags {
     return performance.now() - met.at < this.believedFor ? met.etag : undefined
   }
 
+  /** Whether this version was noted, however long ago: where etags are counters, that it was written for ever. */
+  isLasting(key: string, version: Version): boolean {
+    return this.met.get(key)?.version === version
+  }
+
   /** This version is about to be written; where etags are counters it has the wanted one if it lands as it should. */
   sending(key: string, version: Version, wanted: number): void {
     put(this.sent, key, { version, wanted })

@@ -118,9 +118,12 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
 
     /** The etag of what it is written over; undefined: of nothing. */
     let over: string | undefined
+    /** until then what was looked at in this call cannot have vanished: it was written for ever, by us */
+    let standsUntil = -Infinity
     if (expected !== undefined) {
       over = etags.of(key, expected)
       if (over === undefined) {
+        if (etags.isLasting(key, expected)) standsUntil = performance.now() + dialect.believedFor
         const current = yield* Effect.mapError(see(store, key, left()), unavailable)
         // an earlier sending of this very write, of which nobody knew
         if (current?.version === mine) return mine
@@ -135,8 +138,13 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       if (expected !== undefined && dialect.counts) etags.sending(key, mine, Number(over) + 1)
       const sent = yield* Effect.either(client.save({ key, text, etag, ttlInSeconds }, left() * FOR_THE_WRITE))
       if (Either.isRight(sent)) {
+        if (expected !== undefined && dialect.counts) {
+          if (attempt > 0 || performance.now() >= standsUntil) return yield* landed(yield* readBack, over!, at)
+          // Not settled: should the whole store have been lost in between, whoever reads it next takes it back.
+          if (ttlInSeconds === "-1") etags.note(key, mine, String(Number(over) + 1), at)
+          return mine
+        }
         // who creates over a tombstone that has just expired has created all the same
-        if (expected !== undefined && dialect.counts) return yield* landed(yield* readBack, over!, at)
         if (over === undefined && dialect.counts && ttlInSeconds === "-1") etags.note(key, mine, "1", at)
         return mine
       }
