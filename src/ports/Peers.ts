@@ -22,7 +22,11 @@ export interface Peer {
 }
 
 /** Represents a dial that the peer's host refused: no process listens there. */
-export class PeerRefused extends Data.TaggedError("PeerRefused")<{ readonly address: string }> {}
+export class PeerRefused extends Data.TaggedError("PeerRefused")<{ readonly address: string }> {
+  override get message() {
+    return `no process listens at ${this.address}`
+  }
+}
 
 /** Represents a peer that did not answer: a time-out, a broken link, an unreachable host, an answer that makes no sense. */
 export class PeerSilent extends Data.TaggedError("PeerSilent")<{
@@ -30,7 +34,11 @@ export class PeerSilent extends Data.TaggedError("PeerSilent")<{
   readonly reason: string
   /** the call had left: it may have been executed */
   readonly sent: boolean
-}> {}
+}> {
+  override get message() {
+    return `no answer from ${this.address}: ${this.reason}`
+  }
+}
 
 export type PeerFailure = PeerRefused | PeerSilent
 
@@ -70,7 +78,7 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
     readonly ask: (to: string, me: Peer) => Effect.Effect<Asked, PeerFailure>
     /**
      * Dials, says hello, calls `up` with the answer, and keeps the link. Succeeds when a link that stood has broken; fails when
-     * it never stood. Interruption closes it.
+     * it never stood, or was given up after a long silence, which proves nothing. Interruption closes it.
      */
     readonly link: (to: string, me: Peer, up: (greeting: Greeting) => void) => Effect.Effect<void, PeerFailure>
     /** Offers a connection; true: the peer will try to claim it. */

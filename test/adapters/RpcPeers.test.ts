@@ -1,0 +1,316 @@
+import { once } from "node:events"
+import { createServer as createHttpsServer } from "node:https"
+import { type AddressInfo, createServer, type Socket } from "node:net"
+import { describe, expect, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as RpcPeers from "../../src/adapters/peers/RpcPeers.js"
+import * as HttpListener from "../../src/api/http/HttpListener.js"
+import * as PeerRoute from "../../src/api/http/PeerRoute.js"
+import * as PeerDoor from "../../src/api/rpc/PeerDoor.js"
+import { Settings } from "../../src/config/Settings.js"
+import { PeerDesk, Peers } from "../../src/ports/Peers.js"
+import { desk, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
+import { settings } from "../support/FakeDoors.js"
+import { PeerNetwork } from "../support/PeerNetwork.js"
+import { freePort } from "../support/Ports.js"
+import { StallingProxy } from "../support/StallingProxy.js"
+import { TEST_CERT as cert, TEST_KEY as key } from "../support/testCertificate.js"
+
+const INTERVAL = Duration.seconds(2)
+const PATIENT = Duration.seconds(40)
+
+type Token = Redacted.Redacted<string> | undefined
+
+/** A peer's listener with its door, as the server has it. */
+const listen = (apiToken: Token = undefined) =>
+  Effect.map(
+    Layer.build(
+      PeerRoute.layer({ advertised: "http://127.0.0.1:1" }).pipe(
+        Layer.provideMerge(PeerDoor.layer),
+        Layer.provideMerge(HttpListener.layer),
+        Layer.provide(Layer.succeed(Settings, settings({ apiToken })))
+      )
+    ),
+    (context) => ({
+      listener: Context.get(context, HttpListener.HttpListener),
+      door: Context.get(context, PeerDoor.PeerDoor)
+    })
+  )
+
+const speak = (apiToken: Token = undefined, heartbeatInterval: Duration.Duration = INTERVAL) =>
+  Effect.map(
+    Layer.build(RpcPeers.layer.pipe(Layer.provide(Layer.succeed(Settings, settings({ apiToken, heartbeatInterval }))))),
+    Context.get(Peers)
+  )
+
+/** Real sockets; what happens to the peer's process happens to a proxy before it. */
+const real = Effect.gen(function* () {
+  const { door, listener } = yield* listen()
+  const proxy = yield* StallingProxy.start(listener.port)
+  const harness: PeersHarness = {
+    peers: yield* speak(),
+    to: `http://127.0.0.1:${proxy.port}`,
+    nobody: `http://127.0.0.1:${yield* freePort}`,
+    serve: door.serve,
+    crash: proxy.refuse,
+    freeze: proxy.stall,
+    thaw: proxy.resume,
+    reset: proxy.cut,
+    deadline: Duration.toMillis(INTERVAL) / 2
+  }
+  return harness
+})
+
+const A = "http://a:1"
+const B = "http://b:1"
+
+const inMemory = Effect.gen(function* () {
+  const network = new PeerNetwork({ deadlineMs: 1_000 })
+  network.listen(B)
+  const harness: PeersHarness = {
+    peers: Context.get(yield* Layer.build(network.layer(A)), Peers),
+    to: B,
+    nobody: "http://c:1",
+    serve: (answers) => Effect.asVoid(Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, answers)))),
+    crash: Effect.sync(() => network.crash(B)),
+    freeze: Effect.sync(() => network.freeze(B)),
+    thaw: Effect.sync(() => network.thaw(B)),
+    reset: Effect.sync(() => network.reset(A, B)),
+    deadline: 1_000
+  }
+  return harness
+})
+
+peersConformance("RPC over WebSockets", real)
+peersConformance("the network of tests", inMemory)
+
+const silentServer = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const server = createServer(() => {})
+    server.listen(0, "127.0.0.1")
+    await once(server, "listening")
+    return server
+  }),
+  (server) => Effect.sync(() => server.close())
+)
+
+const live = (title: string, body: () => Effect.Effect<void, unknown, Scope.Scope>) =>
+  it.scopedLive(title, body, 30_000)
+
+describe("RPC over WebSockets between peers", () => {
+  live("a listener that has closed refuses, and one that accepts and never answers is silent", () =>
+    Effect.gen(function* () {
+      const peers = yield* speak()
+      const scope = yield* Scope.make()
+      const { door, listener } = yield* Scope.extend(listen(), scope)
+      yield* Scope.extend(door.serve(desk()), scope)
+      expect(yield* peers.hello(listener.address, ME)).toEqual({ incarnation: "0198-peer" })
+      yield* Scope.close(scope, Exit.void)
+      expect(yield* Effect.flip(peers.hello(listener.address, ME))).toMatchObject({ _tag: "PeerRefused" })
+
+      const mute = yield* silentServer
+      const address = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`
+      const failure = yield* Effect.flip(peers.hello(address, ME))
+      expect(failure).toMatchObject({ _tag: "PeerSilent", sent: false })
+    })
+  )
+
+  live("a name is refused only when all of its addresses refuse", () =>
+    Effect.gen(function* () {
+      const peers = yield* speak()
+      const { door, listener } = yield* listen()
+      yield* door.serve(desk())
+      expect(yield* peers.hello(`http://localhost:${listener.port}`, ME)).toEqual({ incarnation: "0198-peer" })
+      const nobody = yield* Effect.flip(peers.hello(`http://localhost:${yield* freePort}`, ME))
+      expect(nobody._tag).toBe("PeerRefused")
+      const unknown = yield* Effect.flip(peers.hello("http://no-such-host.invalid:1", ME))
+      expect(unknown).toMatchObject({ _tag: "PeerSilent", sent: false })
+    })
+  )
+
+  live("a link ends at once when the sockets of the peer's process are destroyed", () =>
+    Effect.gen(function* () {
+      const peers = yield* speak()
+      const { door, listener } = yield* listen()
+      yield* door.serve(desk())
+      const sockets = new Set<Socket>()
+      listener.server.on("connection", (socket) => sockets.add(socket))
+      const up = yield* Deferred.make<void>()
+      const link = yield* Effect.fork(peers.link(listener.address, ME, () => Deferred.unsafeDone(up, Exit.void)))
+      yield* Deferred.await(up)
+      for (const socket of sockets) socket.resetAndDestroy()
+      const { ms } = yield* timed(Fiber.join(link))
+      expect(ms).toBeLessThan(700)
+    })
+  )
+
+  live("with a token at both ends calls pass; a wrong or missing one is silence that names WSM_API_TOKEN", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen(Redacted.make("right"))
+      yield* door.serve(desk())
+      const right = yield* speak(Redacted.make("right"))
+      expect(yield* right.hello(listener.address, ME)).toEqual({ incarnation: "0198-peer" })
+      for (const token of [Redacted.make("wrong"), undefined]) {
+        const wrong = yield* speak(token)
+        const failure = yield* Effect.flip(wrong.hello(listener.address, ME))
+        expect(failure).toMatchObject({ _tag: "PeerSilent", sent: false })
+        expect(failure._tag === "PeerSilent" && failure.reason).toContain("WSM_API_TOKEN")
+        expect((yield* Effect.flip(wrong.link(listener.address, ME, () => {})))._tag).toBe("PeerSilent")
+      }
+    })
+  )
+
+  live("an https address is dialled over TLS, and a certificate that nobody vouches for says what to set", () =>
+    Effect.gen(function* () {
+      const peers = yield* speak()
+      const server = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const https = createHttpsServer({ cert, key })
+          https.listen(0, "127.0.0.1")
+          await once(https, "listening")
+          return https
+        }),
+        (https) => Effect.sync(() => https.close())
+      )
+      const address = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const failure = yield* Effect.flip(peers.hello(address, ME))
+      expect(failure).toMatchObject({ _tag: "PeerSilent", sent: false })
+      expect(failure._tag === "PeerSilent" && failure.reason).toContain("NODE_EXTRA_CA_CERTS")
+    })
+  )
+
+  live("sockets are kept: many calls to one peer use two, and come through after a reset", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen()
+      const proxy = yield* StallingProxy.start(listener.port)
+      const to = `http://127.0.0.1:${proxy.port}`
+      yield* door.serve(desk({ call: () => Effect.succeed({ tags: {} }) }))
+      // nothing here is about deadlines
+      const peers = yield* speak(undefined, PATIENT)
+      const round = Effect.all(
+        Array.from({ length: 50 }, () =>
+          Effect.zip(peers.hello(to, ME), peers.call(to, "GetTags", { id: "c1" }), { concurrent: true })
+        ),
+        { concurrency: "unbounded" }
+      )
+      yield* round
+      yield* round
+      expect(proxy.accepted).toBe(2)
+      yield* proxy.cut
+      yield* Effect.retry(round, { times: 3 })
+      expect(proxy.accepted).toBeLessThanOrEqual(8)
+    })
+  )
+
+  live("a Send of 16 MiB passes byte for byte, and hello is answered meanwhile", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen()
+      const message = new Uint8Array(16 * 1024 * 1024).map((_, i) => i % 251)
+      yield* door.serve(
+        desk({
+          send: (request) =>
+            Stream.make(
+              { _tag: "Sent" as const },
+              { _tag: "Replied" as const, response: { response: request.message, contentType: "x/y" } }
+            )
+        })
+      )
+      const peers = yield* speak(undefined, PATIENT)
+      const send = yield* Effect.fork(
+        Stream.runCollect(peers.send(listener.address, { id: "c1", message, timeoutMs: 10_000 }))
+      )
+      expect(yield* peers.hello(listener.address, ME)).toEqual({
+        incarnation: "0198-peer"
+      })
+      const [, replied] = Chunk.toReadonlyArray(yield* Fiber.join(send))
+      expect(replied?._tag === "Replied" && Buffer.compare(replied.response.response, message)).toBe(0)
+    })
+  )
+
+  live("a peer that goes silent for longer than a lease is given up: a call without a deadline ends", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen()
+      const proxy = yield* StallingProxy.start(listener.port)
+      const to = `http://127.0.0.1:${proxy.port}`
+      const begun = yield* Deferred.make<void>()
+      yield* door.serve(desk({ call: () => Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never) }))
+      const peers = yield* speak()
+      const call = yield* Effect.fork(Effect.flip(peers.call(to, "Get", { id: "c1" })))
+      yield* Deferred.await(begun)
+      yield* proxy.stall
+      const { ms, value } = yield* timed(Fiber.join(call))
+      expect(value).toMatchObject({ _tag: "PeerSilent", sent: true })
+      expect(ms).toBeGreaterThan(3_000)
+    })
+  )
+
+  live("what is asked of the door and is no operation is refused by its name", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen()
+      yield* door.serve(desk())
+      const peers = yield* speak()
+      const failure = yield* Effect.flip(peers.call(listener.address, "Get", { id: 7 }))
+      expect(failure).toMatchObject({ _tag: "InvalidRequest", field: "id" })
+    })
+  )
+})
+
+describe("the network of tests under the test clock", () => {
+  it.scoped("messages take their time, and what is cut ends by its deadline or passes when it heals", () =>
+    Effect.gen(function* () {
+      const network = new PeerNetwork({ deadlineMs: 1_000 })
+      network.delay = () => 100
+      const peers = Context.get(yield* Layer.build(network.layer(A)), Peers)
+      network.listen(B)
+      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, desk())))
+
+      const first = yield* Effect.fork(peers.hello(B, ME))
+      yield* TestClock.adjust(399)
+      expect(first.unsafePoll()).toBeNull()
+      yield* TestClock.adjust(1)
+      expect(yield* Fiber.join(first)).toEqual({ incarnation: "0198-peer" })
+
+      network.cut(B, A)
+      const lost = yield* Effect.fork(Effect.flip(peers.hello(B, ME)))
+      yield* TestClock.adjust(1_000)
+      expect(yield* Fiber.join(lost)).toMatchObject({ _tag: "PeerSilent", sent: true })
+
+      const late = yield* Effect.fork(peers.hello(B, ME))
+      yield* TestClock.adjust(500)
+      network.heal(A, B)
+      yield* TestClock.adjust(200)
+      expect(yield* Fiber.join(late)).toEqual({ incarnation: "0198-peer" })
+      expect(network.inFlight).toBe(0)
+    })
+  )
+
+  it.scoped("a crash behind a cut is not heard of until the cut is healed", () =>
+    Effect.gen(function* () {
+      const network = new PeerNetwork()
+      const peers = Context.get(yield* Layer.build(network.layer(A)), Peers)
+      network.listen(B)
+      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, desk())))
+      const up = yield* Deferred.make<void>()
+      const link = yield* Effect.fork(peers.link(B, ME, () => Deferred.unsafeDone(up, Exit.void)))
+      yield* Deferred.await(up)
+      network.cut(A, B)
+      network.crash(B)
+      yield* TestClock.adjust(60_000)
+      expect(link.unsafePoll()).toBeNull()
+      network.heal()
+      yield* Fiber.join(link)
+      expect((yield* Effect.flip(peers.hello(B, ME)))._tag).toBe("PeerRefused")
+    })
+  )
+})
