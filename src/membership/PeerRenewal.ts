@@ -55,7 +55,8 @@ export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =
       }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)
 
     while (!life.ended()) {
-      yield* Effect.sleep(periods.eighth)
+      // while beats land there is nothing to do
+      yield* Effect.sleep(Math.max(periods.eighth, periods.interval + periods.eighth - life.sinceBeat()))
       if (life.sinceBeat() < periods.interval + periods.eighth || !life.valid()) continue
       const members = view.members()
       if (members.length > 0) yield* Effect.forEach(members, (member) => Effect.forkScoped(ask(member)))

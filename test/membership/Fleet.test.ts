@@ -10,7 +10,7 @@ import { VirtualClock } from "../support/VirtualClock.js"
 import { adjust, type Instance, type InstanceOptions, joined, meddle, start, stored, until } from "./instances.js"
 
 const it = (name: string, body: () => Effect.Effect<unknown, unknown, Scope.Scope>) =>
-  test.scopedLive(name, () => Effect.withClock(body(), new VirtualClock(1_800_000_000_000)))
+  test.scopedLive(name, () => Effect.withClock(body(), new VirtualClock(1_800_000_000_000)), 60_000)
 
 const address = (id: string) => `http://${id}:5001`
 
@@ -228,14 +228,17 @@ describe("the store away", () => {
     Effect.gen(function* () {
       const here = world()
       const all = yield* fleet(here, ["a", "b", "c"])
-      for (const fault of ["blackhole", "unavailable"] as const) {
+      for (const [fault, seconds] of [
+        ["blackhole", 60],
+        ["unavailable", 15]
+      ] as const) {
         for (const { faults } of all) faults[fault] = true
-        for (let i = 0; i < 240; i++) {
-          yield* adjust("250 millis")
+        for (let i = 0; i < seconds; i++) {
+          yield* adjust("1 second")
           expect(all.map(({ lease }) => lease.valid())).toEqual([true, true, true])
         }
         back(all)
-        yield* adjust("20 seconds")
+        yield* adjust("10 seconds")
       }
       expect(all.map(({ changes }) => changes)).toEqual([["held"], ["held"], ["held"]])
       expect(all.flatMap(names)).toEqual([])
