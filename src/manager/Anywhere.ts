@@ -11,7 +11,7 @@ import type { ConnectionManager } from "./ConnectionManager.js"
 import * as FleetListing from "./FleetListing.js"
 import * as FleetStreams from "./FleetStreams.js"
 import * as ForwardedSend from "./ForwardedSend.js"
-import { type AtOwner, atOwner, notExecuted, ownersStream, type Reach } from "./Forwarding.js"
+import { type AtOwner, atOwner, notExecuted, ownersStream, type Reach, whileAlive } from "./Forwarding.js"
 import type { UnaryMethod, UnaryTypes } from "./Operations.js"
 
 type Manager = ConnectionManager["Type"]
@@ -28,9 +28,16 @@ export const make = (reach: Reach): Manager => {
     })
 
   const passOn = <K extends UnaryMethod>(owner: Peer, method: K, request: UnaryTypes[K][0]) =>
-    Effect.map(peers.call(owner.address, method, request), (answer) => answer as UnaryTypes[K][1])
-  const nothing = (id: string, call: Effect.Effect<void, ManagerError>, method: UnaryMethod, request: unknown) =>
-    byId(id, { here: call, there: (owner) => Effect.asVoid(peers.call(owner.address, method, request)) })
+    Effect.map(
+      whileAlive(reach, owner, peers.call(owner.address, method, request)),
+      (answer) => answer as UnaryTypes[K][1]
+    )
+  const nothing = <K extends UnaryMethod>(
+    id: string,
+    call: Effect.Effect<void, ManagerError>,
+    method: K,
+    request: UnaryTypes[K][0]
+  ) => byId(id, { here: call, there: (owner) => Effect.asVoid(passOn(owner, method, request)) })
   const shown = (
     id: string,
     call: Effect.Effect<Connection, ManagerError>,
@@ -80,7 +87,7 @@ export const make = (reach: Reach): Manager => {
       byId(id, {
         here: here.receive(id),
         there: (owner) =>
-          Effect.map(peers.open(owner.address, "Receive", { id }), (frames) =>
+          Effect.map(whileAlive(reach, owner, peers.open(owner.address, "Receive", { id })), (frames) =>
             ownersStream(reach, owner, frames as Parameters<typeof ownersStream<ReceiveResponse>>[2])
           ),
         readOnly: true

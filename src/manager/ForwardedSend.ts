@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { type ManagerError, SendAborted, SendTimeout } from "../domain/Errors.js"
 import type { SendRequest, SendResponse } from "../domain/Messages.js"
 import type { Peer, PeerFailure } from "../ports/Peers.js"
-import type { Reach } from "./Forwarding.js"
+import { type Reach, whileAlive } from "./Forwarding.js"
 
 /** The owner's own time-out comes first, and knows more. */
 const GRACE = 500
@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT = 10_000
 
 /** `id` is canonical. PeerRefused, and PeerSilent that was not sent: nothing has left this instance. */
 export const send = (
-  { peers }: Reach,
+  reach: Reach,
   owner: Peer,
   id: string,
   request: SendRequest
@@ -24,13 +24,13 @@ export const send = (
     let sent = false
     let response: SendResponse | undefined
     const aborted = () => new SendAborted({ id, sent: sent ? "yes" : "unknown" })
-    return peers.send(owner.address, request).pipe(
-      Stream.runForEach((progress) =>
-        Effect.sync(() => {
-          sent = true
-          if (progress._tag === "Replied") response = progress.response
-        })
-      ),
+    const progresses = Stream.runForEach(reach.peers.send(owner.address, request), (progress) =>
+      Effect.sync(() => {
+        sent = true
+        if (progress._tag === "Replied") response = progress.response
+      })
+    )
+    return whileAlive(reach, owner, progresses).pipe(
       Effect.catchTags({
         PeerRefused: (refused) => (sent ? aborted() : refused),
         PeerSilent: (silent) => (sent || silent.sent ? aborted() : silent)

@@ -62,6 +62,7 @@ export const notExecuted = (error: { readonly _tag: string }): error is OwnerUnr
 
 export interface AtOwner<A, R> {
   readonly here: Effect.Effect<A, ManagerError, R>
+  /** see `whileAlive` */
   readonly there: (owner: Peer) => Effect.Effect<A, ManagerError | PeerFailure, R>
   /** it changes nothing: a call without an answer counts as not executed */
   readonly readOnly?: boolean
@@ -87,7 +88,7 @@ export const atOwner = <A, R>(reach: Reach, id: string, call: AtOwner<A, R>): Ef
         calls.notExecuted(done.left.owner)
       } else if (where._tag === "Between") calls.notExecuted(where.owner)
       else if (calls.mayAsk(where.owner)) {
-        const done = yield* Effect.either(whileAlive(reach, where.owner, call.there(where.owner)))
+        const done = yield* Effect.either(call.there(where.owner))
         if (Either.isRight(done)) return done.right
         const failure = done.left
         switch (failure._tag) {

@@ -1,13 +1,16 @@
-/** Several managers of one process over one store in memory, with a server of real sockets to connect to. */
+/** Several managers of one process over one store and one bus in memory, with a server of real sockets to connect to. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type { TestContext } from "vitest"
+import * as MemoryPubSub from "../../src/adapters/embedded/MemoryPubSub.js"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import type { SettingsShape } from "../../src/config/Settings.js"
 import type { Connection } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import { PubSub } from "../../src/ports/PubSub.js"
 import * as FaultyState from "../support/FaultyStateStore.js"
 import { PeerNetwork, type PeerNetworkOptions } from "../support/PeerNetwork.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
@@ -43,6 +46,7 @@ export const startFleet = async (
 ): Promise<TestFleet> => {
   const backend = new MemoryBackend()
   const network = new PeerNetwork(options)
+  const bus = Layer.succeed(PubSub, MemoryPubSub.make())
   const scope = Effect.runSync(Scope.make())
   const server = await ScriptedServer.start()
   const nodes: Array<Node> = []
@@ -53,6 +57,7 @@ export const startFleet = async (
     const manager = await TestManager.start({
       network,
       stateStore: faults.layer,
+      pubSub: bus,
       settings: {
         ...PERIODS,
         drainTimeout: Duration.seconds(2),
