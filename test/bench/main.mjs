@@ -38,10 +38,13 @@ const SLACK = flags.short ? 0.15 : 0
 
 /** @type {Array<() => Promise<void>>} */
 const running = []
-const tracked = (process) => {
-  running.push(process.stop)
-  return process
+const tracked = (started) => {
+  running.push(started.stop)
+  return started
 }
+// Servers do not end with us by themselves.
+const stopAll = () => Promise.all(running.splice(0).map((stop) => stop()))
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void stopAll().then(() => process.exit(1)))
 
 const peer = tracked(await start(new URL("peer.mjs", import.meta.url)))
 const { port, echoPort } = await peer.call("address")
@@ -120,7 +123,7 @@ try {
     for (const result of await run()) results.push({ ...result, verdict: verdict(result) })
   }
 } finally {
-  await Promise.all(running.map((stop) => stop()))
+  await stopAll()
 }
 
 if (flags.json) {

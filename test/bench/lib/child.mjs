@@ -38,6 +38,7 @@ export const start = async (script, args = [], execArgv = []) => {
       child.send({ number, name, options })
     })
   const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
     child.kill("SIGTERM")
     const force = setTimeout(() => child.kill("SIGKILL"), 5000)
     await ended
