@@ -172,9 +172,7 @@ export class TestCluster {
       client: this.options.client ?? this.sockets.layer(number, process),
       processIdentity: Layer.succeed(ProcessIdentity, this.identity(instance))
     })
-    const whole = this.network
-      .serving(address)
-      .pipe(Layer.provideMerge(manager), Layer.provide(Logger.minimumLogLevel(LogLevel.None)))
+    const whole = this.network.serving(address).pipe(Layer.provideMerge(manager))
     this.inside(instance, Layer.buildWithScope(whole, scope), (exit) => {
       if (Exit.isSuccess(exit)) instance.built_ = exit.value
       Deferred.unsafeDone(instance.built, exit)
@@ -230,19 +228,28 @@ export class TestCluster {
     this.network.cut(this.of(a).address, this.of(b).address)
   }
 
+  /** The store is there for this instance again. */
+  reconnectToStore(number: number): void {
+    this.cuts.delete(number)
+  }
+
   /** The store is away for all. */
   outage(): void {
     this.away = true
   }
 
+  outageOver(): void {
+    this.away = false
+  }
+
   /** Undoes every fault: one instance's, or all of them. What crashed stays so. */
   heal(number?: number): void {
     if (number !== undefined) {
-      this.cuts.delete(number)
+      this.reconnectToStore(number)
       this.thaw(number)
       return
     }
-    this.away = false
+    this.outageOver()
     this.bus.down = false
     this.cuts.clear()
     this.network.heal()
@@ -336,7 +343,11 @@ export class TestCluster {
   }
 
   private inside<A, E>({ process }: Running, effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const homed = effect.pipe(Effect.withClock(process.clock), Effect.withScheduler(process.scheduler))
+    const homed = effect.pipe(
+      Logger.withMinimumLogLevel(LogLevel.None),
+      Effect.withClock(process.clock),
+      Effect.withScheduler(process.scheduler)
+    )
     this.ground.run(Effect.withScheduler(Effect.map(Effect.exit(homed), done), process.scheduler))
   }
 }

@@ -1,0 +1,377 @@
+/** Sees everything, tells no instance, and keeps what does not fit the promises of one to four. */
+import type { ConnectionRecord } from "../../src/domain/Record.js"
+import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
+import { encode } from "../../src/domain/CloudEvent.js"
+import type { Published } from "../../src/testing/Bus.js"
+import type { MemorySocket } from "../../src/testing/MemorySockets.js"
+import type { World } from "./World.js"
+
+export interface Violation {
+  readonly kind: string
+  readonly text: string
+  /** milliseconds since the start */
+  readonly at: number
+}
+
+export interface Fence {
+  readonly at: number
+  readonly incarnation: string
+  readonly by: string
+  readonly reason: string
+  readonly ofLiving: boolean
+  /** the victim did not know who fenced it */
+  readonly stranger: boolean
+}
+
+/** What stands in the store under a connection's key, as far as it matters here. */
+export type Row = Partial<Pick<ConnectionRecord, "owner" | "incarnation" | "epoch" | "status" | "handover">> & {
+  readonly tombstone?: true
+  readonly v?: number
+}
+
+interface Operation {
+  readonly kind: "connect" | "disconnect"
+  readonly id: string
+  readonly from: number
+  to: number
+  result: "ok" | "refused" | "unknown"
+}
+
+/** A frame of one epoch, as the bus saw it. */
+interface Stream {
+  last: number
+  readonly payloads: Set<string>
+  readonly missing: Set<number>
+}
+
+export class Checker {
+  readonly found: Array<Violation> = []
+  readonly counts: Record<string, number> = {}
+  readonly fences: Array<Fence> = []
+  /** what was refused falsely: by the strange network, while the process lived */
+  strange = 0
+  private readonly operations: Array<Operation> = []
+  private readonly owners = new Map<string, string>()
+  private readonly highest = new Map<string, number>()
+  private readonly moves = new Set<string>()
+  /** incarnation -> number of the instance */
+  private readonly lives = new Map<string, number>()
+  private readonly streams = new Map<string, Stream>()
+  private readonly lost = new Map<string, number>()
+  private readonly consumer = acceptInOrder()
+  private readonly seen = new Set<string>()
+  private readonly takenOver = new Set<string>()
+
+  constructor(private readonly world: World) {}
+
+  bump(kind: string): void {
+    this.counts[kind] = (this.counts[kind] ?? 0) + 1
+  }
+
+  violation(kind: string, text: string): void {
+    this.world.log("!!", kind, text)
+    if (!this.found.some((v) => v.kind === kind)) this.found.push({ kind, text, at: this.world.time.now })
+  }
+
+  numberOf(incarnation: string | undefined): number | undefined {
+    return incarnation === undefined ? undefined : this.lives.get(incarnation)
+  }
+
+  // ------------------------------------------------------------ the store
+
+  /** After each write that was done. */
+  written(key: string, value: Record<string, any>, old: Record<string, any> | undefined): void {
+    if (key.startsWith(CONNECTIONS)) return this.connection(key.slice(CONNECTIONS.length), value as Row, old as Row)
+    const instance = /^websocketmanager\/instances\/([^/]+)$/.exec(key)
+    if (instance === null || instance[1] === "_index") return
+    if (value["status"] === "alive" || value["status"] === "draining") {
+      this.lives.set(value["incarnation"], value["pid"] - 1)
+    }
+    if (value["status"] === "dead" && old?.["status"] !== "dead") {
+      const victim = this.numberOf(value["incarnation"])
+      const living = victim !== undefined && !this.world.instance(victim).process.dead
+      const fence: Fence = {
+        at: this.world.time.now,
+        incarnation: value["incarnation"],
+        by: value["by"],
+        reason: value["reason"],
+        ofLiving: living,
+        stranger: living && !this.world.knows(victim, value["by"])
+      }
+      this.fences.push(fence)
+      this.bump(`fence ${fence.reason} of a ${living ? "living" : "dead"}`)
+    }
+  }
+
+  private connection(id: string, value: Row, old: Row | undefined): void {
+    const highest = this.highest.get(id) ?? -1
+    const { epoch = -1 } = value
+    if (value.tombstone) return
+    if (value.handover !== undefined) this.moves.add(`${id}@${epoch}`)
+    const changed =
+      old === undefined ||
+      old.tombstone === true ||
+      old.owner !== value.owner ||
+      old.incarnation !== value.incarnation ||
+      old.epoch !== epoch
+    if (!changed) return
+    if (epoch <= highest) {
+      this.violation(
+        old === undefined || old.tombstone ? "P1 an epoch is used again" : "P1 an epoch does not grow",
+        `${id}: ${epoch} after ${highest}`
+      )
+    }
+    this.highest.set(id, Math.max(highest, epoch))
+    if (old !== undefined && !old.tombstone) this.takenOver.add(`${id}@${epoch}`)
+    if (value.incarnation !== undefined) this.owners.set(`${id}@${epoch}`, value.incarnation)
+  }
+
+  // ------------------------------------------------------------ sockets and frames
+
+  opened(socket: MemorySocket): void {
+    const { epoch, id } = whose(socket)
+    this.acts(socket.instance, id, epoch, "opens a socket")
+    for (const other of this.world.cluster.sockets.open) {
+      const of = whose(other)
+      if (other === socket || of.id !== id) continue
+      if (other.instance === socket.instance && of.epoch === epoch) {
+        this.violation("P1 two sockets of one owner", `${id} epoch ${epoch} at ${socket.instance}`)
+        continue
+      }
+      const [old, young] = of.epoch <= epoch ? [other, socket] : [socket, other]
+      const excuse = this.excuse(old.instance, id, whose(old).epoch)
+      this.bump(`overlap: ${excuse ?? "none"}`)
+      if (excuse === undefined) {
+        this.violation(
+          "P1 two sockets of one connection",
+          `${id}: epoch ${whose(old).epoch} at ${old.instance}, epoch ${whose(young).epoch} at ${young.instance}`
+        )
+      }
+    }
+  }
+
+  published({ event, instance, topic }: Published): void {
+    if (event.kind === "lifecycle") {
+      if (event.name === "gap") this.gap(event.connectionId, event.epoch, event.attributes)
+      return
+    }
+    const frames = event.kind === "frame" ? [event] : event.frames
+    for (const frame of frames) {
+      const { connectionId: id, epoch } = frame.origin
+      this.acts(instance, id, epoch, `publishes on ${topic}`)
+      this.besideNewer(instance, id, epoch)
+      this.order(id, epoch, frame.sequence, frame.data.toString())
+    }
+    const name = (sequence: number) => `${frames[0]!.origin.connectionId}:${frames[0]!.origin.epoch}:${sequence}`
+    const accepted = new Set(this.consumer.accept(JSON.parse(encode(event))).frames.map(({ sequence }) => sequence))
+    for (const { sequence } of frames) {
+      if (!accepted.has(sequence) && !this.seen.has(name(sequence)) && !this.moves.has(name(0).slice(0, -2))) {
+        this.bump("a frame of an old epoch comes late")
+      }
+      this.seen.add(name(sequence))
+    }
+  }
+
+  /** Frames of an epoch come one after the other; what is left out must be reported. */
+  private order(id: string, epoch: number, sequence: number, payload: string): void {
+    const key = `${id}@${epoch}`
+    const stream = this.streams.get(key) ?? { last: 0, payloads: new Set<string>(), missing: new Set<number>() }
+    this.streams.set(key, stream)
+    if (stream.missing.has(sequence)) {
+      this.violation("P3 a frame is behind a later one", `${key} sequence ${sequence} after ${stream.last}`)
+    }
+    for (let n = stream.last + 1; n < sequence; n++) stream.missing.add(n)
+    stream.last = Math.max(stream.last, sequence)
+    stream.payloads.add(payload)
+  }
+
+  private gap(id: string, epoch: number, attributes: Readonly<Record<string, string>>): void {
+    const key = `${id}@${epoch}`
+    const lost = attributes["lost"] === "unknown" ? Infinity : Number(attributes["lost"])
+    if (!Number.isNaN(lost)) this.lost.set(key, (this.lost.get(key) ?? 0) + lost)
+    this.bump(`gap ${attributes["cause"]}`)
+  }
+
+  /** An epoch is acted in only by the life that its record was given to. */
+  private acts(instance: number, id: string, epoch: number, what: string): void {
+    const incarnation = this.owners.get(`${id}@${epoch}`)
+    const owner = this.numberOf(incarnation)
+    if (owner === instance) return
+    this.violation(
+      "P1 acts in an epoch that is not its own",
+      `${id} epoch ${epoch}: ${instance} ${what}, owner ${owner}`
+    )
+  }
+
+  private besideNewer(instance: number, id: string, epoch: number): void {
+    for (const other of this.world.cluster.sockets.open) {
+      const of = whose(other)
+      if (of.id !== id || of.epoch <= epoch || other.instance === instance) continue
+      const excuse = this.excuse(instance, id, epoch)
+      this.bump(`publishes beside the new owner: ${excuse ?? "none"}`)
+      if (excuse === undefined) {
+        this.violation(
+          "P1 publishes beside the new owner",
+          `${id}: epoch ${epoch} at ${instance}, epoch ${of.epoch} at ${other.instance}`
+        )
+      }
+    }
+  }
+
+  /** Why an old owner's socket may still be there: what the architecture says cannot be helped. */
+  private excuse(old: number, id: string, epoch: number): string | undefined {
+    if (this.moves.has(`${id}@${epoch}`)) return "make before break"
+    const { process } = this.world.instance(old)
+    if (process.frozen) return "frozen with an open socket"
+    if (this.world.time.now - this.world.thawedAt(old) <= 1) return "frozen with an open socket"
+    const life = this.owners.get(`${id}@${epoch}`)
+    const fence = this.fences.find((f) => f.incarnation === life)
+    if (this.strange > 0 && fence?.reason === "refused" && fence.ofLiving) return "refused by a strange network"
+    if (this.strange > 0 && this.world.refusedOnce(old)) return "its asker believed a strange network"
+    if (fence?.stranger && this.world.wasCut(old, this.numberOf(fence.by) ?? -1)) return "fenced by a stranger"
+    return undefined
+  }
+
+  // ------------------------------------------------------------ callers
+
+  begin(kind: Operation["kind"], id: string): Operation {
+    const operation: Operation = { kind, id, from: this.world.time.now, to: Infinity, result: "unknown" }
+    this.operations.push(operation)
+    return operation
+  }
+
+  end(operation: Operation, result: Operation["result"]): void {
+    if (operation.to !== Infinity) return
+    operation.to = this.world.time.now
+    operation.result = result
+    this.world.log("answer", operation.kind, operation.id, result)
+  }
+
+  private mustBeUp(id: string): boolean {
+    const all = this.operations.filter((o) => o.id === id)
+    return all.some(
+      (o) =>
+        o.kind === "connect" &&
+        o.result === "ok" &&
+        !all.some((d) => d.kind === "disconnect" && (d.to > o.from || d.result !== "ok"))
+    )
+  }
+
+  private mustBeDown(id: string): boolean {
+    const all = this.operations.filter((o) => o.id === id)
+    return all.some(
+      (d) => d.kind === "disconnect" && d.result === "ok" && !all.some((o) => o.kind === "connect" && o.to > d.from)
+    )
+  }
+
+  // ------------------------------------------------------------ after each step, and at the end
+
+  /** What must hold at every moment. */
+  always(): void {
+    for (const { context, number, process } of this.world.cluster.instances) {
+      if (process.dead || process.frozen || context() === undefined) continue
+      const open = [...this.world.cluster.sockets.open].filter(({ instance }) => instance === number).length
+      const connected = this.world.gauge(number, "connections", "connected")
+      if (connected > open) {
+        this.violation("P2 silently dead", `${number} shows ${connected} connected, and has ${open} sockets`)
+      }
+      const frames = this.world.gauge(number, "buffer_frames")
+      const owned = this.world.gauge(number, "connections")
+      if (frames > this.world.frameLimit * Math.max(owned, 1) + this.world.frameSlack) {
+        this.violation("P4 a buffer is over its bound", `${number} holds ${frames} frames of ${owned} connections`)
+      }
+    }
+  }
+
+  /** Whether `settled` would find nothing new. */
+  isSettled(): boolean {
+    const before = this.found.length
+    this.settled()
+    return this.found.splice(before).length === 0
+  }
+
+  settled(): void {
+    const { cluster } = this.world
+    const rows = this.world.rows()
+    const live = cluster.instances.filter(({ process }) => !process.dead)
+    const named = new Map<string, Array<string>>()
+    for (const [key, value] of rows) {
+      const page = /^websocketmanager\/instances\/([^/]+)\/connections\/\d+$/.exec(key)
+      if (page === null) continue
+      for (const id of value["ids"]) named.set(id, [...(named.get(id) ?? []), page[1]!])
+    }
+    const ids = new Set([
+      ...this.operations.map(({ id }) => id),
+      ...[...rows.keys()].filter((key) => key.startsWith(CONNECTIONS)).map((key) => key.slice(CONNECTIONS.length))
+    ])
+    for (const id of ids) this.connectionSettled(id, rows, named)
+    for (const [id, pages] of named) {
+      if (!rows.has(CONNECTIONS + id)) this.violation("P2 an id for ever without a record", `${id} on ${pages.join()}`)
+    }
+    const index: Record<string, string> = rows.get(INDEX)?.["ids"] ?? {}
+    for (const { id, number } of live) {
+      if (cluster.isReady(number) && !(id in index)) this.violation("P2 a live instance is not in the index", id)
+    }
+    for (const [key, { last, missing }] of this.streams) {
+      const holder = this.numberOf(this.owners.get(key))
+      const lives = holder !== undefined && !this.world.instance(holder).process.dead
+      const reported = this.lost.get(key) ?? 0
+      if (lives && missing.size > reported) {
+        this.violation("P3 lost and not reported", `${key}: ${missing.size} of ${last} missing, ${reported} reported`)
+      }
+    }
+    for (const socket of cluster.sockets.open) {
+      const { epoch, id } = whose(socket)
+      const published = this.streams.get(`${id}@${epoch}`)?.payloads
+      const reported = this.lost.get(`${id}@${epoch}`) ?? 0
+      const lost = this.world.sentOn(socket).filter((payload) => published?.has(payload) !== true)
+      if (lost.length > reported) {
+        this.violation("P3 received and not published", `${id}@${epoch}: ${lost.length} frames, ${reported} reported`)
+      }
+    }
+  }
+
+  private connectionSettled(
+    id: string,
+    rows: ReadonlyMap<string, Record<string, any>>,
+    named: ReadonlyMap<string, ReadonlyArray<string>>
+  ): void {
+    const { cluster } = this.world
+    const row = rows.get(CONNECTIONS + id) as Row | undefined
+    const record = row === undefined || row.tombstone ? undefined : row
+    const open = [...cluster.sockets.open].filter((socket) => whose(socket).id === id)
+    if (this.mustBeUp(id) && record === undefined) this.violation("P2 an answered Connect is lost", id)
+    if (this.mustBeDown(id) && record !== undefined) this.violation("P2 removed, and here again", id)
+    if (record === undefined) {
+      if (open.length > 0) this.violation("P2 open without a record", id)
+      return
+    }
+    const pages = named.get(id) ?? []
+    const number = this.numberOf(record.incarnation)
+    const owner = number === undefined ? undefined : cluster.instances[number]
+    const life = number === undefined ? undefined : this.world.incarnation(number)
+    const said = `${id} epoch ${record.epoch} of ${record.owner}, pages ${pages.join() || "none"}`
+    if (owner === undefined || owner.process.dead || life !== record.incarnation) {
+      const kind = pages.length > 0 ? "P2 its owner is gone, and nobody claims it" : "P2 a record that no page names"
+      return this.violation(kind, said)
+    }
+    if (!pages.includes(owner.id)) this.violation("P2 a record that no page of its owner names", said)
+    const up = record.status !== "CONNECTION_STATUS_FAILED" && record.status !== "CONNECTION_STATUS_DISCONNECTED"
+    if (up && open.length !== 1) {
+      const which = open.map((s) => `${s.instance} epoch ${whose(s).epoch}`).join(", ") || "none"
+      this.violation("P2 not up exactly once", `${said}: ${which}`)
+    }
+    if (up && open.length === 1 && (open[0]!.instance !== number || whose(open[0]!).epoch !== record.epoch)) {
+      this.violation("P2 open elsewhere than its record says", said)
+    }
+  }
+}
+
+export const CONNECTIONS = "websocketmanager/connections/"
+const INDEX = "websocketmanager/instances/_index"
+
+/** By the headers that every connection of a world asks for. */
+export const whose = ({ target }: MemorySocket): { readonly id: string; readonly epoch: number } => ({
+  id: target.headers["x-connection"] ?? "",
+  epoch: Number(target.headers["x-epoch"])
+})
