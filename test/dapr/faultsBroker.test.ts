@@ -17,11 +17,12 @@ import {
   judge,
   judgeEvents,
   LIFECYCLE,
+  sendLast,
   sentBy,
   startManager
 } from "./faultSupport.js"
 
-const TIMEOUT = 120_000
+const TIMEOUT = 300_000
 const SMALL = 400
 
 requiring("daprd", "redis")("a broker away for longer than the buffers hold", () => {
@@ -57,11 +58,11 @@ requiring("daprd", "redis")("a broker away for longer than the buffers hold", ()
         })
         const away = yield* Effect.promise(views)
         expect(away.map(({ framesDropped }) => framesDropped > 0)).toEqual([false, true, true, false, true])
-        // read no more, and no more is kept than was allowed
+        // read no more, and no more is kept than was allowed; what had come in one piece with the last frame comes along
         expect(away[3]!.framesReceived).toBeLessThan(paused.sentNow)
-        for (const view of away.slice(1)) {
-          expect(view.framesReceived - view.framesPublished - view.framesDropped).toBeLessThanOrEqual(SMALL + 1)
-        }
+        const kept = away.map((view) => view.framesReceived - view.framesPublished - view.framesDropped)
+        for (const n of [1, 2, 4]) expect(kept[n]).toBeLessThanOrEqual(SMALL)
+        expect(kept[3]).toBeLessThanOrEqual(2 * SMALL)
         // what it holds is told while it holds: whoever watches here knows of the gaps before the broker does
         for (const feed of [oldest, newest, packed]) yield* eventually("a gap", () => feed.events("gap").length > 1)
         // the store is another, and all that needs it goes on
@@ -83,6 +84,7 @@ requiring("daprd", "redis")("a broker away for longer than the buffers hold", ()
           async () => (await paused.view()).framesReceived > away[3]!.framesReceived + 100
         )
         yield* sending.stop
+        yield* sendLast(feeds)
 
         const { missing, taken } = yield* judge(feeds, topics.port)
         expect(taken + missing).toBe(sentBy(feeds))
@@ -123,6 +125,7 @@ requiring("daprd", "redis")("a broker away for longer than the buffers hold", ()
         const backAt = metric("frames_published_total")
         yield* eventually("frames go on", () => metric("frames_published_total") > backAt + 1000)
         yield* sending.stop
+        yield* sendLast(feeds)
         const { missing, taken } = yield* judge(feeds, topics.port)
         expect(taken + missing).toBe(sentBy(feeds))
         expect(missing).toBe(metric("frames_dropped_total", { cause: "overflow" }))
@@ -159,6 +162,7 @@ requiring(
         const backAt = metric("frames_published_total")
         yield* eventually("frames go on", () => metric("frames_published_total") > backAt + 200)
         yield* sending.stop
+        yield* sendLast(feeds)
         const read = (topic: string) =>
           Effect.runPromise(nats.messages(topic)).then((all) =>
             all.map((message) => JSON.parse(String(message)) as object)

@@ -15,7 +15,7 @@ import { type Sidecar, startSidecar } from "../support/Sidecar.js"
 import { StallingProxy } from "../support/StallingProxy.js"
 import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./faultSupport.js"
 
-const TIMEOUT = 120_000
+const TIMEOUT = 300_000
 
 requiring("daprd")("the layer of a whole manager", () => {
   it.scopedLive(

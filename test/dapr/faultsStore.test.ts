@@ -10,7 +10,7 @@ import { startSidecar } from "../support/Sidecar.js"
 import { subscribe } from "../support/Subscriber.js"
 import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./faultSupport.js"
 
-const TIMEOUT = 150_000
+const TIMEOUT = 300_000
 const ROOMY = { maxFrames: 20_000, maxBytes: 64 * 1024 * 1024 }
 
 /** A record as Dapr's Redis store keeps it; undefined where there is none. */
