@@ -16,29 +16,33 @@ const STATUS: { readonly [Status in HeartbeatStatus]: InstanceStatus } = {
   done: "INSTANCE_STATUS_DEAD"
 }
 
+/** What watching tells of an incarnation beyond its record. */
+export interface Watched {
+  /** when its beat was seen to change last, milliseconds since 1970 */
+  readonly changedAt: number
+  readonly suspect: boolean
+}
+
 /** Reads all records at once; this instance is the first of the answer. */
 export const make = (
   store: StateStore["Type"],
   elapsed: Elapsed,
-  self: string
+  self: string,
+  watched: (id: string, incarnation: string) => Watched | undefined
 ): Effect.Effect<ReadonlyArray<Instance>, StateStoreUnavailable> => {
-  /** when I saw the beat of each change last: a peer's own times are for nothing */
-  const seen = new Map<string, { readonly incarnation: string; readonly beat: number; readonly at: number }>()
-
   const view = (record: HeartbeatRecord): Instance => {
-    const { beat, incarnation } = record
-    const before = seen.get(record.id)
-    const now = elapsed.now()
-    const at = before?.incarnation === incarnation && before.beat === beat && record.id !== self ? before.at : now
-    seen.set(record.id, { incarnation, beat, at })
+    const { incarnation } = record
+    const seen = record.id === self ? undefined : watched(record.id, incarnation)
+    const suspect = record.status === "alive" && seen?.suspect === true
     return {
       id: record.id,
       incarnation,
-      status: STATUS[record.status],
+      status: suspect ? "INSTANCE_STATUS_SUSPECT" : STATUS[record.status],
       address: record.address,
       connections: record.connections,
       startedAt: new Date(record.startedAt),
-      lastSeenAt: new Date(at)
+      // a peer's own times are for nothing
+      lastSeenAt: new Date(seen?.changedAt ?? elapsed.now())
     }
   }
 
@@ -48,8 +52,7 @@ export const make = (
     const instances: Array<Instance> = []
     for (const id of ids) {
       const found = records.get(instanceKey(id))
-      if (found === undefined) seen.delete(id)
-      else instances.push(view(yield* decodeHeartbeat(id, found.value)))
+      if (found !== undefined) instances.push(view(yield* decodeHeartbeat(id, found.value)))
     }
     return instances.sort((a, b) => Number(b.id === self) - Number(a.id === self) || a.id.localeCompare(b.id))
   })

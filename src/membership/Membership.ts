@@ -260,7 +260,7 @@ const make = Effect.gen(function* () {
     victims,
     joined: Deferred.await(joined),
     phase: () => phase,
-    instances: Instances.make(store, elapsed, id),
+    instances: Instances.make(store, elapsed, id, present.watched),
     drain,
     leave,
     check: (life) =>

@@ -11,6 +11,7 @@ import type { StateStore } from "../ports/StateStore.js"
 import type { Announcements, InstanceEvent } from "./Announcements.js"
 import * as Answering from "./Answering.js"
 import type { Elapsed } from "./Elapsed.js"
+import type { Watched } from "./Instances.js"
 import type { LeaseBoard } from "./LeaseBoard.js"
 import type { Links } from "./Links.js"
 import type { Periods } from "./Periods.js"
@@ -53,6 +54,8 @@ export interface Present extends Company {
   /** From here on, for joining and for the life that follows. */
   readonly renew: () => View
   readonly link: (links: Links) => void
+  /** What watching tells of this incarnation. */
+  readonly watched: (id: string, incarnation: string) => Watched | undefined
   /** By status, for the gauge. */
   readonly counts: () => ReadonlyMap<string, number>
 }
@@ -156,6 +159,12 @@ export const make = (services: {
         return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
       })
       return 1 / (counted.length + 1)
+    },
+    watched: (id, incarnation) => {
+      const known = view.known.get(id)
+      if (known?.incarnation !== incarnation) return undefined
+      const suspect = !view.ended.has(incarnation) && view.judge(known, now()) !== "alive"
+      return { changedAt: known.changedAtWall, suspect }
     },
     counts: () => {
       const counts = new Map<string, number>()

@@ -120,6 +120,15 @@ describe("silence", () => {
       yield* until(() => names(a).includes("c suspect"))
       expect(status(here, c)).toBe("alive")
       expect(a.membership.live().map(({ id }) => id)).not.toContain("c")
+      const shown = (yield* a.membership.instances).map(({ id, status }) => [
+        id,
+        status.slice("INSTANCE_STATUS_".length)
+      ])
+      expect(shown).toEqual([
+        ["a", "ALIVE"],
+        ["b", "ALIVE"],
+        ["c", "SUSPECT"]
+      ])
       const waited = yield* secondsUntil(() => status(here, c) === "dead")
       expect(waited).toBeLessThan(4)
       yield* adjust("3 seconds")
