@@ -106,6 +106,17 @@ const make = Effect.gen(function* () {
     ),
     (unsubscribe) => Effect.sync(unsubscribe)
   )
+  // what an instance does it says itself; what befalls it is for the others to say
+  yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      membership.onInstance(({ address, incarnation, name }) => {
+        if (name === "instance-suspect" || name === "instance-dead") {
+          events.emit(name, undefined, { address, incarnation })
+        }
+      })
+    ),
+    (unsubscribe) => Effect.sync(unsubscribe)
+  )
   yield* Lives.follow(core, yield* Reclaimer, settled)
 
   const operations = ConnectionManager.of({

@@ -45,6 +45,7 @@ describe("taking over", () => {
         for (const key of [instanceKey("a"), pageKey("a", 0), pageKey("a", 1), pageKey("a", 2)]) {
           expect(vanishes(backend, key)).toBe(true)
         }
-      })
+      }),
+    60_000
   )
 })
