@@ -310,7 +310,11 @@ export class Checker {
     }
     const index: Record<string, string> = rows.get(INDEX)?.["ids"] ?? {}
     for (const { id, number } of live) {
-      if (cluster.isReady(number) && !(id in index)) this.violation("P2 a live instance is not in the index", id)
+      if (!cluster.isReady(number)) continue
+      if (!(id in index)) this.violation("P2 a live instance is not in the index", id)
+      else if (index[id] !== this.world.incarnation(number)) {
+        this.violation("P2 the index names a former life of a live instance", id)
+      }
     }
     for (const [key, { last, missing }] of this.streams) {
       const holder = this.numberOf(this.owners.get(key))

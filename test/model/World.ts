@@ -354,6 +354,10 @@ export class World {
 
   // ------------------------------------------------------------ callers
 
+  idOf(key: string): string {
+    return uuidv8FromRequest(key)
+  }
+
   /** By the key that makes the id; its id. */
   connect(number: number, key: string, more: Readonly<Record<string, unknown>> = {}): string {
     const id = uuidv8FromRequest(key)
@@ -491,7 +495,7 @@ export class World {
 }
 
 const isUnknown = (failure: string | undefined): boolean => failure?.includes("unknown") ?? false
-const brief = ({ spec: _, ...value }: Json): string =>
+const brief = (value: Json): string =>
   ["status", "owner", "incarnation", "epoch", "tombstone", "handover", "sealed", "ids", "reason", "by"]
     .filter((field) => value[field] !== undefined)
     .map((field) => `${field}=${JSON.stringify(value[field])}`)

@@ -1,0 +1,385 @@
+/**
+ * One directed scenario for each line of "What goes wrong without it" (architecture, section 2), and for the grossest ways to
+ * break the protocol: random faults alone do not find these.
+ */
+import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
+import type { Fate, StoreCall } from "../../src/testing/StoreLink.js"
+import { settle } from "./Plan.js"
+import { type Weather, World } from "./World.js"
+
+export interface Scenario {
+  readonly name: string
+  readonly weather?: Partial<Weather>
+  readonly play: (world: World) => void
+}
+
+const SEED = 7
+
+export const play = ({ play: body, weather = {} }: Scenario, traced = false, seed = SEED): World =>
+  World.play(seed, { drift: 0, ...weather }, body, traced)
+
+const fleet = (world: World, n: number): void => {
+  for (let i = 0; i < n; i++) world.start()
+  world.go(3_000)
+}
+
+/** The chosen fate of the calls that fit, of this instance alone. */
+const only =
+  (number: number, fits: (call: StoreCall) => boolean, fate: () => Fate | undefined) =>
+  (instance: number, call: StoreCall): Fate | undefined =>
+    instance === number && fits(call) ? fate() : undefined
+
+const writes = (key: string) => (call: StoreCall) =>
+  call.key === key && (call.operation === "create" || call.operation === "replace")
+
+const LOST: Fate = {}
+
+export const SCENARIOS: ReadonlyArray<Scenario> = [
+  {
+    name: "a process is killed: its connections are up elsewhere, with higher epochs, on the pages of their owners",
+    play: (world) => {
+      fleet(world, 3)
+      for (let i = 0; i < 6; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.crash(0)
+      world.go(3_000)
+      settle(world)
+    }
+  },
+  {
+    name: "an instance that is frozen for twelve seconds is fenced before anybody takes its connections",
+    play: (world) => {
+      fleet(world, 3)
+      for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.freeze(0, 12_000)
+      world.go(16_000)
+      settle(world)
+    }
+  },
+  {
+    name: "an instance that is cut off alone stops before the others take over",
+    play: (world) => {
+      fleet(world, 3)
+      for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.cutFromStore(0, 15_000)
+      world.go(18_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a create whose answer is lost is found to have happened, by its nonce",
+    play: (world) => {
+      fleet(world, 2)
+      let lost = false
+      world.fate = (_, { key, operation }) => {
+        if (lost || operation !== "create" || !key.includes("/connections/") || key.includes("/instances/")) return
+        lost = true
+        return { arrives: 2 }
+      }
+      world.connect(0, "one")
+      world.go(5_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a page that is made late, by who has died, finds the first missing one sealed",
+    play: (world) => {
+      fleet(world, 3)
+      world.fate = only(0, writes(pageKey("instance-0", 0)), () => ({ arrives: 7_500 }))
+      world.connect(0, "one")
+      world.go(50)
+      world.crash(0)
+      world.go(8_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a third, dead owner on the victim's page is an orphan too",
+    play: (world) => {
+      fleet(world, 3)
+      const id = world.connect(0, "one")
+      world.go(1_000)
+      world.meddle(connectionKey(id), (record) => ({ ...record, owner: "third", incarnation: "ended" }))
+      world.crash(0)
+      world.go(5_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a late create of who has died finds a tombstone",
+    play: (world) => {
+      fleet(world, 3)
+      const id = world.connect(0, "one", { requestId: "one" })
+      world.go(10)
+      world.disconnect(0, id)
+      world.go(500)
+      const late = world.idOf("two")
+      world.fate = only(0, writes(connectionKey(late)), () => ({ arrives: 7_000 }))
+      world.connect(0, "two")
+      world.go(150)
+      world.crash(0)
+      world.go(8_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a late create over a tombstone finds it renewed",
+    play: (world) => {
+      fleet(world, 3)
+      const id = world.connect(0, "one")
+      world.go(500)
+      world.disconnect(0, id)
+      world.go(2_000)
+      world.fate = only(0, writes(connectionKey(id)), () => ({ arrives: 7_000 }))
+      world.connect(0, "one")
+      world.go(150)
+      world.crash(0)
+      world.go(8_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a claim that is lost to a late write of the dead owner is tried again",
+    play: (world) => {
+      fleet(world, 2)
+      const id = world.connect(0, "one")
+      world.go(1_000)
+      let meddled = false
+      world.fate = (instance, call) => {
+        if (instance !== 1 || meddled || !writes(connectionKey(id))(call)) return undefined
+        meddled = true
+        world.meddle(connectionKey(id), (record) => ({ ...record, lastError: "late", nonce: "late" }))
+        return undefined
+      }
+      world.crash(0)
+      world.go(5_000)
+      settle(world)
+    }
+  },
+  {
+    name: "what an instance believes to own is sorted by the store: the target had claimed it, and died",
+    play: (world) => {
+      fleet(world, 2)
+      const id = world.connect(0, "one")
+      world.go(6_000)
+      world.fate = (instance, call) => {
+        if (instance !== 1 || !writes(connectionKey(id))(call)) return undefined
+        world.time.after(4, () => world.crash(1))
+        return { arrives: 2 }
+      }
+      world.migrate(0, id, "instance-1")
+      world.go(8_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a write is repeated under a lease only: after a freeze its tombstone may have gone",
+    play: (world) => {
+      fleet(world, 2)
+      const id = world.idOf("one")
+      const mine = writes(connectionKey(id))
+      let sent = 0
+      world.fate = (instance, call) => {
+        if (instance !== 0) return undefined
+        if (mine(call) && sent++ === 0) return LOST
+        // its heart is silent, so that nobody tells it
+        return sent > 0 && writes(instanceKey("instance-0"))(call) ? LOST : undefined
+      }
+      world.connect(0, "one")
+      world.go(600)
+      world.freeze(0, 20_000)
+      world.go(19_500)
+      // an hour later
+      world.meddle(connectionKey(id), () => undefined)
+      world.go(5_000)
+      world.fate = undefined
+      settle(world)
+    }
+  },
+  {
+    name: "the index entry is written at every joining",
+    play: (world) => {
+      fleet(world, 2)
+      world.connect(0, "one")
+      world.go(500)
+      world.crash(0)
+      world.restart(world.instance(0), "process")
+      world.go(5_000)
+      settle(world)
+    }
+  },
+  {
+    name: "the index entry of somebody taken over goes by its incarnation, since the id may have joined again",
+    play: (world) => {
+      fleet(world, 2)
+      world.connect(0, "one")
+      world.go(500)
+      let again = false
+      world.fate = (instance, { key, operation }) => {
+        if (instance !== 1 || operation !== "get" || key !== INDEX_KEY || again) return undefined
+        if (world.rows().get(instanceKey("instance-0"))?.["status"] !== "done") return undefined
+        again = true
+        world.restart(world.instance(0), "process")
+        return { arrives: 900, answers: 1 }
+      }
+      world.crash(0)
+      world.go(10_000)
+      if (!again) world.check.violation("the scenario did not come about", "nobody tidied the index")
+      settle(world)
+    }
+  },
+  {
+    name: "who leaves with ids on its pages stays in the index",
+    play: (world) => {
+      fleet(world, 1)
+      world.connect(0, "one")
+      world.go(500)
+      world.drain(0)
+      world.go(14_000)
+      world.start()
+      settle(world)
+    }
+  },
+  {
+    name: "who leaves with a write on its way stays in the index",
+    play: (world) => {
+      fleet(world, 1)
+      world.fate = only(0, writes(pageKey("instance-0", 0)), () => ({ arrives: 7_900 }))
+      world.connect(0, "one")
+      world.go(100)
+      world.drain(0)
+      world.go(14_000)
+      world.start()
+      settle(world)
+    }
+  },
+  {
+    name: "a stranger says hello: two who cannot read the store do not extend each other past it",
+    play: (world) => {
+      fleet(world, 2)
+      for (let i = 0; i < 4; i++) world.connect(i % 2, `key-${i}`)
+      world.go(1_000)
+      const stranger = world.start()
+      while (!world.rows().has(instanceKey(`instance-${stranger}`))) world.go(1)
+      world.cutFromStore(0, 25_000)
+      world.cutFromStore(1, 25_000)
+      world.go(28_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a lease that ran out is renewed by a beat only",
+    play: (world) => {
+      fleet(world, 2)
+      for (let i = 0; i < 3; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.freeze(0, 21_000)
+      world.go(1_000)
+      world.start()
+      world.go(11_000)
+      world.crash(1)
+      world.go(5_000)
+      world.outage(30_000)
+      world.go(25_000)
+      settle(world)
+    }
+  },
+  {
+    name: "a lease counts from the sending of the attempt that landed",
+    play: (world) => {
+      fleet(world, 2)
+      for (let i = 0; i < 3; i++) world.connect(0, `key-${i}`)
+      world.go(1_500)
+      const beat = writes(instanceKey("instance-0"))
+      let landed: number | undefined
+      let told = false
+      world.fate = (instance, call) => {
+        if (instance !== 0) return undefined
+        const since = landed === undefined ? 0 : world.time.now - landed
+        if (beat(call)) {
+          if (landed === undefined) {
+            landed = world.time.now
+            return { arrives: 2 }
+          }
+          return since > 4_200 && !told ? { arrives: 1, answers: 1 } : LOST
+        }
+        if (call.operation === "get" && call.key === instanceKey("instance-0") && since > 4_200 && !told) {
+          told = true
+          return { arrives: 1, answers: 1 }
+        }
+        return landed === undefined ? undefined : LOST
+      }
+      world.go(14_000)
+      world.fate = undefined
+      settle(world)
+    }
+  },
+  {
+    name: "a joiner whose first record was fenced joins with another incarnation",
+    play: (world) => {
+      fleet(world, 2)
+      const late = world.cluster.instances.length
+      let deaf = true
+      world.fate = (instance, call) => {
+        if (instance !== late || !deaf || !world.rows().has(instanceKey(`instance-${late}`))) {
+          return instance === late && deaf && call.operation === "create" ? { arrives: 1 } : undefined
+        }
+        return LOST
+      }
+      world.start()
+      world.go(12_000)
+      deaf = false
+      for (let i = 0; i < 8; i++) {
+        world.go(600)
+        if (world.ready.some(({ number }) => number === late)) world.connect(late, `key-${i}`)
+      }
+      settle(world)
+    }
+  },
+  {
+    name: "an id in use by a living incarnation is waited for",
+    play: (world) => {
+      fleet(world, 2)
+      for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.start({ id: "instance-0" })
+      world.go(6_000)
+      world.crash(0)
+      settle(world)
+    }
+  },
+  {
+    name: "an epoch grows over a tombstone that has expired",
+    play: (world) => {
+      fleet(world, 2)
+      const id = world.connect(0, "one")
+      world.go(1_000)
+      world.disconnect(0, id)
+      world.go(2_000)
+      world.meddle(connectionKey(id), () => undefined)
+      world.connect(0, "one")
+      world.go(2_000)
+      settle(world)
+    }
+  },
+  {
+    name: "the store away for all for a minute: nobody fences anybody, no socket closes, every frame is published",
+    play: (world) => {
+      fleet(world, 3)
+      for (let i = 0; i < 6; i++) world.connect(i % 3, `key-${i}`)
+      world.go(3_000)
+      const open = new Set(world.cluster.sockets.open)
+      world.outage(60_000)
+      world.go(70_000)
+      for (const socket of open) {
+        if (!socket.isOpen) world.check.violation("P6 a socket closed", `${socket.instance}`)
+      }
+      if (world.check.fences.length > 0) {
+        world.check.violation("P6 fenced after an outage", JSON.stringify(world.check.fences[0]))
+      }
+      settle(world)
+    }
+  }
+]
