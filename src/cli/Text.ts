@@ -82,3 +82,9 @@ export const block = (fields: ReadonlyArray<readonly [name: string, value: strin
   const width = Math.max(0, ...shown.map(([name]) => name.length))
   return shown.map(([name, value]) => `${name.padEnd(width)}  ${plain(value)}`).join("\n")
 }
+
+/** So much of `total`, drawn in `width` characters: `######------`. */
+export const bar = (done: number, total: number, width: number): string => {
+  const filled = total <= 0 ? width : Math.min(width, Math.max(0, Math.floor((done / total) * width)))
+  return "#".repeat(filled) + "-".repeat(width - filled)
+}

@@ -29,7 +29,7 @@ export const evenOut = (counts: ReadonlyMap<string, number>, limit: number): Rea
   // what does not divide stays with those that have most
   const surplus = byCount.map(([id, count], i) => ({ id, n: count - mean - (i < over ? 1 : 0) }))
   const givers = surplus.filter(({ n }) => n > 0)
-  const takers = surplus.filter(({ n }) => n < 0).reverse()
+  const takers = surplus.filter(({ n }) => n < 0).toReversed()
   const transfers: Array<Transfer> = []
   let left = limit
   for (const giver of givers) {

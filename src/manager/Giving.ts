@@ -112,6 +112,8 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
   const carryOut = (move: Move): Effect.Effect<Given> =>
     Effect.gen(function* () {
       const { c, closing, overlap, target } = move
+      // without an overlap a target that is gone would cost its socket for nothing
+      if (!overlap && !(yield* answers(c, target))) return "kept"
       const offered = yield* Effect.either(core.store.offer(c.owned, target, () => statusChange(c)))
       if (Either.isLeft(offered)) {
         if (offered.left.outcome !== "unknown") return "kept"
@@ -138,6 +140,12 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
     incarnation: c.owned.life.incarnation,
     address: core.address
   })
+
+  const answers = (c: ManagedConnection, { address, incarnation }: Peer): Effect.Effect<boolean> =>
+    peers.hello(address, me(c)).pipe(
+      Effect.map((greeting) => greeting.incarnation === incarnation),
+      Effect.orElseSucceed(() => false)
+    )
 
   /** Until the target's word, its death, or the end of patience. */
   const confirmed = ({ heard, overlap, target }: Move): Effect.Effect<void> =>

@@ -42,11 +42,11 @@ export const startFleet = async (
   { onTestFinished }: TestContext,
   names: ReadonlyArray<string>,
   settings: Partial<SettingsShape> = {},
-  options: PeerNetworkOptions = {}
+  options: PeerNetworkOptions & { readonly bus?: PubSub["Type"] } = {}
 ): Promise<TestFleet> => {
   const backend = new MemoryBackend()
   const network = new PeerNetwork(options)
-  const bus = Layer.succeed(PubSub, MemoryPubSub.make())
+  const bus = Layer.succeed(PubSub, options.bus ?? MemoryPubSub.make())
   const scope = Effect.runSync(Scope.make())
   const server = await ScriptedServer.start()
   const nodes: Array<Node> = []

@@ -1,13 +1,14 @@
-/** Commands on the fleet: events, instances, migrate, drain, rebalance. */
+/** Commands on the fleet: events, instances, migrate, rebalance. */
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import type * as M from "../../domain/Messages.js"
 import { connectionBlock, eventJson, eventLine, INSTANCE_HEADER, instanceRow } from "../Lines.js"
 import { flag, optional, optionalArgument, repeated, repeatedText } from "../Parameters.js"
 import { withManager } from "../Server.js"
-import { block, jsonLine, table } from "../Text.js"
-import { choice, duration, integer, keyValue } from "../Values.js"
+import { block, jsonLine, plain, table } from "../Text.js"
+import { integer, keyValue } from "../Values.js"
 import { id } from "./connections.js"
+import { drain } from "./drain.js"
 import { count, follow, hint, print, remote } from "./shared.js"
 
 const events = Command.make(
@@ -46,43 +47,14 @@ const migrate = Command.make(
     withManager(server, (manager) =>
       Effect.flatMap(
         manager.Migrate({ id, ...(target === undefined ? {} : { targetInstanceId: target }) }),
-        ({ connection }) => print(json ? jsonLine({ connection }) : connectionBlock(connection))
+        ({ connection }) =>
+          Effect.zipRight(
+            hint(`instance ${plain(connection.instanceId)} has it now`),
+            print(json ? jsonLine({ connection }) : connectionBlock(connection))
+          )
       )
     )
 ).pipe(Command.withDescription("Hand a connection to another instance"))
-
-const drainMode = choice({
-  migrate: "DRAIN_MODE_MIGRATE_CONNECTIONS",
-  wait: "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE"
-} as const)
-
-const drained = (answer: M.DrainResponse): string =>
-  block([
-    ["migrated", String(answer.migrated)],
-    ["closed", String(answer.closed)],
-    ["abandoned", `${answer.abandoned}${answer.abandoned === 0 ? "" : " (released, others will take them)"}`]
-  ])
-
-const drain = Command.make(
-  "drain",
-  {
-    mode: optional("mode", "MODE", drainMode, "migrate hands everything over (default), wait lets it close by itself"),
-    timeout: optional("timeout", "D", duration, "At most this long, else 30 seconds"),
-    ...remote
-  },
-  ({ json, mode, server, timeout }) =>
-    withManager(server, (manager) =>
-      Effect.gen(function* () {
-        yield* hint("draining: the instance gives everything away and takes nothing new …")
-        const answer = yield* manager.Drain({
-          ...(mode === undefined ? {} : { mode }),
-          ...(timeout === undefined ? {} : { timeoutMs: timeout })
-        })
-        yield* print(json ? jsonLine(answer) : drained(answer))
-        yield* hint("the process stays, left and not ready, until it is ended")
-      })
-    )
-).pipe(Command.withDescription("The instance that answers gives everything away"))
 
 const rebalanced = (answer: M.RebalanceResponse, dryRun: boolean): string =>
   [
@@ -106,9 +78,13 @@ const rebalance = Command.make(
   },
   ({ dryRun, json, maxMoves, server }) =>
     withManager(server, (manager) =>
-      Effect.flatMap(manager.Rebalance({ dryRun, ...(maxMoves === undefined ? {} : { maxMoves }) }), (answer) =>
-        print(json ? jsonLine(answer) : rebalanced(answer, dryRun))
-      )
+      Effect.gen(function* () {
+        if (!dryRun) yield* hint("moving connections, at half the dial rate, until every instance has its share …")
+        const answer = yield* manager.Rebalance({ dryRun, ...(maxMoves === undefined ? {} : { maxMoves }) })
+        yield* print(json ? jsonLine(answer) : rebalanced(answer, dryRun))
+        if (!dryRun && answer.failed > 0)
+          yield* hint("what failed stays where it was; the log of its instance says why")
+      })
     )
 ).pipe(Command.withDescription("Spread the connections evenly over the live instances"))
 

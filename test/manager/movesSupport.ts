@@ -1,0 +1,40 @@
+/** What tests of planned moves share. */
+import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
+import { encode } from "../../src/domain/CloudEvent.js"
+import type { WatchResponse } from "../../src/domain/Messages.js"
+import type { TopicEvent } from "../../src/ports/PubSub.js"
+import type { Node } from "./fleetSupport.js"
+
+/** What a consumer that keeps the rule has taken of a topic by now: the text of each frame, by connection, in order. */
+export const consumer = (events: ReadonlyArray<TopicEvent>): (() => ReadonlyMap<string, ReadonlyArray<string>>) => {
+  const inOrder = acceptInOrder()
+  const taken = new Map<string, Array<string>>()
+  let at = 0
+  return () => {
+    for (; at < events.length; at++) {
+      for (const { connectionId, data } of inOrder.accept(JSON.parse(encode(events[at]!)) as object).frames) {
+        const frames = taken.get(connectionId) ?? []
+        taken.set(connectionId, frames)
+        frames.push(String(data))
+      }
+    }
+    return taken
+  }
+}
+
+/** Each may give to each other: it has read of them all, and not only heard. */
+export const allLive = async (nodes: ReadonlyArray<Node>): Promise<void> => {
+  for (const { manager, service } of nodes) {
+    for (const deadline = Date.now() + 8000; Date.now() < deadline;) {
+      const { connections } = await manager.run(service.rebalance({ dryRun: true }))
+      if (Object.keys(connections).length === nodes.length) break
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
+/** What a node itself told of a connection, in order. */
+export const told = ({ manager, name }: Node, id: string): ReadonlyArray<WatchResponse> =>
+  manager.events.filter((event) => event.connectionId === id && event.instanceId === name)
+
+export const toldTypes = (node: Node, id: string): ReadonlyArray<string> => told(node, id).map(({ type }) => type)
