@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 /** Tests that start processes of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
-  "test/process/{restart,secrets,signals,startup}.test.ts",
+  "test/process/{forwarding,restart,secrets,signals,startup}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
   "test/e2e/largeMessages.test.ts",
