@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config"
 
 /** Tests that start processes of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
+  "test/process/fleet*.test.ts",
   "test/process/{forwarding,restart,secrets,signals,startup}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
@@ -28,10 +29,12 @@ export default defineConfig({
           ...shared,
           name: "quick",
           include: ["test/**/*.test.ts"],
-          exclude: [...PROCESS, "test/dapr/**", "test/consumer/**", "**/node_modules/**"]
+          exclude: [...PROCESS, "test/dapr/**", "test/model/**", "test/consumer/**", "**/node_modules/**"]
         }
       },
       { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } },
+      // Managers in virtual time, and the protocol broken on purpose; more of the same: `npm run test:model`.
+      { test: { ...shared, name: "model", include: ["test/model/*.test.ts"] } },
       // Real sidecars, stores and brokers (`npm run test:dapr`).
       {
         test: {

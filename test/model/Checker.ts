@@ -269,7 +269,8 @@ export class Checker {
   /** What must hold at every moment. */
   always(): void {
     for (const { context, number, process } of this.world.cluster.instances) {
-      if (process.dead || process.frozen || context() === undefined) continue
+      // whoever leaves has released what it shows
+      if (process.dead || process.frozen || context() === undefined || !this.world.cluster.isReady(number)) continue
       const open = [...this.world.cluster.sockets.open].filter(({ instance }) => instance === number).length
       const connected = this.world.gauge(number, "connections", "connected")
       if (connected > open) {

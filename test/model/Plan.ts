@@ -81,13 +81,27 @@ export const plans: FastCheck.Arbitrary<Plan> = FastCheck.subarray([...FAULTS], 
       weather: oneof(constant<Partial<Weather>>({}), weather),
       steps: array(
         step([...faults, ...faults, "connect", "connect", "connect", "disconnect", "migrate", ...strange(faults)]),
-        { minLength: 4, maxLength: 24 }
+        { minLength: 4, maxLength: 24, size: "max" }
       )
     })
 )
 
 /** A network that refuses living processes is rare: much is excused where there is one. */
 const strange = (faults: ReadonlyArray<Kind>): ReadonlyArray<Kind> => (faults.length === 6 ? ["refuse"] : [])
+
+const ONE = { numRuns: 1, unbiased: true } as const
+
+/** The plan of a seed. */
+export const planOf = (seed: number): Plan => {
+  let drawn: Plan | undefined
+  FastCheck.check(
+    FastCheck.property(plans, (plan) => {
+      drawn = plan
+    }),
+    { ...ONE, seed }
+  )
+  return drawn!
+}
 
 // ------------------------------------------------------------ what a step does
 
@@ -156,27 +170,52 @@ const act = (world: World, { a, b, c, d, kind }: Step, n: number): void => {
 /** The longest that it may take until everybody who waits has come, once everything that was on its way has landed. */
 const PATIENCE = 40_000
 
-export const run = (
-  plan: Plan,
-  traced = false
-): { readonly world: World; readonly found: ReadonlyArray<Violation> } => {
-  const world = World.play(
-    plan.seed,
-    plan.weather,
-    (world) => {
-      for (let i = 0; i < plan.instances; i++) world.start()
-      world.go(1_500)
-      for (const [n, step] of plan.steps.entries()) {
-        world.go(step.after)
-        act(world, step, n)
-        world.go(0)
-      }
-      world.go(4_000)
-      settle(world)
-    },
-    traced
+export interface Outcome {
+  readonly found: ReadonlyArray<Violation>
+  readonly counts: Readonly<Record<string, number>>
+  readonly trace: ReadonlyArray<string>
+}
+
+export const run = (plan: Plan, traced = false): Outcome => {
+  let world: World | undefined
+  let failure: ReadonlyArray<Violation> = []
+  try {
+    World.play(
+      plan.seed,
+      plan.weather,
+      (playing) => {
+        world = playing
+        for (let i = 0; i < plan.instances; i++) playing.start()
+        playing.go(1_500)
+        for (const [n, step] of plan.steps.entries()) {
+          playing.go(step.after)
+          act(playing, step, n)
+          playing.go(0)
+        }
+        playing.go(4_000)
+        settle(playing)
+      },
+      traced
+    )
+  } catch (error) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    failure = [{ kind: "the run failed", text, at: world?.time.now ?? 0 }]
+  }
+  return {
+    found: [...(world?.check.found ?? []), ...failure],
+    counts: world?.check.counts ?? {},
+    trace: world?.trace ?? []
+  }
+}
+
+/** The smallest plan found within a minute that breaks the same promise as that of this seed. */
+export const shrink = (seed: number, kind: string): Plan => {
+  const fails = (plan: Plan) => run(plan).found.some((violation) => violation.kind === kind)
+  const { counterexample } = FastCheck.check(
+    FastCheck.property(plans, (plan) => !fails(plan)),
+    { ...ONE, seed, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false }
   )
-  return { world, found: world.check.found }
+  return counterexample?.[0] ?? planOf(seed)
 }
 
 /** Heals everything, runs on, and looks whether all is as it should be. */

@@ -1,0 +1,259 @@
+/**
+ * Ways to break the protocol on purpose, in the product's own code: an exact piece of its source, and what stands there
+ * instead. Each must be found by the scenario that is named, or by one of them.
+ */
+export interface Edit {
+  /** below src */
+  readonly file: string
+  readonly text: string
+  readonly by: string
+}
+
+export interface Mutation {
+  readonly name: string
+  readonly edits: ReadonlyArray<Edit>
+  /** the beginning of a scenario's name */
+  readonly found: string
+}
+
+const edit = (file: string, text: string, by: string): Edit => ({ file, text, by })
+
+export const MUTATIONS: ReadonlyArray<Mutation> = [
+  // ------------------------------------------------------------ the grossest
+  {
+    name: "skip the fence",
+    edits: [
+      edit(
+        "membership/Fencing.ts",
+        "    if (!life.valid()) return true\n",
+        '    if (life.valid()) {\n      conclude(fleet, known, { ...record, status: "dead" })\n      return true\n    }\n'
+      )
+    ],
+    found: "an instance that is frozen"
+  },
+  {
+    name: "reuse an epoch",
+    edits: [
+      edit(
+        "domain/Ownership.ts",
+        "Math.max(old + 1, Math.floor(nowMillis / 1000))",
+        "old || Math.floor(nowMillis / 1000)"
+      )
+    ],
+    found: "a process is killed"
+  },
+  {
+    name: "act after the lease has expired",
+    edits: [
+      edit(
+        "membership/Life.ts",
+        "if (this.remaining() > 0) return true",
+        "if (this.endedBy === undefined) return true"
+      ),
+      edit("membership/Life.ts", "  lapse(): void {\n    this.#lapsed = true\n", "  lapse(): void {\n")
+    ],
+    found: "an instance that is cut off alone"
+  },
+  {
+    name: "forget the nonce",
+    edits: [
+      edit("membership/GuardedWrite.ts", "nonceOf(found.value.value) === nonce", 'nonceOf(found.value.value) === ""')
+    ],
+    found: "a create whose answer is lost"
+  },
+  {
+    name: "claim without the page",
+    edits: [edit("ownership/Claim.ts", "      tenure.pages.add(id),\n", "      Effect.void,\n")],
+    found: "a process is killed"
+  },
+  // ------------------------------------------------------------ what goes wrong without it
+  {
+    name: "pages are not sealed",
+    edits: [
+      edit("ownership/Sealing.ts", "if (found !== undefined && page.sealed)", "if (found !== undefined)"),
+      edit(
+        "ownership/Sealing.ts",
+        "      there.push({ n: from + i, found: at })\n",
+        "      if (at !== undefined) there.push({ n: from + i, found: at })\n"
+      ),
+      edit("ownership/Sealing.ts", "if (sealed.at(-1)?.page.end === true) return sealed", "return sealed")
+    ],
+    found: "a page that is made late"
+  },
+  {
+    name: "a third, dead owner on the victim's page is skipped",
+    edits: [
+      edit(
+        "ownership/Sorting.ts",
+        "    if (ended !== undefined) {\n      return Effect.succeed<Verdict>",
+        "    if (ended !== undefined && former.isIt({ id: stored.owner, incarnation: stored.incarnation })) {\n      return Effect.succeed<Verdict>"
+      )
+    ],
+    found: "a third, dead owner"
+  },
+  {
+    name: "a tombstone is not put",
+    edits: [
+      edit(
+        "ownership/Sorting.ts",
+        "    if (version !== undefined && former.renewed.has(version)) return",
+        "    if (version === undefined || former.renewed.has(version)) return"
+      )
+    ],
+    found: "a late create of who has died"
+  },
+  {
+    name: "a tombstone is not renewed",
+    edits: [
+      edit(
+        "ownership/Sorting.ts",
+        "    if (version !== undefined && former.renewed.has(version)) return",
+        "    if (version !== undefined) return"
+      )
+    ],
+    found: "a late create over a tombstone"
+  },
+  {
+    name: "a lost claim is taken for somebody else's success",
+    edits: [
+      edit("ownership/Takeover.ts", 'sorted.some((one) => one !== "done")', 'sorted.some((one) => one === "open")'),
+      edit(
+        "ownership/Claim.ts",
+        "if (stored !== undefined && ended === undefined && !tenure.wants.has(id))",
+        "if (stored !== undefined && (ended === undefined || ended !== undefined) && !tenure.wants.has(id))"
+      )
+    ],
+    found: "a claim that is lost to a late write"
+  },
+  {
+    name: "a takeover is answered from memory",
+    edits: [
+      edit(
+        "ownership/Takeover.ts",
+        '      if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"\n',
+        '      if (room.owned.has(id)) return "done"\n      if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"\n'
+      )
+    ],
+    found: "what an instance believes to own"
+  },
+  {
+    name: "a write is repeated without a lease",
+    edits: [edit("membership/GuardedWrite.ts", "if (!write.mayWrite()) {", "if (!write.mayWrite() && !unknown) {")],
+    found: "a write is repeated under a lease only"
+  },
+  {
+    name: "the index entry is not rewritten at joining",
+    edits: [
+      edit(
+        "membership/Membership.ts",
+        "(ids) => ({ ...ids, [id]: life.incarnation }), life.ended)",
+        "(ids) => (id in ids ? undefined : { ...ids, [id]: life.incarnation }), life.ended)"
+      )
+    ],
+    found: "the index entry is written at every joining"
+  },
+  {
+    name: "an index entry is removed by its id alone",
+    edits: [
+      edit("ownership/IndexEntries.ts", "([id, incarnation]) => gone[id] !== incarnation)", "([id]) => !(id in gone))")
+    ],
+    found: "the index entry of somebody taken over"
+  },
+  {
+    name: "an index entry is removed with ids left",
+    edits: [
+      edit(
+        "membership/Membership.ts",
+        'if (life.endedBy !== "left" || !holdings.empty()) return',
+        'if (life.endedBy !== "left") return'
+      )
+    ],
+    found: "who leaves with ids on its pages"
+  },
+  {
+    name: "`left` is the last word while a write is on its way",
+    edits: [
+      edit(
+        "ownership/ConnectionStore.ts",
+        "empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true)",
+        "empty: () => room.tenure?.pages.ids().length === 0"
+      )
+    ],
+    found: "who leaves with a write on its way"
+  },
+  {
+    name: "a stranger is unknown to two who extend each other",
+    edits: [edit("membership/Answering.ts", "  view.greet(from, elapsed.mark().monotonic)\n", "")],
+    found: "a stranger says hello"
+  },
+  {
+    name: "a lapsed lease is revived by a peer's answer, or by being alone",
+    edits: [
+      edit(
+        "membership/Life.ts",
+        "if (this.valid()) this.#alone = mark",
+        "this.#lapsed = false\n    this.#alone = mark"
+      ),
+      edit("membership/Life.ts", "if (!this.valid() || (before", "if (this.ended() || (before"),
+      edit(
+        "membership/Life.ts",
+        "    this.#grants.set(incarnation, mark)\n",
+        "    this.#grants.set(incarnation, mark)\n    this.#lapsed = false\n"
+      ),
+      edit("membership/PeerRenewal.ts", "+ periods.eighth || !life.valid()) continue", "+ periods.eighth) continue"),
+      edit("membership/PeerRenewal.ts", "        if (!life.valid()) return\n", ""),
+      edit("membership/PeerRenewal.ts", '"PeerRefused" && life.valid())', '"PeerRefused")')
+    ],
+    found: "a lease that ran out is renewed by a beat only"
+  },
+  {
+    name: "a lease counts from the last sending of a repeated beat",
+    edits: [edit("membership/Heartbeat.ts", "sent.get(record.right.nonce))", "[...sent.values()].at(-1))")],
+    found: "a lease counts from the sending"
+  },
+  {
+    name: "a joiner overwrites its own fenced record with the same incarnation",
+    edits: [
+      edit(
+        "membership/Joining.ts",
+        "if (own.has(view.incarnation)) view.incarnation = uuidv7(elapsed.now())",
+        "void uuidv7"
+      )
+    ],
+    found: "a joiner whose first record was fenced"
+  },
+  {
+    name: "a joiner overwrites a live record without waiting",
+    edits: [
+      edit(
+        "membership/Joining.ts",
+        "if (isFree(record)) return yield* begin(version)",
+        "if (isFree(record) || version !== undefined) return yield* begin(version)"
+      )
+    ],
+    found: "an id in use by a living incarnation"
+  },
+  {
+    name: "epoch 1 again after an expired tombstone",
+    edits: [
+      edit(
+        "domain/Ownership.ts",
+        "Math.max(old + 1, Math.floor(nowMillis / 1000))",
+        "Math.max(old + 1, nowMillis > 0 ? 0 : 1)"
+      )
+    ],
+    found: "an epoch grows over a tombstone"
+  },
+  {
+    name: "silence is counted while not listening",
+    edits: [
+      edit(
+        "membership/FailureDetector.ts",
+        "listeningSince === undefined || hello === undefined",
+        "hello === undefined"
+      ),
+      edit("membership/FailureDetector.ts", "Math.max(changedAt, listeningSince, hello)", "Math.max(changedAt, hello)")
+    ],
+    found: "the store away for all"
+  }
+]

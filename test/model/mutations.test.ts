@@ -1,0 +1,27 @@
+/** The protocol broken on purpose, one rule at a time: the model must find each. */
+import { execFile } from "node:child_process"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { describe, expect, it } from "vitest"
+import { bundle, FOLDER } from "./Bundle.js"
+import type { Violation } from "./Checker.js"
+import { MUTATIONS, type Edit } from "./Mutations.js"
+
+const node = promisify(execFile)
+
+const played = async (
+  name: string,
+  scenario: string,
+  edits: ReadonlyArray<Edit>
+): Promise<ReadonlyArray<Violation>> => {
+  const file = join(FOLDER, `${name.replace(/\W+/g, "-")}.mjs`)
+  await bundle(file, edits)
+  const { stdout } = await node(process.execPath, [file, "scenario", scenario], { timeout: 60_000 })
+  return (JSON.parse(stdout) as { readonly found: ReadonlyArray<Violation> }).found
+}
+
+describe("the protocol, broken on purpose, is found out", () => {
+  it.for(MUTATIONS)("$name", { timeout: 90_000 }, async ({ edits, found, name }) => {
+    expect(await played(name, found, edits)).not.toEqual([])
+  })
+})

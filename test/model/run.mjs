@@ -1,0 +1,80 @@
+// npm run test:model [-- --seed N | --seeds N | --from N | --trace | --quick]
+//
+// Plays 3,000 generated sequences (--quick: the 300 of CI), two at a time, and prints every one that breaks a promise, made
+// small. --seed N repeats one, --trace tells it line by line.
+import { spawn } from "node:child_process"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { build } from "esbuild"
+
+const args = process.argv.slice(2)
+const number = (name, otherwise) => {
+  const at = args.indexOf(`--${name}`)
+  const value = at === -1 ? otherwise : Number(args[at + 1])
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a whole number`)
+  return value
+}
+const one = args.includes("--seed")
+const from = one ? number("seed") : number("from", 1)
+const count = one ? 1 : number("seeds", args.includes("--quick") ? 300 : 3000)
+const folder = join(import.meta.dirname, "../../node_modules/.cache/websocketmanager-model")
+const outfile = join(folder, "run.mjs")
+mkdirSync(folder, { recursive: true })
+await build({
+  entryPoints: [join(import.meta.dirname, "worker.ts")],
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  packages: "external",
+  outfile,
+  sourcemap: true,
+  logLevel: "silent"
+})
+
+const bad = []
+const counts = {}
+let done = 0
+let next = from
+
+const part = (first, last) =>
+  new Promise((resolve, reject) => {
+    const more = one && args.includes("--trace") ? ["--trace"] : []
+    const child = spawn(
+      process.execPath,
+      ["--enable-source-maps", outfile, "seeds", first, last, ...more].map(String),
+      {
+        stdio: ["ignore", "pipe", "inherit"]
+      }
+    )
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const { found, seed, trace, ...rest } = JSON.parse(line)
+      done++
+      for (const [kind, n] of Object.entries(rest.counts)) counts[kind] = (counts[kind] ?? 0) + n
+      if (trace !== undefined) process.stdout.write(`${trace.join("\n")}\n`)
+      if (found.length === 0) return
+      bad.push(seed)
+      process.stdout.write(`seed ${seed}: ${JSON.stringify(found)}\n  ${rest.plan}\n`)
+      if (rest.small !== undefined) process.stdout.write(`  made small: ${rest.small}\n`)
+    })
+    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`seeds ${first} to ${last}: exit ${code}`))))
+  })
+
+const AT_ONCE = 25
+const lane = async () => {
+  while (next < from + count) {
+    const first = next
+    next = Math.min(first + AT_ONCE, from + count)
+    await part(first, next - 1)
+    if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${count} `)
+  }
+}
+process.stdout.write(`seeds ${from} to ${from + count - 1}\n`)
+const started = Date.now()
+await Promise.all([lane(), lane()])
+const seconds = ((Date.now() - started) / 1000).toFixed(0)
+process.stdout.write(
+  `${done} sequences in ${seconds} s, ${bad.length} broke a promise${bad.length > 0 ? `: ${bad}` : ""}\n`
+)
+process.stdout.write(`${JSON.stringify(counts)}\n`)
+process.exitCode = bad.length === 0 && done === count ? 0 : 1
