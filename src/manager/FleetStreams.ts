@@ -18,15 +18,15 @@ import { readAll } from "./Messaging.js"
 
 /** How long the beginning waits for the instances' streams to begin. */
 const PATIENCE = "1 second"
-/** How often the members are looked at, and a broken link is tried again. */
-const LOOK = "500 millis"
+/** How long until a broken link is tried again. */
+const AGAIN = "500 millis"
 
 export const watch = (
   reach: Reach,
   request: WatchRequest
 ): Effect.Effect<Stream.Stream<WatchResponse>, ManagerError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { local, membership } = reach
+    const { local, membership, roster } = reach
     const mine = yield* local.operations.watch(request)
     const reader = new FleetReader()
     yield* Effect.addFinalizer(() => Effect.sync(() => reader.buffer.end()))
@@ -50,7 +50,12 @@ export const watch = (
 
     const first = yield* Effect.forEach(membership.members(), (peer) => follow(peer, false))
     yield* Effect.timeoutOption(Effect.all(first, { concurrency: "unbounded", discard: true }), PATIENCE)
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(look, LOOK)))
+    // looked at once more at the beginning: they may have changed while the streams began
+    const turn = Effect.suspend(() => {
+      const changed = roster.changed()
+      return Effect.zipRight(look, changed)
+    })
+    yield* Effect.forkScoped(Effect.forever(turn))
     yield* Effect.forkScoped(
       Effect.ensuring(
         Effect.ignore(Stream.runForEach(mine, (event) => Effect.sync(() => reader.offer(event)))),
@@ -87,7 +92,7 @@ const read = (
       })
     ),
     Effect.zipRight(Deferred.succeed(begun, undefined)),
-    Effect.zipRight(Effect.sleep(LOOK)),
+    Effect.zipRight(Effect.sleep(AGAIN)),
     Effect.forever
   )
 }

@@ -16,6 +16,7 @@ import { type Peer, type PeerFailure, type Peers, PeerSilent } from "../ports/Pe
 import * as CallDeadline from "./CallDeadline.js"
 import { type Core, whenSettled } from "./Core.js"
 import type { Local } from "./Local.js"
+import type { Roster } from "./Roster.js"
 
 /** What a call needs to find its connection wherever it is. */
 export interface Reach {
@@ -24,6 +25,7 @@ export interface Reach {
   readonly peers: Peers["Type"]
   readonly local: Local["Type"]
   readonly browsing: Browsing
+  readonly roster: Roster
 }
 
 /** How long a call waits for the connection of an owner that is gone to be taken over, milliseconds. */

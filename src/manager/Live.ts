@@ -42,6 +42,7 @@ import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
 import * as Publishing from "./Publishing.js"
 import * as Rebalancing from "./Rebalancing.js"
+import * as Roster from "./Roster.js"
 import * as Supervisor from "./Supervisor.js"
 import * as Tagging from "./Tagging.js"
 import * as Taking from "./Taking.js"
@@ -149,7 +150,8 @@ const make = Effect.gen(function* () {
     handover: { take: Taking.make(core, peers), moved: giving.moved }
   })
   const browsing = Browsing.make(bounded(yield* StateStore))
-  const anywhere = Anywhere.make({ core, membership, peers, local, browsing })
+  const roster = yield* Roster.make(membership)
+  const anywhere = Anywhere.make({ core, membership, peers, local, browsing, roster })
   return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))
 })
 
