@@ -194,6 +194,12 @@ describe("wsm and a manager", () => {
       const { call } = yield* doors()
       assert.match((yield* call(["instances"])).out, /^fake +alive +1 /m)
       assert.match((yield* call(["drain"])).out, /^closed +1\nabandoned +2 \(released/m)
+      assert.match((yield* call(["drain"], { terminal: true })).out, /\[-+\] {2}0 of 1 connections gone, 0 s/)
+      assert.deepStrictEqual(JSON.parse((yield* call(["drain", "--json"])).out), {
+        migrated: 0,
+        closed: 1,
+        abandoned: 2
+      })
       assert.match((yield* call(["rebalance", "--dry-run"])).out, /^would move +0\n\nINSTANCE +CONNECTIONS\nfake +1\n$/)
       assert.strictEqual((yield* call(["disconnect", "x", "--json"])).out, "{}\n")
     })

@@ -63,3 +63,13 @@ describe("text for a terminal", () => {
     ).toBe("id        1\ninstance  here")
   })
 })
+
+describe("a bar", () => {
+  it("is as wide as told, never over-full, and full where there was nothing to do", () => {
+    expect(Text.bar(0, 10, 10)).toBe("----------")
+    expect(Text.bar(5, 10, 10)).toBe("#####-----")
+    expect(Text.bar(99, 100, 10)).toBe("#########-")
+    expect(Text.bar(12, 10, 10)).toBe("##########")
+    expect(Text.bar(0, 0, 10)).toBe("##########")
+  })
+})

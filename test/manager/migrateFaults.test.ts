@@ -144,7 +144,7 @@ describe("make before break and a slow broker", () => {
       publish: Object.assign((topic: string, events: Parameters<typeof inner.publish>[1]) => {
         const [first] = events
         const old = first?.kind === "frame" && first.origin.instanceId === "a"
-        return old ? Effect.zipRight(slow(100), inner.publish(topic, events)) : inner.publish(topic, events)
+        return old ? Effect.zipRight(slow(450), inner.publish(topic, events)) : inner.publish(topic, events)
       }, publish)
     }
     const { a, b, fleet, server } = await two(test, bus)
