@@ -126,6 +126,11 @@ export class Checker {
     if (value.incarnation !== undefined) this.owners.set(`${id}@${epoch}`, value.incarnation)
   }
 
+  /** How many epochs of this connection were given to anybody. */
+  epochsOf(id: string): number {
+    return [...this.owners.keys()].filter((key) => key.startsWith(`${id}@`)).length
+  }
+
   // ------------------------------------------------------------ sockets and frames
 
   opened(socket: MemorySocket): void {

@@ -78,8 +78,9 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
         lost = true
         return { arrives: 2 }
       }
-      world.connect(0, "one")
+      const id = world.connect(0, "one")
       world.go(5_000)
+      if (world.check.epochsOf(id) !== 1) world.check.violation("an epoch was wasted", `${world.check.epochsOf(id)}`)
       settle(world)
     }
   },
@@ -165,6 +166,8 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       const id = world.connect(0, "one")
       world.go(6_000)
       world.fate = (instance, call) => {
+        // the former owner hears of it from nobody but whoever takes over
+        if (instance === 0 && call.operation === "get" && call.key === connectionKey(id)) return LOST
         if (instance !== 1 || !writes(connectionKey(id))(call)) return undefined
         world.time.after(4, () => world.crash(1))
         return { arrives: 2 }
@@ -320,20 +323,27 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     name: "a joiner whose first record was fenced joins with another incarnation",
     play: (world) => {
       fleet(world, 2)
-      const late = world.cluster.instances.length
+      const again = world.cluster.instances.length
+      const key = instanceKey("instance-1")
       let deaf = true
+      let written = false
       world.fate = (instance, call) => {
-        if (instance !== late || !deaf || !world.rows().has(instanceKey(`instance-${late}`))) {
-          return instance === late && deaf && call.operation === "create" ? { arrives: 1 } : undefined
-        }
-        return LOST
+        if (instance !== again || !deaf) return undefined
+        if (written) return LOST
+        if (!writes(key)(call)) return undefined
+        written = true
+        return { arrives: 2 }
       }
-      world.start()
+      world.crash(1)
+      world.restart(world.instance(1), "process")
       world.go(12_000)
       deaf = false
-      for (let i = 0; i < 8; i++) {
-        world.go(600)
-        if (world.ready.some(({ number }) => number === late)) world.connect(late, `key-${i}`)
+      for (let i = 0; i < 12; i++) {
+        world.go(400)
+        if (world.ready.some(({ number }) => number === again)) world.connect(again, `key-${i}`)
+      }
+      if (!world.check.fences.some(({ reason }) => reason === "silence")) {
+        world.check.violation("the scenario did not come about", "nobody fenced the joiner")
       }
       settle(world)
     }
@@ -344,9 +354,9 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       fleet(world, 2)
       for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
       world.go(1_000)
+      world.cutFromStore(0, 12_000)
       world.start({ id: "instance-0" })
-      world.go(6_000)
-      world.crash(0)
+      world.go(14_000)
       settle(world)
     }
   },
