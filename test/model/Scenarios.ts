@@ -322,7 +322,7 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
   {
     name: "a joiner whose first record was fenced joins with another incarnation",
     play: (world) => {
-      fleet(world, 2)
+      fleet(world, 3)
       const again = world.cluster.instances.length
       const key = instanceKey("instance-1")
       let deaf = true
@@ -345,6 +345,9 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       if (!world.check.fences.some(({ reason }) => reason === "silence")) {
         world.check.violation("the scenario did not come about", "nobody fenced the joiner")
       }
+      // those who fenced it take it for the new life that it is, and miss it
+      world.crash(again)
+      world.go(5_000)
       settle(world)
     }
   },
