@@ -15,6 +15,9 @@ export interface Ground {
   readonly run: (effect: Effect.Effect<unknown>) => void
 }
 
+/** Never inside the call that asks for it. */
+const LATER = { immediate: false } as const
+
 /** Of the fiber that runs this. */
 export const make: Effect.Effect<Ground> = Effect.gen(function* () {
   const clock = yield* Effect.clock
@@ -23,7 +26,7 @@ export const make: Effect.Effect<Ground> = Effect.gen(function* () {
     clock,
     scheduler: yield* FiberRef.get(FiberRef.currentScheduler),
     after: (ms, f) => {
-      const fiber = runFork(Effect.zipRight(clock.sleep(Duration.millis(Math.max(0, ms))), Effect.sync(f)))
+      const fiber = runFork(Effect.zipRight(clock.sleep(Duration.millis(Math.max(0, ms))), Effect.sync(f)), LATER)
       return () => fiber.unsafeInterruptAsFork(fiber.id())
     },
     run: (effect) => void runFork(effect)

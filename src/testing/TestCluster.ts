@@ -14,7 +14,8 @@
  * }).pipe(Effect.scoped)
  * ```
  *
- * Its time is that of the fiber which makes it: under a TestClock nothing moves unless the test adjusts the clock. Sockets
+ * Its time is that of the fiber which makes it: under a TestClock nothing moves unless the test adjusts the clock, in
+ * steps of at most 100 ms, since a longer one wakes them all too late. Sockets
  * are in memory too (`sockets`), unless `client` says otherwise; with the real one use real time. Closing the scope ends every
  * instance at once, as `crash` does.
  */
@@ -35,6 +36,7 @@ import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { ClientWrapper } from "../socket/ClientWrapper.js"
 import { Bus } from "./Bus.js"
+import { GatedClient } from "./GatedClient.js"
 import * as Ground from "./Ground.js"
 import { MemorySockets, type MemorySocketsOptions } from "./MemorySockets.js"
 import { PeerNetwork } from "./PeerNetwork.js"
@@ -53,7 +55,7 @@ export interface TestClusterOptions {
   readonly store?: Store
   /** How the servers in memory behave. */
   readonly sockets?: MemorySocketsOptions
-  /** How sockets are dialled, in place of those in memory. */
+  /** How sockets are dialled, in place of those in memory: `ClientWrapper.layer()` has real ones. */
   readonly client?: Layer.Layer<ClientWrapper, never, Settings>
   /** how long an instance waits for the store, milliseconds; default 1000 */
   readonly storeDeadlineMs?: number
@@ -85,6 +87,7 @@ export interface Instance {
 
 interface Running extends Instance {
   readonly scope: Scope.CloseableScope
+  readonly client: GatedClient
   readonly built: Deferred.Deferred<Context.Context<ManagerLayer.Provided>, ManagerLayer.StartError>
   readonly gone: Deferred.Deferred<never, Crashed>
   built_?: Context.Context<ManagerLayer.Provided>
@@ -151,6 +154,7 @@ export class TestCluster {
       host,
       process,
       scope,
+      client: new GatedClient(process),
       built: Deferred.unsafeMake(FiberId.none),
       gone: Deferred.unsafeMake(FiberId.none),
       context: () => instance.built_
@@ -169,7 +173,10 @@ export class TestCluster {
       stateStore: Layer.succeed(StateStore, this.link(instance)),
       pubSub: this.bus.layer(number, process),
       peers: this.network.layer(address),
-      client: this.options.client ?? this.sockets.layer(number, process),
+      client:
+        this.options.client === undefined
+          ? this.sockets.layer(number, process)
+          : instance.client.layer(this.options.client),
       processIdentity: Layer.succeed(ProcessIdentity, this.identity(instance))
     })
     const whole = this.network.serving(address).pipe(Layer.provideMerge(manager))
@@ -197,6 +204,7 @@ export class TestCluster {
     const same = this.running.some((o) => o !== instance && o.address === instance.address && !o.process.dead)
     if (!same) this.network.crash(instance.address)
     this.sockets.died(number)
+    instance.client.died()
     Deferred.unsafeDone(instance.gone, Exit.fail(new Crashed(number)))
   }
 

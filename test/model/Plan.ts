@@ -39,6 +39,8 @@ export interface Step {
 export interface Plan {
   readonly seed: number
   readonly instances: number
+  /** that stand before anything happens */
+  readonly connections: number
   readonly weather: Partial<Weather>
   readonly steps: ReadonlyArray<Step>
 }
@@ -78,6 +80,7 @@ export const plans: FastCheck.Arbitrary<Plan> = FastCheck.subarray([...FAULTS], 
     record({
       seed: nat(),
       instances: integer({ min: 2, max: 5 }),
+      connections: integer({ min: 0, max: 6 }),
       weather: oneof(constant<Partial<Weather>>({}), weather),
       steps: array(
         step([...faults, ...faults, "connect", "connect", "connect", "disconnect", "migrate", ...strange(faults)]),
@@ -187,6 +190,7 @@ export const run = (plan: Plan, traced = false): Outcome => {
         world = playing
         for (let i = 0; i < plan.instances; i++) playing.start()
         playing.go(1_500)
+        for (let i = 0; i < plan.connections; i++) playing.connect(i % plan.instances, `first-${i}`)
         for (const [n, step] of plan.steps.entries()) {
           playing.go(step.after)
           act(playing, step, n)
@@ -232,6 +236,7 @@ export const describe = (plan: Plan): string =>
   JSON.stringify({
     seed: plan.seed,
     instances: plan.instances,
+    connections: plan.connections,
     weather: plan.weather,
     steps: plan.steps.map(({ a, after, b, c, d, kind }) => `+${after} ${kind} a${a} b${b} c${c} d${d}`)
   })
