@@ -24,6 +24,8 @@ export const startFleet = async (dist, names, dialRate) => {
   const { layer, ManagerClient } = await import(pathToFileURL(join(dist, "api/rpc/Client.js")).href)
   const folder = mkdtempSync(join(tmpdir(), "wsm-fleet-"))
   const members = new Map()
+  /** whoever runs, those that are not up yet too */
+  const children = new Set()
 
   const enter = async (/** @type {string} */ name) => {
     const flags = ["--http-port", "0", "--grpc-port", "0", "--data-dir", folder, "--instance-id", name]
@@ -31,7 +33,9 @@ export const startFleet = async (dist, names, dialRate) => {
     const child = spawn(process.execPath, [join(dist, "main.js"), "serve", ...flags, ...rate], {
       stdio: ["ignore", "pipe", "inherit"]
     })
+    children.add(child)
     const ended = new Promise((resolve) => child.on("exit", resolve))
+    void ended.then(() => children.delete(child))
     const url = await new Promise((resolve, reject) => {
       let output = ""
       child.stdout.on("data", (chunk) => {
@@ -98,6 +102,7 @@ export const startFleet = async (dist, names, dialRate) => {
     },
     stop: async () => {
       await Promise.all(Array.from(members.keys(), kill))
+      for (const child of children) child.kill("SIGKILL")
       rmSync(folder, { recursive: true, force: true })
     }
   }
