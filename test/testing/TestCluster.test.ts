@@ -86,6 +86,8 @@ describe("a cluster under the test clock", () => {
       const cluster = yield* joined(2)
       yield* connect(cluster, 0)
       const [socket] = cluster.sockets.open
+      // until they know each other: a beat of each, and a read
+      for (let i = 0; i < 40; i++) yield* TestClock.adjust("100 millis")
       cluster.outage()
       for (let i = 0; i < 120; i++) yield* TestClock.adjust("100 millis")
       expect(socket!.isOpen).toBe(true)
