@@ -6,7 +6,10 @@ const PROCESS = [
   "test/process/{forwarding,restart,secrets,signals,startup}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
-  "test/e2e/largeMessages.test.ts",
+  "test/adapters/RpcPeers.test.ts",
+  "test/e2e/{fleetDoors,largeMessages}.test.ts",
+  "test/manager/{drain,forwardingLists,migrateFaults}.test.ts",
+  "test/ownership/Reclaiming.test.ts",
   "test/readme.test.ts"
 ]
 

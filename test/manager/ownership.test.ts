@@ -92,7 +92,8 @@ describe.concurrent("what work costs the store", () => {
 
   it("a connect costs two writes before its answer and one behind it", async (context) => {
     const { connect, faults, operations, settled } = await arranged(context)
-    await connect()
+    const first = await connect()
+    await settled(first.id)
     await sleep(300)
     faults.calls.length = 0
     const { id } = await connect()
