@@ -21,6 +21,7 @@
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -30,7 +31,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as MemoryState from "../adapters/embedded/MemoryState.js"
 import * as ManagerLayer from "../app/ManagerLayer.js"
-import type { Settings, SettingsShape } from "../config/Settings.js"
+import { Settings, type SettingsShape } from "../config/Settings.js"
 import { ConnectionManager } from "../manager/ConnectionManager.js"
 import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import { StateStore } from "../ports/StateStore.js"
@@ -187,11 +188,11 @@ export class TestCluster {
     return number
   }
 
-  /** As SIGTERM: gives everything away, and ends. */
+  /** As SIGTERM: gives everything away while its peers can still speak to it, and ends. */
   stop(number: number): Effect.Effect<void, Crashed> {
     const instance = this.of(number)
     return Effect.zipRight(
-      this.within(instance, Scope.close(instance.scope, Exit.void)),
+      this.within(instance, Effect.zipRight(drained(instance), Scope.close(instance.scope, Exit.void))),
       Effect.sync(() => this.crash(number))
     )
   }
@@ -359,3 +360,14 @@ export class TestCluster {
     this.ground.run(Effect.withScheduler(Effect.map(Effect.exit(homed), done), process.scheduler))
   }
 }
+
+/** By the settings of the instance; nothing where it was not built yet. */
+const drained = ({ context }: Instance): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const built = context()
+    if (built === undefined) return Effect.void
+    const { drainMode, drainTimeout } = Context.get(built, Settings)
+    const mode = drainMode === "wait" ? "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE" : "DRAIN_MODE_MIGRATE_CONNECTIONS"
+    const timeoutMs = Math.max(1, Math.ceil(Duration.toMillis(drainTimeout)))
+    return Effect.ignore(Context.get(built, ConnectionManager).drain({ mode, timeoutMs }))
+  })

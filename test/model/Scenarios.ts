@@ -394,5 +394,22 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       }
       settle(world)
     }
+  },
+  {
+    name: "the store away while one drains: it still answers its peers, and no socket of theirs closes",
+    play: (world) => {
+      fleet(world, 3)
+      for (let i = 0; i < 6; i++) world.connect(i % 3, `key-${i}`)
+      world.go(3_000)
+      const open = [...world.cluster.sockets.open].filter(({ instance }) => instance !== 1)
+      world.drain(1)
+      world.go(60)
+      world.outage(20_000)
+      world.go(25_000)
+      for (const socket of open) {
+        if (!socket.isOpen) world.check.violation("P6 a socket closed", `${socket.instance}`)
+      }
+      settle(world)
+    }
   }
 ]
