@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that start processes of their own, compile, or take long: `npm run test:process`. */
+/** Tests that start processes or whole fleets of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
   "test/process/fleet*.test.ts",
   "test/process/{forwarding,restart,secrets,signals,startup}.test.ts",
@@ -8,8 +8,8 @@ const PROCESS = [
   "test/adapters/FileStateProcesses.test.ts",
   "test/adapters/RpcPeers.test.ts",
   "test/e2e/{fleetDoors,largeMessages}.test.ts",
-  "test/manager/{drain,forwardingLists,migrateFaults}.test.ts",
-  "test/ownership/Reclaiming.test.ts",
+  "test/manager/{drain,forwarding,forwardingFaults,forwardingLists,migrate,migrateFaults,rebalance}.test.ts",
+  "test/ownership/Reclaim*.test.ts",
   "test/readme.test.ts"
 ]
 
