@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -61,7 +62,14 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         const { session } = c
         if (session !== undefined) {
           session.close(code, reason)
-          const end = yield* session.ended.pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_WAIT))
+          // In a fiber of its own: here an interruption of the caller would come through to what the time-out may interrupt,
+          // and leave a connection that nobody dials and nobody removes.
+          const end = yield* session.ended.pipe(
+            Effect.interruptible,
+            Effect.timeoutOption(CLOSE_WAIT),
+            Effect.forkDaemon,
+            Effect.flatMap(Fiber.join)
+          )
           if (Option.isSome(end)) c.lastCloseCode = end.value.closeCode
         }
         yield* FiberMap.remove(loops, c.id)

@@ -2,6 +2,8 @@
  * One directed scenario for each line of "What goes wrong without it" (architecture, section 2), and for the grossest ways to
  * break the protocol: random faults alone do not find these.
  */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
 import type { Fate, StoreCall } from "../../src/testing/StoreLink.js"
 import { settle } from "./Plan.js"
@@ -409,6 +411,29 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       for (const socket of open) {
         if (!socket.isOpen) world.check.violation("P6 a socket closed", `${socket.instance}`)
       }
+      settle(world)
+    }
+  },
+  {
+    name: "a Disconnect whose caller goes away in the middle of it is done, or is not begun",
+    play: (world) => {
+      fleet(world, 2)
+      const id = world.connect(0, "one")
+      world.go(1_000)
+      // nobody is left to hear how it went
+      world.check.begin("disconnect", id)
+      world.time.run(
+        Effect.ignore(
+          world.cluster.run(0, (manager) =>
+            Effect.gen(function* () {
+              const fiber = yield* Effect.fork(manager.disconnect({ id }))
+              while (world.cluster.sockets.open.size > 0) yield* Effect.yieldNow()
+              yield* Fiber.interrupt(fiber)
+            })
+          )
+        )
+      )
+      world.go(5_000)
       settle(world)
     }
   }
