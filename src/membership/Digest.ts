@@ -12,8 +12,8 @@ export interface Rows {
   readonly records: ReadonlyMap<string, Versioned | undefined>
 }
 
-/** Ends my life where my own record says so. */
-export const digest = (fleet: Fleet, { ids, records }: Rows): void => {
+/** Ends my life where my own record says so; then the answer is that record. */
+export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | undefined => {
   const { announcements, board, elapsed, life, me, periods, view } = fleet
   const mark = elapsed.mark()
   const now = mark.monotonic
@@ -44,6 +44,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): void => {
     else announcements.say("instance-joined", known)
   }
 
+  let fencedBy: HeartbeatRecord | undefined
   view.indexed.clear()
   for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
   for (const [id, row] of records) {
@@ -59,7 +60,10 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): void => {
     if (Either.isLeft(decoded)) continue
     const record = decoded.right
     if (id === me.id) {
-      if (record.incarnation !== life.incarnation || record.status === "dead") board.end(life, "fenced")
+      if ((record.incarnation !== life.incarnation || record.status === "dead") && !life.ended()) {
+        board.end(life, "fenced")
+        fencedBy = record
+      }
       continue
     }
     if (before?.incarnation !== record.incarnation) {
@@ -85,4 +89,5 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): void => {
   }
   view.changed()
   view.firstAlone ??= view.members().length === 0
+  return fencedBy
 }

@@ -134,8 +134,14 @@ export class View {
     }
   }
 
+  /**
+   * Nobody is suspect for what it may have written since the last read: where beats and reads meet, a change is seen an
+   * interval late, and every second one would be a suspicion.
+   */
   judge(known: Known, now: number): Judgement {
-    return judge(this.seen(known), now)
+    const seen = this.seen(known)
+    const judgement = judge(seen, now)
+    return judgement === "suspect" ? judge(seen, Math.min(now, this.lastGood?.monotonic ?? now)) : judgement
   }
 
   /** The members with what people and placement ask of them. */

@@ -17,6 +17,7 @@ import type { Mark } from "./Elapsed.js"
 import { nextChange } from "./FailureDetector.js"
 import { fence } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
+import { describe, sayFenced } from "./Heartbeat.js"
 import type { Links } from "./Links.js"
 
 /** from one read to the next at least, milliseconds */
@@ -56,9 +57,10 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
         Effect.timeout(periods.deadline),
         Effect.tapError((failure) => Effect.logDebug("the fleet was not read", failure)),
         Effect.option,
-        Effect.map((rows) => {
-          if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return stopListening()
-          digest(fleet, rows.value)
+        Effect.flatMap((rows) => {
+          if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return Effect.sync(stopListening)
+          const fencedBy = digest(fleet, rows.value)
+          return fencedBy === undefined ? Effect.void : sayFenced(describe(fencedBy))
         })
       )
 

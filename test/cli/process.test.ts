@@ -46,7 +46,7 @@ describe("the process wsm", () => {
     const loaded = await loadedBy(["ls"])
     expect(loaded.some((url) => url.endsWith("/api/rpc/Client.js"))).toBe(true)
     const unwanted =
-      /grpc|libsql|\/app\/|\/adapters\/|\/manager\/|\/api\/http\/|node_modules\/(effect|@effect\/[a-z-]+)\/dist\/esm\/index\.js$/
+      /grpc|libsql|\/app\/|\/adapters\/|\/manager\/(?!Operations\.js)|\/api\/http\/|node_modules\/(effect|@effect\/[a-z-]+)\/dist\/esm\/index\.js$/
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
   })
 
