@@ -168,7 +168,8 @@ requiring("daprd")("invocation through Dapr", () => {
 
         const request = { id: "0197e9a0-0000-7000-8000-000000000000", message: Buffer.from("{}") }
         const failed = yield* Effect.flip(unary(client, "Send", request, { metadata: to(), deadlineMs: 2000 }))
-        expect(failed.code).toBe(grpc.status.DEADLINE_EXCEEDED)
+        // three clocks ring for one deadline: where a sidecar's is first, it cancels what it passes on
+        expect([grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED]).toContain(failed.code)
         expect(seen).toEqual([expect.any(Number)])
         expect(seen[0]).toBeGreaterThan(500)
         expect(seen[0]).toBeLessThan(2100)

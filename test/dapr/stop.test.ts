@@ -82,7 +82,7 @@ requiring("daprd", "redis")("SIGTERM to an instance and its sidecar together", (
         server.last.send("while it drains")
         const { millis, status } = yield* Effect.promise(() => ended)
         expect(status).toBe(0)
-        expect(millis).toBeGreaterThan(7000)
+        expect(millis).toBeGreaterThan(5500)
         expect(sidecar.pid()).toBeDefined()
         const outcome = yield* sidecar.ended
         expect(outcome).toBe(0)

@@ -72,7 +72,7 @@ describe("the first signal", () => {
     await server.until(() => server.connections() === 1)
     const { millis, status } = await ended
     expect(status).toBe(0)
-    expect(millis).toBeGreaterThan(1900)
+    expect(millis).toBeGreaterThan(1400)
     expect(millis).toBeLessThan(5000)
     await server.until(() => server.connections() === 0)
     expect(server.peers.map((peer) => peer.closeCode).toSorted()).toEqual([1000, 1001])
