@@ -141,3 +141,17 @@ it.scoped("a take that was interrupted loses nothing", () =>
     expect(sequencesOf((yield* reader.take).events)).toEqual([1, 2])
   })
 )
+
+it.scoped("publishes at once only while no reader would miss anything by it", () =>
+  Effect.gen(function* () {
+    const { publish, subscribe } = MemoryPubSub.make()
+    expect(publish.now!("t", frames(1, 100))).toEqual([])
+    const reader = yield* subscribe("t")
+    let from = 1
+    while (from < 5000 && publish.now!("t", frames(from, 100)) !== undefined) from += 100
+    expect(from).toBe(1001)
+    const { events, missed } = yield* reader.take
+    expect([missed, events.length]).toEqual([0, 1000])
+    expect(publish.now!("t", frames(from, 100))).toEqual([])
+  })
+)
