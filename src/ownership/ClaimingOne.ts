@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { isTombstone } from "../domain/Record.js"
-import { alone } from "./Busy.js"
+import { answered, type Attempt } from "./Attempt.js"
 import { claim } from "./Claim.js"
 import type { Claimed } from "./ConnectionStore.js"
 import { release } from "./Records.js"
@@ -18,50 +18,15 @@ import { lookAtOne } from "./Sorting.js"
 
 type Answer = Option.Option<Claimed>
 
-/** What became of one claim, while its caller waits and after. */
-interface Attempt {
-  /** nobody waits any more */
-  left: boolean
-  /** the record was sent: it may have landed */
-  sent: boolean
-}
-
 export const claimOne = (
   room: Room,
   id: string,
   onLate: ((claimed: Claimed) => void) | undefined
 ): Effect.Effect<Answer, StateStoreUnavailable> =>
-  Effect.gen(function* () {
-    const { tenure } = room
-    if (tenure === undefined || !tenure.life.valid()) {
-      return yield* new StateStoreUnavailable({ reason: "this instance holds no lease now" })
-    }
-    const attempt: Attempt = { left: false, sent: false }
-    const answer = yield* Deferred.make<Answer, StateStoreUnavailable>()
-    yield* alone(room, id, work(room, tenure, id, attempt, onLate !== undefined)).pipe(
-      // handed over, or seen to be late, in one step
-      Effect.onExit((exit) => (attempt.left ? late(room, exit, onLate) : Deferred.done(answer, exit))),
-      Effect.exit,
-      Effect.forkIn(room.scope)
-    )
-    return yield* Deferred.await(answer).pipe(
-      Effect.timeoutFail({
-        duration: ANSWER_WITHIN,
-        onTimeout: () =>
-          new StateStoreUnavailable({
-            ...(attempt.sent && { outcome: "unknown" }),
-            reason: "the store does not answer"
-          })
-      }),
-      Effect.onExit((exit) =>
-        Effect.gen(function* () {
-          if (Exit.isSuccess(exit)) return
-          attempt.left = true
-          const done = yield* Deferred.poll(answer)
-          if (Option.isSome(done)) yield* late(room, yield* Effect.exit(done.value), onLate)
-        })
-      )
-    )
+  answered(room, id, {
+    within: ANSWER_WITHIN,
+    work: (tenure, attempt) => work(room, tenure, id, attempt, onLate !== undefined),
+    late: (exit) => late(room, exit, onLate)
   })
 
 /** Claimed, and its caller has gone: nobody may own what nobody acts for. */

@@ -13,7 +13,7 @@ import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
-import { alone } from "./Busy.js"
+import { answered, type Attempt } from "./Attempt.js"
 import type { Created, CreateOptions, NewConnection } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
 import { decode, type Found, read, write } from "./Records.js"
@@ -21,14 +21,6 @@ import { ANSWER_WITHIN, bury, remove } from "./Removing.js"
 import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
 
 type CreateError = StateStoreUnavailable | InvalidRequest
-
-/** What became of one create, while its caller waits and after. */
-interface Attempt {
-  /** nobody waits any more */
-  left: boolean
-  /** the record was sent: it may have landed */
-  sent: boolean
-}
 
 const NOTHING: Found = { stored: undefined, version: undefined }
 const refused = (reason: string) => new StateStoreUnavailable({ reason })
@@ -41,42 +33,12 @@ export const create = (
   Effect.gen(function* () {
     yield* checkSize(connection)
     // its turn first: the deadline is for the store, not for the others in the queue
-    return yield* room.creates.take(answered(room, connection, options))
-  })
-
-const answered = (room: Room, connection: NewConnection, options: CreateOptions): Effect.Effect<Created, CreateError> =>
-  Effect.gen(function* () {
-    const { tenure } = room
-    if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
-    const attempt: Attempt = { left: false, sent: false }
-    const answer = yield* Deferred.make<Created, CreateError>()
-    yield* alone(room, connection.id, work(room, tenure, connection, options, attempt)).pipe(
-      // handed over, or seen to be unwanted, in one step
-      Effect.onExit((exit) => (attempt.left ? unwanted(room, exit, options) : Deferred.done(answer, exit))),
-      Effect.exit,
-      Effect.forkIn(room.scope)
-    )
-    return yield* Deferred.await(answer).pipe(
-      Effect.timeoutFail({
-        duration: options.within ?? ANSWER_WITHIN,
-        onTimeout: () =>
-          new StateStoreUnavailable({
-            ...(attempt.sent && { outcome: "unknown" }),
-            reason: "the store does not answer"
-          })
-      }),
-      Effect.onError(() =>
-        Effect.suspend(() => {
-          if (attempt.left) return Effect.void
-          attempt.left = true
-          return Effect.flatMap(Deferred.poll(answer), (done) =>
-            done._tag === "None"
-              ? Effect.void
-              : Effect.flatMap(Effect.exit(done.value), (exit) => unwanted(room, exit, options))
-          )
-        })
-      )
-    )
+    const landing = answered(room, connection.id, {
+      within: options.within ?? ANSWER_WITHIN,
+      work: (tenure, attempt) => work(room, tenure, connection, options, attempt),
+      late: (exit) => unwanted(room, exit, options)
+    })
+    return yield* room.creates.take(landing)
   })
 
 /** It was created, and its caller has gone. */
