@@ -2,6 +2,7 @@
 import { shortStatus } from "../domain/ConnectionStatus.js"
 import { OCTET_STREAM } from "../domain/Frame.js"
 import type * as M from "../domain/Messages.js"
+import { readEvent } from "../domain/ReadEvent.js"
 import { base64, block, clock, cutTo, hex, jsonLine, plain, safeJson, size, stamp, utf8 } from "./Text.js"
 
 /** How lines are drawn: with colour or without, cut to a width or whole. */
@@ -95,28 +96,11 @@ export const eventLine = (style: Style, event: M.WatchResponse): string => {
 
 export const eventJson = (event: M.WatchResponse): string => jsonLine(event)
 
-/** The part of a CloudEvent that a person reads. Unknown forms are shown as they are. */
-interface CloudEvent {
-  readonly type?: unknown
-  readonly subject?: unknown
-  readonly time?: unknown
-  readonly epoch?: unknown
-  readonly sequence?: unknown
-  readonly data?: unknown
-  readonly data_base64?: unknown
-  readonly datacontenttype?: unknown
-}
-interface Packed {
-  readonly s: number
-  readonly t: number
-  readonly text?: string
-  readonly base64?: string
-}
-
-const parse = (json: string): CloudEvent | undefined => {
+/** Frames of a published event; undefined: shown as it is. */
+const framesOf = (event: Uint8Array) => {
   try {
-    const value: unknown = JSON.parse(json)
-    return typeof value === "object" && value !== null ? value : undefined
+    const read = readEvent(event)
+    return read?.kind === "frames" ? read : undefined
   } catch {
     return undefined
   }
@@ -124,27 +108,19 @@ const parse = (json: string): CloudEvent | undefined => {
 
 /** One line for each frame of a published event; packed events have many. */
 export const publishedLines = (style: Style, item: M.SubscribeResponse): string => {
-  const text = utf8(item.event)
-  const event = parse(text)
   const missed = missedLine(style, item.missed, "event")
-  const subject = plain(String(event?.subject ?? ""))
+  const event = framesOf(item.event)
+  if (event === undefined) return missed + fit(style, 0, plain(utf8(item.event)))
+  const subject = plain(event.connectionId)
   const prefix = subject === "" ? "" : `${paint(style, "dim", subject)}  `
   const narrow = { ...style, columns: style.columns === undefined ? undefined : style.columns - subject.length - 2 }
-  if (event?.type === "websocketmanager.frames" && Array.isArray(event.data)) {
-    const lines = (event.data as ReadonlyArray<Packed>).map(({ base64, s, t, text = "" }) => {
-      const data = base64 === undefined ? Buffer.from(text) : Buffer.from(base64, "base64")
-      return prefix + frame(narrow, new Date(t), Number(event.epoch), s, data, base64 !== undefined)
-    })
-    return missed + lines.join("\n")
-  }
-  if (event?.type === "websocketmanager.frame") {
-    const encoded = typeof event.data_base64 === "string"
-    const data = Buffer.from(String(encoded ? event.data_base64 : (event.data ?? "")), encoded ? "base64" : "utf8")
-    const binary = encoded && event.datacontenttype === OCTET_STREAM
-    const at = new Date(String(event.time))
-    return missed + prefix + frame(narrow, at, Number(event.epoch), Number(event.sequence), data, binary)
-  }
-  return missed + fit(style, 0, plain(text))
+  const lines = event.frames.map(({ data, receivedAt, sequence }) => {
+    const binary = typeof data !== "string"
+    return (
+      prefix + frame(narrow, new Date(receivedAt), event.epoch, sequence, binary ? data : Buffer.from(data), binary)
+    )
+  })
+  return missed + lines.join("\n")
 }
 
 /** The event as it was published, number for number: it is not decoded and encoded again. */

@@ -125,6 +125,7 @@ describe("a published event", () => {
     specversion: "1.0",
     type: "websocketmanager.frame",
     subject: "0190",
+    connectionid: "0190",
     time: AT.toISOString(),
     epoch: "3",
     sequence: "42",
