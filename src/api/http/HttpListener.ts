@@ -16,7 +16,9 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
+import { WebSocketServer } from "ws"
 import { Settings, type SettingsShape } from "../../config/Settings.js"
+import { MAX_BODY_BYTES } from "../rpc/Wire.js"
 import { pathOf } from "./Guard.js"
 import * as Problem from "./Problem.js"
 
@@ -76,6 +78,13 @@ export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem)
     `HTTP/1.1 ${status} ${Http.STATUS_CODES[status] ?? ""}\r\nconnection: close\r\n${authenticate}` +
       `content-type: ${Problem.PROBLEM_JSON}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   )
+}
+
+/** For the upgrades of one path; a handshake that fails ends its socket. */
+export const webSocketServer = (): WebSocketServer => {
+  const server = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false })
+  server.on("wsClientError", (_error, socket) => socket.destroy())
+  return server
 }
 
 const idle: Served = {

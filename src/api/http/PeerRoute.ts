@@ -1,13 +1,11 @@
 /** The peers' WebSocket on the HTTP port, behind the same guard as the rest; open for as long as the port is. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { WebSocketServer } from "ws"
 import { Settings } from "../../config/Settings.js"
 import { PeerDoor } from "../rpc/PeerDoor.js"
 import { PEERS_PATH } from "../rpc/PeerRpcs.js"
-import { MAX_BODY_BYTES } from "../rpc/Wire.js"
 import * as Guard from "./Guard.js"
-import { HttpListener, refuseUpgrade } from "./HttpListener.js"
+import { HttpListener, refuseUpgrade, webSocketServer } from "./HttpListener.js"
 
 export interface PeerRouteOptions {
   /** The advertised address, a URL: peers dial it. */
@@ -23,8 +21,7 @@ export const layer = ({
       const { apiToken } = yield* Settings
       const door = yield* PeerDoor
       const guard = Guard.make({ token: apiToken, advertised })
-      const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false })
-      sockets.on("wsClientError", (_error, socket) => socket.destroy())
+      const sockets = webSocketServer()
       yield* listener.upgrade(PEERS_PATH, (request, socket, head) => {
         const refusal = guard(request)
         if (refusal !== undefined) return refuseUpgrade(socket, refusal)

@@ -7,17 +7,15 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { WebSocketServer } from "ws"
 import { Settings } from "../../config/Settings.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Health } from "../../manager/Health.js"
 import type { Metrics } from "../../observability/Metrics.js"
 import { RpcDoor } from "../rpc/RpcDoor.js"
 import type { StreamQuota } from "../rpc/StreamQuota.js"
-import { MAX_BODY_BYTES } from "../rpc/Wire.js"
 import * as Guard from "./Guard.js"
 import * as HealthRoutes from "./HealthRoutes.js"
-import { HttpListener, refuse, refuseUpgrade } from "./HttpListener.js"
+import { HttpListener, refuse, refuseUpgrade, webSocketServer } from "./HttpListener.js"
 import * as Problem from "./Problem.js"
 import * as Respond from "./Respond.js"
 import * as RpcRoutes from "./RpcRoutes.js"
@@ -50,8 +48,7 @@ export const layer = ({ advertised }: ServerOptions): Layer.Layer<never, never, 
           )
         )
       )
-      const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false })
-      sockets.on("wsClientError", (_error, socket) => socket.destroy())
+      const sockets = webSocketServer()
 
       yield* listener.serve({
         request: (request, response) => {
