@@ -5,9 +5,9 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { ConnectionNotOpen } from "../domain/Errors.js"
 import { Once } from "../domain/Once.js"
@@ -36,6 +36,7 @@ const CLOSE_WAIT = "1500 millis"
 
 export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervisor, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const scope = yield* Effect.scope
     const loops = yield* FiberMap.make<string, void>()
 
     const dial = (c: ManagedConnection, onlyIfOpens: boolean) =>
@@ -62,15 +63,15 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         const { session } = c
         if (session !== undefined) {
           session.close(code, reason)
-          // In a fiber of its own: here an interruption of the caller would come through to what the time-out may interrupt,
-          // and leave a connection that nobody dials and nobody removes.
-          const end = yield* session.ended.pipe(
+          // In a fiber of the supervisor's own: here an interruption of the caller would come through to what the time-out may
+          // interrupt, and leave a connection that nobody dials and nobody removes. The end of the supervisor ends the wait.
+          const waited = yield* session.ended.pipe(
+            Effect.timeout(CLOSE_WAIT),
             Effect.interruptible,
-            Effect.timeoutOption(CLOSE_WAIT),
-            Effect.forkDaemon,
-            Effect.flatMap(Fiber.join)
+            Effect.forkIn(scope),
+            Effect.flatMap(Fiber.await)
           )
-          if (Option.isSome(end)) c.lastCloseCode = end.value.closeCode
+          if (Exit.isSuccess(waited)) c.lastCloseCode = waited.value.closeCode
         }
         yield* FiberMap.remove(loops, c.id)
       })

@@ -1,0 +1,44 @@
+/** What no socket of a real peer can tell: one that never ends, whatever is asked of it. */
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import { OneAtATime } from "../../src/domain/OneAtATime.js"
+import type { ManagedConnection } from "../../src/manager/ManagedConnection.js"
+import type { LoopServices } from "../../src/manager/ReceiveLoop.js"
+import * as Supervisor from "../../src/manager/Supervisor.js"
+
+const neverEnding = (): ManagedConnection => {
+  const connection: Partial<ManagedConnection> = {
+    id: "one",
+    dialling: new OneAtATime(),
+    session: {
+      subprotocol: "",
+      send: () => Effect.void,
+      pause: () => {},
+      resume: () => {},
+      close: () => {},
+      terminate: () => {},
+      ended: Effect.never
+    }
+  }
+  return connection as ManagedConnection
+}
+
+const supervised = Effect.gen(function* () {
+  const scope = yield* Scope.make()
+  return { scope, supervisor: yield* Scope.extend(Supervisor.make({} as LoopServices), scope) }
+})
+
+it.effect("whoever stops a connection waits for its socket no longer than the supervisor lives", () =>
+  Effect.gen(function* () {
+    const { scope, supervisor } = yield* supervised
+    const stopping = yield* Effect.fork(supervisor.stop(neverEnding(), 1000, ""))
+    for (let i = 0; i < 10; i++) yield* Effect.yieldNow()
+    expect(stopping.unsafePoll()).toBeNull()
+    yield* Scope.close(scope, Exit.void)
+    // the clock stands still: no time-out ends it
+    expect(Exit.isSuccess(yield* Fiber.await(stopping))).toBe(true)
+  })
+)
