@@ -10,6 +10,7 @@ import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import type { SettingsShape } from "../../src/config/Settings.js"
 import type { Connection } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import { Lease } from "../../src/membership/Lease.js"
 import { PubSub } from "../../src/ports/PubSub.js"
 import * as FaultyState from "../support/FaultyStateStore.js"
 import { PeerNetwork, type PeerNetworkOptions } from "../support/PeerNetwork.js"
@@ -36,7 +37,7 @@ export interface TestFleet {
   readonly connect: (node: Node, request?: Partial<ConnectRequest>) => Promise<Connection>
 }
 
-const PERIODS = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(1500) }
+const PERIODS = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(3000) }
 
 export const startFleet = async (
   { onTestFinished }: TestContext,
@@ -70,6 +71,7 @@ export const startFleet = async (
   }
   /** Whoever is a member is asked when somebody lists. */
   const knowsAll = async ({ address, manager }: Node): Promise<boolean> => {
+    if (!(await manager.run(Effect.map(Lease, (lease) => lease.valid())))) return false
     const before = network.sent.length
     await manager.run(manager.service.list({}))
     const asked = network.sent.slice(before).filter(({ from, what }) => from === address && what === "List")
