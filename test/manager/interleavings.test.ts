@@ -1,35 +1,19 @@
 /** Calls that meet each other, a slow store, or the loss of the lease: what wins, and what is left behind. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
 import { describe, expect, it, type TestContext, vi } from "vitest"
 import { connectionKey } from "../../src/domain/Key.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import * as FaultyState from "../support/FaultyStateStore.js"
-import { ScriptedServer } from "../support/ScriptedServer.js"
-import { TestManager } from "../support/TestManager.js"
+import { alone } from "./alone.js"
 
 const ID = "one"
 const FAST = { baseDelayMs: 20, maxDelayMs: 40, stableAfterMs: 100 }
 const LEASE = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(1500) }
 
-const arranged = async ({ onTestFinished }: TestContext) => {
-  const scope = Effect.runSync(Scope.make())
-  const faults = await Effect.runPromise(Scope.extend(FaultyState.make(), scope))
-  const server = await ScriptedServer.start()
-  const manager = await TestManager.start({ stateStore: faults.layer, settings: { instanceId: ID, ...LEASE } })
-  onTestFinished(async () => {
-    faults.heal()
-    await manager.stop()
-    await server.stop()
-    await Effect.runPromise(Scope.close(scope, Exit.void))
-  })
-  const connect = async (request: Partial<ConnectRequest> = {}) => {
-    const { id } = await manager.run(manager.service.connect({ url: server.url, reconnect: FAST, ...request }))
-    return id
-  }
-  return { connect, faults, manager, server }
+const arranged = async (test: TestContext) => {
+  const { connect: open, ...rest } = await alone(test, { settings: { instanceId: ID, ...LEASE } })
+  const connect = async (request: Partial<ConnectRequest> = {}) => (await open({ reconnect: FAST, ...request })).id
+  return { ...rest, connect }
 }
 
 const since = async (work: Promise<unknown>): Promise<number> => {

@@ -3,21 +3,17 @@
  * connections while the store is away, slow to tell, or emptied. Periods are real and short.
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
 import { describe, expect, it, type TestContext } from "vitest"
-import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { Frame } from "../../src/domain/Frame.js"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import type { PubSub } from "../../src/ports/PubSub.js"
 import * as FaultyBus from "../support/FaultyPubSub.js"
-import * as FaultyState from "../support/FaultyStateStore.js"
 import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
+import { alone } from "./alone.js"
 
 const ID = "one"
 const LEASE = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(2500) }
@@ -31,28 +27,19 @@ interface Stored {
   readonly ids: ReadonlyArray<string>
 }
 
-/** A manager of its own, on a store of its own, with a server of its own. */
-const arranged = async ({ onTestFinished }: TestContext, pubSub?: Layer.Layer<PubSub>) => {
-  const backend = new MemoryBackend()
-  const scope = Effect.runSync(Scope.make())
-  const faults = await Effect.runPromise(Scope.extend(FaultyState.make(backend), scope))
-  const server = await ScriptedServer.start()
-  const manager = await TestManager.start({
-    stateStore: faults.layer,
+const arranged = async (context: TestContext, pubSub?: Layer.Layer<PubSub>) => {
+  const {
+    backend,
+    connect: open,
+    ...rest
+  } = await alone(context, {
     settings: { instanceId: ID, ...LEASE },
     ...(pubSub && { pubSub })
   })
-  onTestFinished(async () => {
-    faults.heal()
-    await manager.stop()
-    await server.stop()
-    await Effect.runPromise(Scope.close(scope, Exit.void))
-  })
+  const { faults, manager } = rest
   const connect = async (request: Partial<ConnectRequest> = {}) => {
-    const { connection } = await manager.run(
-      manager.service.connect({ url: server.url, reconnect: FAST, topic: "t", ...request })
-    )
-    return { ...connection, peer: server.last }
+    const connection = await open({ topic: "t", ...request })
+    return { ...connection, peer: rest.server.last }
   }
   const stored = (key: string): Stored | undefined => {
     const entry = backend.entries.get(key)
@@ -63,7 +50,7 @@ const arranged = async ({ onTestFinished }: TestContext, pubSub?: Layer.Layer<Pu
   /** What is written of a connection behind its answer has been written. */
   const settled = (id: string) =>
     manager.until(() => stored(connectionKey(id))?.status === "CONNECTION_STATUS_CONNECTED", "its status is written")
-  return { backend, connect, faults, manager, operations, server, settled, stored }
+  return { ...rest, backend, connect, operations, settled, stored }
 }
 
 /** the bulk read of the fleet, one an interval */

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/TestClock"
@@ -9,6 +8,7 @@ import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
 import { report } from "../../src/membership/LeaseWatch.js"
 import { LifeState } from "../../src/membership/Life.js"
 import * as Periods from "../../src/membership/Periods.js"
+import { shiftedClock } from "../support/shiftedClock.js"
 import { SETTINGS, start, until } from "./instances.js"
 
 /** The lines about the lease that `body` logs. */
@@ -25,17 +25,8 @@ describe("a lease that is lost, in the log", () => {
   it.scoped("after a freeze: one warning, and one line when it is held again", () =>
     logged((lines) =>
       Effect.gen(function* () {
-        const clock = yield* Clock.clockWith(Effect.succeed)
         let frozen = 0
-        const wall = () => clock.unsafeCurrentTimeMillis() + frozen
-        const suspended: Clock.Clock = {
-          [Clock.ClockTypeId]: Clock.ClockTypeId,
-          unsafeCurrentTimeMillis: wall,
-          currentTimeMillis: Effect.sync(wall),
-          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-          currentTimeNanos: clock.currentTimeNanos,
-          sleep: (duration) => clock.sleep(duration)
-        }
+        const suspended = yield* shiftedClock(() => frozen)
         const one = yield* Effect.withClock(start(new MemoryBackend()), suspended)
         yield* until(one.lease.valid)
         yield* TestClock.adjust("1 second")

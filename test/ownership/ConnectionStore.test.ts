@@ -13,6 +13,7 @@ import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain
 import { uuidv7, uuidv8FromRequest } from "../../src/domain/Uuid.js"
 import type { NewConnection, Owned } from "../../src/ownership/ConnectionStore.js"
 import { type Instance, joined, meddle, start, stored, until, writes } from "../membership/instances.js"
+import { shiftedClock } from "../support/shiftedClock.js"
 
 const connection = (over: Partial<NewConnection> = {}): NewConnection => ({
   id: uuidv7(0),
@@ -112,17 +113,8 @@ describe("creating", () => {
   it.scoped("a wall clock that is set back holds no status up", () =>
     Effect.gen(function* () {
       yield* TestClock.adjust("2 hours")
-      const clock = yield* Clock.clockWith(Effect.succeed)
       let behind = 0
-      const wall = () => clock.unsafeCurrentTimeMillis() - behind
-      const movable: Clock.Clock = {
-        [Clock.ClockTypeId]: Clock.ClockTypeId,
-        unsafeCurrentTimeMillis: wall,
-        currentTimeMillis: Effect.sync(wall),
-        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-        currentTimeNanos: clock.currentTimeNanos,
-        sleep: (duration) => clock.sleep(duration)
-      }
+      const movable = yield* shiftedClock(() => -behind)
       const backend = new MemoryBackend()
       const one = yield* Effect.withClock(start(backend), movable)
       yield* until(one.lease.valid)

@@ -8,17 +8,9 @@ import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import type { ResolvedReconnect } from "../../src/domain/Spec.js"
 import * as ReconnectPolicy from "../../src/socket/ReconnectPolicy.js"
+import { specOf } from "./support.js"
 
-const policy: ResolvedReconnect = {
-  baseDelayMs: 1000,
-  maxDelayMs: 30_000,
-  factor: 2,
-  maxAttempts: Infinity,
-  stableAfterMs: 10_000,
-  dialTimeoutMs: 10_000,
-  giveUpCodes: new Set(),
-  retryCodes: new Set()
-}
+const policy = specOf("ws://x").reconnect
 const usual: ReconnectPolicy.Retry = { decision: "retry", retryAfterMs: undefined }
 const slowly = (retryAfterMs?: number): ReconnectPolicy.Retry => ({ decision: "retry-slowly", retryAfterMs })
 

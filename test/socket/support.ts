@@ -1,11 +1,13 @@
 /** A session over real sockets: what the tests of this folder need to open one. */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import type { TargetForbidden } from "../../src/domain/Errors.js"
 import type { ExpectStep, ResolvedSpec } from "../../src/domain/Spec.js"
+import { resolveSpec } from "../../src/domain/Validate.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { SecretMissing, Secrets } from "../../src/ports/Secrets.js"
 import * as ClientWrapper from "../../src/socket/ClientWrapper.js"
@@ -13,37 +15,11 @@ import * as DialBudget from "../../src/socket/DialBudget.js"
 import { type DialFailure, type Session, type SessionOptions, Sessions } from "../../src/socket/Session.js"
 import { layer } from "../../src/socket/Sessions.js"
 
+/** Every default of the contract. */
 export const specOf = (url: string, more: Partial<ResolvedSpec> = {}): ResolvedSpec => ({
-  url,
-  shownUrl: url,
-  hostPort: hostPortOf(new URL(url.replaceAll(/\$\{[^}]*\}/g, "x"))),
-  autoReconnect: true,
-  headers: [],
-  subprotocols: [],
-  handshake: [],
-  keepAlive: { pingIntervalMs: 20_000, deadAfterMs: 60_000, idleAfterMs: Infinity, ping: undefined },
-  reconnect: {
-    baseDelayMs: 1000,
-    maxDelayMs: 30_000,
-    factor: 2,
-    maxAttempts: Infinity,
-    stableAfterMs: 10_000,
-    dialTimeoutMs: 10_000,
-    giveUpCodes: new Set(),
-    retryCodes: new Set()
-  },
-  buffer: { maxFrames: 4096, maxBytes: 8 * 1024 * 1024, overflow: "pause" },
-  correlation: { mode: "json-field", requestPath: "$.id", replyPath: "$.id" },
-  onLeaseLoss: undefined,
-  makeBeforeBreak: false,
-  maxMessageBytes: 16 * 1024 * 1024,
-  publishing: { packed: false, maxFrames: 256, maxBytes: 262_144, lingerMs: 5, textContentType: "text/plain" },
-  compression: false,
+  ...Either.getOrThrow(resolveSpec({ url })),
   ...more
 })
-
-const hostPortOf = ({ hostname, port, protocol }: URL) =>
-  `${hostname}:${port === "" ? (protocol === "ws:" ? 80 : 443) : port}`
 
 export const reconnectWith = (dialTimeoutMs: number) => ({ ...specOf("ws://x").reconnect, dialTimeoutMs })
 

@@ -1,6 +1,5 @@
 /** The HTTP port with all that is served on it, over a fake manager, on a free port of the loopback. */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -11,58 +10,19 @@ import * as Server from "../../src/api/http/Server.js"
 import * as Client from "../../src/api/rpc/Client.js"
 import * as RpcDoor from "../../src/api/rpc/RpcDoor.js"
 import * as StreamQuota from "../../src/api/rpc/StreamQuota.js"
+import { defaults } from "../../src/config/Load.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import { Health } from "../../src/manager/Health.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import * as FakeManager from "./FakeManager.js"
 
 export const settings = (changes: Partial<SettingsShape> = {}): SettingsShape => ({
-  backing: "embedded",
+  ...defaults,
   dataDir: "",
-  host: "127.0.0.1",
   httpPort: 0,
   grpcPort: 0,
   instanceId: "fake",
-  advertiseAddress: "",
-  tlsCert: "",
-  tlsKey: "",
-  apiToken: undefined,
-  insecure: false,
-  egress: "any",
-  egressAllow: [],
-  egressDeny: [],
-  stateStore: "statestore",
-  pubsub: "pubsub",
-  daprHost: "127.0.0.1",
-  daprHttpPort: 3500,
-  daprGrpcPort: 50001,
-  daprApiToken: undefined,
-  appApiToken: undefined,
-  daprWait: Duration.seconds(60),
-  allowUntestedStore: false,
-  lifecycleTopic: "websocketmanager.lifecycle",
-  heartbeatInterval: Duration.seconds(2),
-  heartbeatTtl: Duration.seconds(6),
-  reclaimInterval: Duration.seconds(1),
-  claimRate: 1000,
-  crashDetection: "refused",
-  secretsDir: "",
-  secretStore: "secretstore",
-  secretHosts: new Map(),
-  onLeaseLoss: "stop",
-  dialRatePerHost: 100,
-  drainMode: "migrate",
-  drainTimeout: Duration.seconds(30),
-  maxConnections: 50_000,
-  bufferMaxBytes: 512 * 1024 * 1024,
-  publishMaxBytes: 4 * 1024 * 1024,
-  publishBatch: 100,
-  publishLinger: Duration.millis(5),
-  keepaliveUrl: "",
-  keepaliveMin: Duration.seconds(10),
-  keepaliveMax: Duration.seconds(60),
   logLevel: "none",
-  logFormat: "json",
   ...changes
 })
 
