@@ -87,7 +87,7 @@ describe("README", () => {
     const picture = of("text")[0]!.text
     for (const room of [
       "api/{http, grpc}",
-      "adapters/{dapr, embedded, secrets}",
+      "adapters/{dapr, embedded, peers, secrets}",
       "manager",
       "ownership",
       "ports",
