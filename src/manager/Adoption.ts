@@ -73,8 +73,12 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
         Effect.annotateLogs({ connection: before.id })
       )
     }
-    const started = core.steady()
     const c = adopt(core, owned, spec.right, before.last)
+    const claimedAt = core.steady()
+    c.whenOpen = () => {
+      c.whenOpen = undefined
+      core.metrics.takeoverSeconds.observe((core.steady() - claimedAt) / 1000)
+    }
     core.metrics.takeovers(reason).add(1)
     core.events.emit("claimed", c, { from, reason })
     if (!shouldBeUp(c.status)) {
@@ -85,9 +89,6 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
     c.change("lost")
     core.store.note(c.owned, () => statusChange(c))
     yield* core.supervisor.start(c, { onlyIfOpens: false })
-    core.fork(
-      Effect.ignore(Effect.tap(c.opening, () => core.metrics.takeoverSeconds.observe((core.steady() - started) / 1000)))
-    )
   })
 
 /**

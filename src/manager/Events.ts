@@ -6,13 +6,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { LifecycleEvent, type LifecycleName } from "../domain/ConnectionEvent.js"
 import { uuidv7 } from "../domain/Uuid.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Publisher } from "../messaging/Publisher.js"
 import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
+import * as EventLog from "./EventLog.js"
 
 /** Whom an event is about, with what a Watch filters by. */
 export interface EventSubject {
@@ -48,7 +48,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
       const { id: instanceId } = yield* InstanceId
       const publisher = yield* Publisher
       const clock = yield* Effect.clock
-      const runFork = Runtime.runFork(yield* Effect.runtime())
+      const log = yield* EventLog.make
       const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
 
       const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}) => {
@@ -62,7 +62,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
           attributes,
           uuidv7(now)
         )
-        runFork(log(event))
+        log(event)
         publisher.announce(event)
         for (const [reader, filter] of readers) {
           if (filter(event, subject)) reader.offer(event, sizeOf(event))
@@ -94,20 +94,4 @@ const sizeOf = (event: LifecycleEvent): number => {
   let bytes = EVENT_BYTES
   for (const key in event.attributes) bytes += key.length + event.attributes[key]!.length
   return bytes
-}
-
-const log = (event: LifecycleEvent): Effect.Effect<void> => {
-  const write =
-    event.name === "failed"
-      ? Effect.logError
-      : event.name === "error" || event.name === "gap" || event.name === "instance-dead"
-        ? Effect.logWarning
-        : event.name === "connecting"
-          ? Effect.logDebug
-          : Effect.logInfo
-  const about = event.connectionId === "" ? {} : { connection: event.connectionId, epoch: event.epoch }
-  const { message, ...attributes } = event.attributes
-  // the entry has a message of its own: the name
-  const detail = message === undefined ? {} : { detail: message }
-  return write(event.name).pipe(Effect.annotateLogs({ ...about, ...attributes, ...detail }))
 }

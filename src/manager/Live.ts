@@ -149,7 +149,7 @@ const make = Effect.gen(function* () {
     send: (request, onSent) => Messaging.send(core, request, onSent),
     handover: { take: Taking.make(core, peers), moved: giving.moved }
   })
-  const browsing = Browsing.make(bounded(yield* StateStore))
+  const browsing = Browsing.make(yield* bounded(yield* StateStore))
   const roster = yield* Roster.make(membership)
   const anywhere = Anywhere.make({ core, membership, peers, local, browsing, roster })
   return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))

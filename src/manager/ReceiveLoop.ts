@@ -13,6 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { decideClose, decideDial, type Decision } from "../domain/CloseReason.js"
 import { gapAttributes, type Position } from "../domain/ConnectionEvent.js"
+import { cutShort } from "../domain/CutShort.js"
 import { ConnectionNotOpen, DialFailed, type TargetForbidden } from "../domain/Errors.js"
 import type { Lease } from "../membership/Lease.js"
 import type { MetricsShape } from "../observability/Metrics.js"
@@ -187,7 +188,7 @@ const dial = (
           onFrame: c.receive,
           mayAct: mayHold(c, services.onLeaseLoss)
         })
-        .pipe(Effect.raceFirst(leaseLost(lease, life.valid)), Scope.extend(scope))
+        .pipe(cutShort(leaseLost(lease, life.valid)), Scope.extend(scope))
     )
     if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
 
@@ -239,14 +240,9 @@ const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: Sessi
 const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
 
 /** Ends a dial whose lease is lost while it is under way: its socket is not known to whoever cuts the open ones. */
-const leaseLost = (lease: Lease["Type"], valid: () => boolean): Effect.Effect<never, DialFailure> =>
-  Effect.async((resume) => {
-    const stop = lease.onChange(() => {
-      if (valid()) return
-      stop()
-      resume(Effect.fail(LEASE_LOST))
-    })
-    return Effect.sync(stop)
+const leaseLost = (lease: Lease["Type"], valid: () => boolean) => (cut: (failure: DialFailure) => void) =>
+  lease.onChange(() => {
+    if (!valid()) cut(LEASE_LOST)
   })
 
 const LOST_BY = {

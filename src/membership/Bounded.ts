@@ -3,29 +3,67 @@
  * record or the id of an instance.
  */
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+import { cutShort } from "../domain/CutShort.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import type { StateStore } from "../ports/StateStore.js"
 
 type Store = StateStore["Type"]
 
-const DEADLINE = "2 seconds"
+const DEADLINE_MS = 2000
 /** of a read of many keys */
-const LONG_DEADLINE = "10 seconds"
+const LONG_DEADLINE_MS = 10_000
 
 const read = new StateStoreUnavailable({ reason: "no answer in time" })
 const written = new StateStoreUnavailable({ outcome: "unknown", reason: "no answer in time" })
 
-export const bounded = (store: Store): Store => {
-  const within =
-    (error: StateStoreUnavailable, duration: "2 seconds" | "10 seconds" = DEADLINE) =>
-    <A, E>(call: Effect.Effect<A, E>) =>
-      Effect.timeoutFail(call, { duration, onTimeout: () => error })
-  return {
-    get: (key) => within(read)(store.get(key)),
-    getMany: (keys) => within(read, LONG_DEADLINE)(store.getMany(keys)),
-    create: (key, value, options) => within(written)(store.create(key, value, options)),
-    replace: (key, value, expected, options) => within(written)(store.replace(key, value, expected, options)),
-    remove: (key, expected) => within(written)(store.remove(key, expected)),
-    ping: within(read)(store.ping)
-  }
+export const bounded = (store: Store): Effect.Effect<Store, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const short = yield* deadline(DEADLINE_MS)
+    const long = yield* deadline(LONG_DEADLINE_MS)
+    return {
+      get: (key) => short(read)(store.get(key)),
+      getMany: (keys) => long(read)(store.getMany(keys)),
+      create: (key, value, options) => short(written)(store.create(key, value, options)),
+      replace: (key, value, expected, options) => short(written)(store.replace(key, value, expected, options)),
+      remove: (key, expected) => short(written)(store.remove(key, expected)),
+      ping: short(read)(store.ping)
+    }
+  })
+
+interface Call {
+  /** milliseconds of a clock that is never set */
+  readonly at: number
+  readonly cut: () => void
 }
+
+/** One timer for all calls of this length: they come to their deadlines in the order in which they began. */
+const deadline = (millis: number) =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const run = yield* FiberSet.makeRuntime<never>()
+    const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+    const calls = new Set<Call>()
+    let watched = false
+    const watch = Effect.gen(function* () {
+      for (;;) {
+        const [first] = calls
+        if (first === undefined) break
+        const left = first.at - now()
+        if (left > 0) yield* Effect.sleep(Math.ceil(left))
+        else first.cut()
+      }
+      watched = false
+    })
+    return (error: StateStoreUnavailable) =>
+      cutShort<StateStoreUnavailable>((cut) => {
+        const call: Call = { at: now() + millis, cut: () => cut(error) }
+        calls.add(call)
+        if (!watched) {
+          watched = true
+          run(watch)
+        }
+        return () => calls.delete(call)
+      })
+  })

@@ -97,7 +97,7 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
 }
 
 const make = Effect.gen(function* () {
-  const store = bounded(yield* StateStore)
+  const store = yield* bounded(yield* StateStore)
   const peers = yield* Peers
   const { address, id } = yield* InstanceId
   const identity = yield* ProcessIdentity

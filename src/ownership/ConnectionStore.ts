@@ -150,7 +150,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
 const make = Effect.gen(function* () {
   const lease = yield* Lease
   const room: Room = {
-    store: bounded(yield* StateStore),
+    store: yield* bounded(yield* StateStore),
     membership: yield* Membership,
     instanceId: (yield* InstanceId).id,
     elapsed: yield* Elapsed.make,
