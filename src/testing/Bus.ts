@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
 import { PubSubUnavailable } from "../domain/Errors.js"
-import { type Publish, PubSub, type TopicEvent } from "../ports/PubSub.js"
+import { type Publish, type PublishFailure, PubSub, type TopicEvent } from "../ports/PubSub.js"
+import type { Ground } from "./Ground.js"
 import type { Process } from "./Process.js"
 
 export interface Published {
@@ -18,8 +19,12 @@ export class Bus {
   readonly published: Array<Published> = []
   /** Every publish fails while true. */
   down = false
+  /** Milliseconds until a batch is taken and answered; may be changed at any time. */
+  delay: (topic: string) => number = () => 0
   onPublished: (published: Published) => void = () => {}
   private readonly inner = MemoryPubSub.make()
+
+  constructor(private readonly ground: Ground) {}
 
   layer(instance: number, process: Process): Layer.Layer<PubSub> {
     const take = (topic: string, batch: ReadonlyArray<TopicEvent>) => {
@@ -34,11 +39,21 @@ export class Bus {
       Effect.suspend(() => {
         if (process.dead) return Effect.never
         if (this.down) return Effect.fail(unavailable)
-        take(topic, batch)
-        return this.inner.publish(topic, batch)
+        const ms = this.delay(topic)
+        const taken = () => {
+          take(topic, batch)
+          return this.inner.publish(topic, batch)
+        }
+        if (ms <= 0) return taken()
+        // on its way: it arrives whatever becomes of whoever waits for the answer, unless the process dies
+        return Effect.async<ReadonlyArray<PublishFailure>, PubSubUnavailable>((resume) => {
+          this.ground.after(ms, () => {
+            if (!process.dead) resume(this.down ? Effect.fail(unavailable) : taken())
+          })
+        })
       })
     const now: NonNullable<Publish["now"]> = (topic, batch) => {
-      if (process.dead || process.frozen || this.down) return undefined
+      if (process.dead || process.frozen || this.down || this.delay(topic) > 0) return undefined
       const failures = this.inner.publish.now?.(topic, batch)
       if (failures !== undefined) take(topic, batch)
       return failures

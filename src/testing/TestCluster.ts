@@ -20,15 +20,10 @@
  * instance at once, as `crash` does.
  */
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as MemoryState from "../adapters/embedded/MemoryState.js"
 import * as ManagerLayer from "../app/ManagerLayer.js"
 import { Settings, type SettingsShape } from "../config/Settings.js"
@@ -37,14 +32,20 @@ import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { ClientWrapper } from "../socket/ClientWrapper.js"
 import { Bus } from "./Bus.js"
-import { GatedClient } from "./GatedClient.js"
 import * as Ground from "./Ground.js"
+import { Crashed, type Instance, type Manager, Member, type StartOptions } from "./Member.js"
 import { MemorySockets, type MemorySocketsOptions } from "./MemorySockets.js"
 import { PeerNetwork } from "./PeerNetwork.js"
-import { Process, type ProcessOptions } from "./Process.js"
 import * as StoreLink from "./StoreLink.js"
 
-type Manager = ConnectionManager["Type"]
+export type { Published } from "./Bus.js"
+export type { Ground } from "./Ground.js"
+export { Crashed, type Host, type Instance, type StartOptions } from "./Member.js"
+export type { MemorySocket, MemorySocketsOptions } from "./MemorySockets.js"
+export { PeerNetwork, type PeerNetworkOptions } from "./PeerNetwork.js"
+export type { Process, ProcessOptions } from "./Process.js"
+export type { Fate, StoreCall } from "./StoreLink.js"
+
 type Store = typeof StateStore.Service
 
 export interface TestClusterOptions {
@@ -65,50 +66,13 @@ export interface TestClusterOptions {
   readonly ground?: Ground.Ground
 }
 
-export interface StartOptions extends ProcessOptions {
-  /** default `instance-<number>`; two may have the same, as after a restart */
-  readonly id?: string
-  /** default one of its own; a restart may have that of the former process, once that is dead */
-  readonly address?: string
-  /** default one of its own: which host, and on it which container */
-  readonly host?: { readonly bootId: string; readonly pidNamespace: string }
-  readonly settings?: Partial<SettingsShape>
-}
-
-/** One process of the cluster, by its number; numbers are not used twice. */
-export interface Instance {
-  readonly number: number
-  readonly id: string
-  readonly address: string
-  readonly host: { readonly bootId: string; readonly pidNamespace: string }
-  readonly process: Process
-  /** what the manager gives, once it has been built */
-  readonly context: () => Context.Context<ManagerLayer.Provided> | undefined
-}
-
-interface Running extends Instance {
-  readonly scope: Scope.CloseableScope
-  readonly client: GatedClient
-  readonly built: Deferred.Deferred<Context.Context<ManagerLayer.Provided>, ManagerLayer.StartError>
-  readonly gone: Deferred.Deferred<never, Crashed>
-  built_?: Context.Context<ManagerLayer.Provided>
-}
-
-/** Represents an instance that was not there any more when it should have answered. */
-export class Crashed extends Error {
-  readonly _tag = "Crashed"
-  constructor(readonly instance: number) {
-    super(`instance ${instance} is gone`)
-  }
-}
-
 export class TestCluster {
   readonly instances: Array<Instance> = []
   readonly network: PeerNetwork
-  readonly bus = new Bus()
+  readonly bus: Bus
   readonly sockets: MemorySockets
 
-  private readonly running: Array<Running> = []
+  private readonly running: Array<Member> = []
   private readonly cuts = new Set<number>()
   private away = false
 
@@ -120,6 +84,7 @@ export class TestCluster {
     private readonly options: TestClusterOptions
   ) {
     this.network = new PeerNetwork()
+    this.bus = new Bus(ground)
     this.sockets = new MemorySockets(ground, options.sockets)
   }
 
@@ -142,26 +107,10 @@ export class TestCluster {
 
   /** Starts one more; its number. It joins by itself: wait for `ready`. */
   start(options: StartOptions = {}): number {
-    const number = this.running.length
-    const id = options.id ?? `instance-${number}`
-    const address = options.address ?? `http://instance-${number}.test:8080`
-    const host = options.host ?? { bootId: `boot-${number}`, pidNamespace: `namespace-${number}` }
-    const process = new Process(this.ground, options)
-    const scope = Effect.runSync(Scope.make())
-    const instance: Running = {
-      number,
-      id,
-      address,
-      host,
-      process,
-      scope,
-      client: new GatedClient(process),
-      built: Deferred.unsafeMake(FiberId.none),
-      gone: Deferred.unsafeMake(FiberId.none),
-      context: () => instance.built_
-    }
-    this.running.push(instance)
-    this.instances.push(instance)
+    const member = new Member(this.running.length, this.ground, options)
+    const { address, id, number, process } = member
+    this.running.push(member)
+    this.instances.push(member)
     const manager = ManagerLayer.layer({
       settings: {
         logLevel: "none",
@@ -171,20 +120,16 @@ export class TestCluster {
         instanceId: id,
         advertiseAddress: address
       },
-      stateStore: Layer.succeed(StateStore, this.link(instance)),
+      stateStore: Layer.succeed(StateStore, this.link(member)),
       pubSub: this.bus.layer(number, process),
       peers: this.network.layer(address),
       client:
         this.options.client === undefined
           ? this.sockets.layer(number, process)
-          : instance.client.layer(this.options.client),
-      processIdentity: Layer.succeed(ProcessIdentity, this.identity(instance))
+          : member.client.layer(this.options.client),
+      processIdentity: Layer.succeed(ProcessIdentity, this.identity(member))
     })
-    const whole = this.network.serving(address).pipe(Layer.provideMerge(manager))
-    this.inside(instance, Layer.buildWithScope(whole, scope), (exit) => {
-      if (Exit.isSuccess(exit)) instance.built_ = exit.value
-      Deferred.unsafeDone(instance.built, exit)
-    })
+    member.start(this.network.serving(address).pipe(Layer.provideMerge(manager)))
     return number
   }
 
@@ -192,7 +137,7 @@ export class TestCluster {
   stop(number: number): Effect.Effect<void, Crashed> {
     const instance = this.of(number)
     return Effect.zipRight(
-      this.within(instance, Effect.zipRight(drained(instance), Scope.close(instance.scope, Exit.void))),
+      instance.within(Effect.zipRight(drained(instance), instance.close)),
       Effect.sync(() => this.crash(number))
     )
   }
@@ -201,12 +146,10 @@ export class TestCluster {
   crash(number: number): void {
     const instance = this.of(number)
     if (instance.process.dead) return
-    instance.process.kill()
-    const same = this.running.some((o) => o !== instance && o.address === instance.address && !o.process.dead)
+    instance.kill()
+    const same = this.running.some(({ address, process }) => address === instance.address && !process.dead)
     if (!same) this.network.crash(instance.address)
     this.sockets.died(number)
-    instance.client.died()
-    Deferred.unsafeDone(instance.gone, Exit.fail(new Crashed(number)))
   }
 
   /** As SIGSTOP; `suspended`: as a machine that sleeps, its monotonic clock stands still. */
@@ -260,6 +203,7 @@ export class TestCluster {
     }
     this.outageOver()
     this.bus.down = false
+    this.bus.delay = () => 0
     this.cuts.clear()
     this.network.heal()
     for (const { number: n } of this.running) this.thaw(n)
@@ -274,7 +218,7 @@ export class TestCluster {
 
   /** The service of an instance that was built. What is called on it runs in the caller's fiber; see `run`. */
   manager(number: number): Manager {
-    const context = this.of(number).built_
+    const context = this.of(number).context()
     if (context === undefined) throw new Crashed(number)
     return Context.get(context, ConnectionManager)
   }
@@ -285,9 +229,8 @@ export class TestCluster {
     body: (manager: Manager) => Effect.Effect<A, E, ManagerLayer.Provided>
   ): Effect.Effect<A, E | Crashed | ManagerLayer.StartError> {
     const instance = this.of(number)
-    return this.within(
-      instance,
-      Effect.flatMap(Deferred.await(instance.built), (context) =>
+    return instance.within(
+      Effect.flatMap(instance.whenBuilt, (context) =>
         Effect.provide(body(Context.get(context, ConnectionManager)), context)
       )
     )
@@ -295,8 +238,9 @@ export class TestCluster {
 
   /** Whether the instance takes work now. */
   isReady(number: number): boolean {
-    const { built_, process } = this.of(number)
-    return !process.dead && built_ !== undefined && Effect.runSync(Effect.provide(ManagerLayer.ready, built_))
+    const { context, process } = this.of(number)
+    const built = context()
+    return !process.dead && built !== undefined && Effect.runSync(Effect.provide(ManagerLayer.ready, built))
   }
 
   /** Waits until every instance that lives takes work. */
@@ -312,13 +256,13 @@ export class TestCluster {
 
   // ------------------------------------------------------------
 
-  private of(number: number): Running {
+  private of(number: number): Member {
     const instance = this.running[number]
     if (instance === undefined) throw new RangeError(`there is no instance ${number}`)
     return instance
   }
 
-  private link({ number, process }: Running): Store {
+  private link({ number, process }: Member): Store {
     const { fate } = this.options
     return StoreLink.make({
       ground: this.ground,
@@ -334,7 +278,7 @@ export class TestCluster {
   }
 
   /** Told by the cluster, as the kernel of one host would: whether the process of a record still runs. */
-  private identity(me: Running): ProcessIdentity["Type"] {
+  private identity(me: Member): ProcessIdentity["Type"] {
     return {
       ...me.host,
       pid: me.number + 1,
@@ -344,20 +288,6 @@ export class TestCluster {
         return bootId === me.host.bootId && pidNamespace === me.host.pidNamespace && other?.process.dead === true
       }
     }
-  }
-
-  private within<A, E>(instance: Running, effect: Effect.Effect<A, E>): Effect.Effect<A, E | Crashed> {
-    const answer = Effect.async<A, E | Crashed>((resume) => this.inside(instance, effect, resume))
-    return Effect.raceFirst(answer, Deferred.await(instance.gone))
-  }
-
-  private inside<A, E>({ process }: Running, effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
-    const homed = effect.pipe(
-      Logger.withMinimumLogLevel(LogLevel.None),
-      Effect.withClock(process.clock),
-      Effect.withScheduler(process.scheduler)
-    )
-    this.ground.run(Effect.withScheduler(Effect.map(Effect.exit(homed), done), process.scheduler))
   }
 }
 
