@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 /** Tests that start processes or whole fleets of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
   "test/process/fleet*.test.ts",
-  "test/process/{forwarding,restart,secrets,signals,startup}.test.ts",
+  "test/process/{forwarding,guardedPeers,restart,secrets,signals,startup}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
   "test/adapters/RpcPeers.test.ts",
@@ -12,6 +12,8 @@ const PROCESS = [
   "test/ownership/Reclaim*.test.ts",
   "test/readme.test.ts"
 ]
+
+const FLEETS = "test/dapr/fleet*.test.ts"
 
 const shared = {
   testTimeout: 20_000,
@@ -44,8 +46,19 @@ export default defineConfig({
           ...shared,
           name: "dapr",
           include: ["test/dapr/**/*.test.ts"],
+          exclude: [FLEETS, "**/node_modules/**"],
           globalSetup: ["test/support/daprSetup.ts"],
           testTimeout: 120_000
+        }
+      },
+      // Whole fleets behind sidecars: one after the other, when the ones above are done.
+      {
+        test: {
+          ...shared,
+          name: "dapr-fleet",
+          include: [FLEETS],
+          globalSetup: ["test/support/daprSetup.ts"],
+          poolOptions: { forks: { isolate: false, singleFork: true } }
         }
       }
     ]

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { WebSocket } from "ws"
+import { isUntrusted, TRUST_IT } from "../../api/rpc/Certificates.js"
 import { PEERS_PATH } from "../../api/rpc/PeerRpcs.js"
 import { MAX_BODY_BYTES } from "../../api/rpc/Wire.js"
 import { cut } from "../../domain/Errors.js"
@@ -31,9 +32,7 @@ const isRefused = (error: unknown): boolean => {
 const reasonOf = (error: unknown): string => {
   const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
-  if (typeof code === "string" && /CERT|SELF_SIGNED|ISSUER/.test(code)) {
-    return `its certificate is not accepted (${code}): name its authority in NODE_EXTRA_CA_CERTS`
-  }
+  if (typeof code === "string" && isUntrusted(code)) return `its certificate is not accepted (${code}): ${TRUST_IT}`
   if (message === "") return typeof code === "string" ? code : "the dial failed"
   return cut(message)
 }
@@ -44,6 +43,8 @@ const answered = (status: number): string => {
       return "it answered 401: WSM_API_TOKEN must be the same on all instances of a fleet"
     case 403:
       return "it answered 403: it does not know the name it was called by, see its WSM_ADVERTISE_ADDRESS"
+    case 503:
+      return "it answered 503: it is just starting or stopping"
     default:
       return `it answered ${status}: no instance of this version listens there`
   }

@@ -68,14 +68,30 @@ const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string
     return { headers: { [DEADLINE_HEADER]: String(ms) }, ms }
   })
 
+/** Says why a peer cannot be spoken to, once until it can: a token or a certificate is for the operator to mend. */
+const complaining = (dial: (address: string, silentPings: number) => ReturnType<typeof Session.make>): typeof dial => {
+  const said = new Map<string, string>()
+  return (address, silentPings) =>
+    dial(address, silentPings).pipe(
+      Effect.tap(() => Effect.sync(() => said.delete(address))),
+      Effect.tapErrorTag("PeerSilent", ({ reason }) =>
+        Effect.suspend(() => {
+          if (said.get(address) === reason) return Effect.void
+          said.set(address, reason)
+          return Effect.logWarning(`the instance at ${address} cannot be spoken to: ${reason}`)
+        })
+      )
+    )
+}
+
 const make = Effect.gen(function* () {
   const { apiToken: token, heartbeatInterval, heartbeatTtl } = yield* Settings
   const halfBeat = Duration.toMillis(heartbeatInterval) / 2
   // whoever is silent for a whole lease is dead to everybody
   const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
-  const dial = (address: string) => Session.make(address, { token, pingMs: PING_MS, silentPings })
-  const urgent = yield* Kept.make(dial)
-  const forwarded = yield* Kept.make(dial)
+  const dial = complaining((address, silentPings) => Session.make(address, { token, pingMs: PING_MS, silentPings }))
+  const urgent = yield* Kept.make((address) => dial(address, silentPings))
+  const forwarded = yield* Kept.make((address) => dial(address, silentPings))
 
   /** One exchange on a kept session, within its time. */
   const on = <A, R>(
@@ -124,7 +140,7 @@ const make = Effect.gen(function* () {
     moved: (to, from, id, epoch) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerMoved", { from, id, epoch }),
     link: (to, from, up) =>
       Effect.gen(function* () {
-        const session = yield* Session.make(to, { token, pingMs: PING_MS, silentPings: LINK_SILENT_PINGS })
+        const session = yield* dial(to, LINK_SILENT_PINGS)
         const { incarnation } = yield* session.unary("PeerHello", { from }, {}).pipe(
           Effect.map((answer) => answer as { readonly incarnation: string | null }),
           Effect.catchAllCause((cause) => Effect.failCause(told(to)(cause))),

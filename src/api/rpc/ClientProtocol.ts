@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { WebSocket } from "ws"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
+import { isUntrusted, TRUST_IT } from "./Certificates.js"
 import type { StreamsOpened } from "./StreamsOpened.js"
 import { MAX_BODY_BYTES, layer as msgPack, serialization } from "./Wire.js"
 
@@ -52,14 +53,20 @@ const reasonOf = (error: unknown, depth = 0): string => {
   return typeof message === "string" ? message : String(error)
 }
 
+const notReached = (url: string, reason: string): string => {
+  if (isUntrusted(reason)) return `the certificate of ${url} is not accepted (${reason}): ${TRUST_IT}`
+  if (reason === "EPROTO") return `${url} does not speak TLS (${reason}): call it by http://`
+  if (reason === "ECONNRESET")
+    return `${url} cut the connection (${reason}): one with a certificate is called by https://`
+  return `no manager at ${url} (${reason}): start one with npm start`
+}
+
 const explain = (url: string, error: RpcClientError): RpcClientError => {
   const reason = reasonOf(error.cause)
   const status = /Unexpected server response: (\d+)/.exec(reason)?.[1]
   if (status !== undefined) return refused(url, Number(status), "")
   const broke = (error.cause as { readonly _tag?: string; readonly reason?: string } | undefined)?.reason === "Close"
-  const message = broke
-    ? `the link to the manager at ${url} broke; it is dialled again`
-    : `no manager at ${url} (${reason}): start one with npm start`
+  const message = broke ? `the link to the manager at ${url} broke; it is dialled again` : notReached(url, reason)
   return new RpcClientError({ reason: "Protocol", message, cause: error.cause })
 }
 
