@@ -9,8 +9,11 @@ import { checked, type Core, owned, stillOwned } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import { mayPublish } from "./Acting.js"
 
-/** Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. */
-export const openLane = (core: Core, c: ManagedConnection): void => {
+/**
+ * Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. `start` is the last
+ * frame known published: what was dropped since must not pass for that in the record.
+ */
+export const openLane = (core: Core, c: ManagedConnection, start: Position = c.position()): void => {
   // Removed while a call waited for the store: nobody would close this lane.
   if (c.topic === "" || c.gone) return
   c.restamp()
@@ -32,7 +35,7 @@ export const openLane = (core: Core, c: ManagedConnection): void => {
     onResume: reading(false),
     onGap: (cause, last, first, lost) => gap(core, c, cause, last, first, lost),
     counters: c.counters,
-    start: c.position()
+    start
   })
   c.lane = lane
 }
@@ -57,7 +60,7 @@ export const dropWaiting = (core: Core, c: ManagedConnection): void => {
   const lost = lane.discard()
   c.lane = undefined
   c.paused = false
-  openLane(core, c)
+  openLane(core, c, last)
   if (lost > 0) gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
 }
 

@@ -45,6 +45,11 @@ export class MemorySocket {
     return this.openedAt > 0 && this.closedAt === undefined
   }
 
+  /** Messages that the client has not read, since it does not read for now (its buffer is full). */
+  get unread(): number {
+    return this.waiting.length
+  }
+
   /** The server sends a message. */
   send(data: string | Buffer): void {
     if (!this.isOpen) return
@@ -107,7 +112,8 @@ export class MemorySocket {
 
 export class MemorySockets {
   readonly open = new Set<MemorySocket>()
-  private readonly dialled = new Set<MemorySocket>()
+  /** those being dialled too */
+  readonly dialled = new Set<MemorySocket>()
 
   constructor(
     private readonly ground: Ground,

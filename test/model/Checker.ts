@@ -4,6 +4,10 @@ import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import { encode } from "../../src/domain/CloudEvent.js"
 import type { Published } from "../../src/testing/Bus.js"
 import type { MemorySocket } from "../../src/testing/MemorySockets.js"
+import { Frames } from "./Frames.js"
+import { Held } from "./Held.js"
+import { CONNECTIONS } from "./Limits.js"
+import { whose } from "./Sockets.js"
 import type { World } from "./World.js"
 
 export interface Violation {
@@ -24,7 +28,9 @@ export interface Fence {
 }
 
 /** What stands in the store under a connection's key, as far as it matters here. */
-export type Row = Partial<Pick<ConnectionRecord, "owner" | "incarnation" | "epoch" | "status" | "handover">> & {
+export type Row = Partial<
+  Pick<ConnectionRecord, "owner" | "incarnation" | "epoch" | "status" | "handover" | "last">
+> & {
   readonly tombstone?: true
   readonly v?: number
 }
@@ -35,13 +41,6 @@ interface Operation {
   readonly from: number
   to: number
   result: "ok" | "refused" | "unknown"
-}
-
-/** A frame of one epoch, as the bus saw it. */
-interface Stream {
-  last: number
-  readonly payloads: Set<string>
-  readonly missing: Set<number>
 }
 
 export class Checker {
@@ -56,13 +55,16 @@ export class Checker {
   private readonly moves = new Set<string>()
   /** incarnation -> number of the instance */
   private readonly lives = new Map<string, number>()
-  private readonly streams = new Map<string, Stream>()
-  private readonly lost = new Map<string, number>()
+  private readonly removed = new Set<string>()
+  readonly frames: Frames
+  private readonly held: Held
   private readonly consumer = acceptInOrder()
   private readonly seen = new Set<string>()
-  private readonly takenOver = new Set<string>()
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: World) {
+    this.frames = new Frames(world)
+    this.held = new Held(world)
+  }
 
   bump(kind: string): void {
     this.counts[kind] = (this.counts[kind] ?? 0) + 1
@@ -106,7 +108,11 @@ export class Checker {
   private connection(id: string, value: Row, old: Row | undefined): void {
     const highest = this.highest.get(id) ?? -1
     const { epoch = -1 } = value
-    if (value.tombstone) return
+    if (value.tombstone) {
+      this.removed.add(`${id}@${epoch}`)
+      return
+    }
+    if (value.last !== undefined) this.frames.noted(id, value.last)
     if (value.handover !== undefined) this.moves.add(`${id}@${epoch}`)
     const changed =
       old === undefined ||
@@ -122,8 +128,24 @@ export class Checker {
       )
     }
     this.highest.set(id, Math.max(highest, epoch))
-    if (old !== undefined && !old.tombstone) this.takenOver.add(`${id}@${epoch}`)
+    const taken = old !== undefined && old.tombstone === undefined
+    if (taken && old.handover?.incarnation !== value.incarnation) {
+      this.frames.takenOver(id, epoch, old.owner!, old.last!)
+    }
     if (value.incarnation !== undefined) this.owners.set(`${id}@${epoch}`, value.incarnation)
+  }
+
+  /** Whether the life that an epoch (`id@epoch`) was given to still has a process. */
+  holderLives(key: string): boolean {
+    const holder = this.numberOf(this.owners.get(key))
+    return holder !== undefined && !this.world.instance(holder).process.dead
+  }
+
+  /** How many epochs were given to this instance. */
+  epochsGiven(number: number): number {
+    let count = 0
+    for (const incarnation of this.owners.values()) if (this.lives.get(incarnation) === number) count++
+    return count
   }
 
   /** How many epochs of this connection were given to anybody. */
@@ -156,16 +178,13 @@ export class Checker {
   }
 
   published({ event, instance, topic }: Published): void {
-    if (event.kind === "lifecycle") {
-      if (event.name === "gap") this.gap(event.connectionId, event.epoch, event.attributes)
-      return
-    }
+    if (event.kind === "lifecycle") return this.frames.lifecycle(event)
     const frames = event.kind === "frame" ? [event] : event.frames
     for (const frame of frames) {
       const { connectionId: id, epoch } = frame.origin
       this.acts(instance, id, epoch, `publishes on ${topic}`)
       this.besideNewer(instance, id, epoch)
-      this.order(id, epoch, frame.sequence, frame.data.toString())
+      this.frames.frame(id, epoch, frame.sequence, frame.data.toString())
     }
     const name = (sequence: number) => `${frames[0]!.origin.connectionId}:${frames[0]!.origin.epoch}:${sequence}`
     const accepted = new Set(this.consumer.accept(JSON.parse(encode(event))).frames.map(({ sequence }) => sequence))
@@ -175,26 +194,6 @@ export class Checker {
       }
       this.seen.add(name(sequence))
     }
-  }
-
-  /** Frames of an epoch come one after the other; what is left out must be reported. */
-  private order(id: string, epoch: number, sequence: number, payload: string): void {
-    const key = `${id}@${epoch}`
-    const stream = this.streams.get(key) ?? { last: 0, payloads: new Set<string>(), missing: new Set<number>() }
-    this.streams.set(key, stream)
-    if (stream.missing.has(sequence)) {
-      this.violation("P3 a frame is behind a later one", `${key} sequence ${sequence} after ${stream.last}`)
-    }
-    for (let n = stream.last + 1; n < sequence; n++) stream.missing.add(n)
-    stream.last = Math.max(stream.last, sequence)
-    stream.payloads.add(payload)
-  }
-
-  private gap(id: string, epoch: number, attributes: Readonly<Record<string, string>>): void {
-    const key = `${id}@${epoch}`
-    const lost = attributes["lost"] === "unknown" ? Infinity : Number(attributes["lost"])
-    if (!Number.isNaN(lost)) this.lost.set(key, (this.lost.get(key) ?? 0) + lost)
-    this.bump(`gap ${attributes["cause"]}`)
   }
 
   /** An epoch is acted in only by the life that its record was given to. */
@@ -212,7 +211,8 @@ export class Checker {
     for (const other of this.world.cluster.sockets.open) {
       const of = whose(other)
       if (of.id !== id || of.epoch <= epoch || other.instance === instance) continue
-      const excuse = this.excuse(instance, id, epoch)
+      // what waits of a connection that was removed on request is still published
+      const excuse = this.removed.has(`${id}@${epoch}`) ? "removed on request" : this.excuse(instance, id, epoch)
       this.bump(`publishes beside the new owner: ${excuse ?? "none"}`)
       if (excuse === undefined) {
         this.violation(
@@ -273,20 +273,7 @@ export class Checker {
 
   /** What must hold at every moment. */
   always(): void {
-    for (const { context, number, process } of this.world.cluster.instances) {
-      // whoever leaves has released what it shows
-      if (process.dead || process.frozen || context() === undefined || !this.world.cluster.isReady(number)) continue
-      const open = [...this.world.cluster.sockets.open].filter(({ instance }) => instance === number).length
-      const connected = this.world.gauge(number, "connections", "connected")
-      if (connected > open) {
-        this.violation("P2 silently dead", `${number} shows ${connected} connected, and has ${open} sockets`)
-      }
-      const frames = this.world.gauge(number, "buffer_frames")
-      const owned = this.world.gauge(number, "connections")
-      if (frames > this.world.frameLimit * Math.max(owned, 1) + this.world.frameSlack) {
-        this.violation("P4 a buffer is over its bound", `${number} holds ${frames} frames of ${owned} connections`)
-      }
-    }
+    this.held.look()
   }
 
   /** Whether `settled` would find nothing new. */
@@ -322,23 +309,7 @@ export class Checker {
         this.violation("P2 the index names a former life of a live instance", id)
       }
     }
-    for (const [key, { last, missing }] of this.streams) {
-      const holder = this.numberOf(this.owners.get(key))
-      const lives = holder !== undefined && !this.world.instance(holder).process.dead
-      const reported = this.lost.get(key) ?? 0
-      if (lives && missing.size > reported) {
-        this.violation("P3 lost and not reported", `${key}: ${missing.size} of ${last} missing, ${reported} reported`)
-      }
-    }
-    for (const socket of cluster.sockets.open) {
-      const { epoch, id } = whose(socket)
-      const published = this.streams.get(`${id}@${epoch}`)?.payloads
-      const reported = this.lost.get(`${id}@${epoch}`) ?? 0
-      const lost = this.world.sentOn(socket).filter((payload) => published?.has(payload) !== true)
-      if (lost.length > reported) {
-        this.violation("P3 received and not published", `${id}@${epoch}: ${lost.length} frames, ${reported} reported`)
-      }
-    }
+    this.frames.settled()
   }
 
   private connectionSettled(
@@ -377,11 +348,4 @@ export class Checker {
   }
 }
 
-export const CONNECTIONS = "websocketmanager/connections/"
 const INDEX = "websocketmanager/instances/_index"
-
-/** By the headers that every connection of a world asks for. */
-export const whose = ({ target }: MemorySocket): { readonly id: string; readonly epoch: number } => ({
-  id: target.headers["x-connection"] ?? "",
-  epoch: Number(target.headers["x-epoch"])
-})

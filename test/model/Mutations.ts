@@ -255,5 +255,38 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       edit("membership/FailureDetector.ts", "Math.max(changedAt, listeningSince, hello)", "Math.max(changedAt, hello)")
     ],
     found: "the store away for all"
+  },
+  // ------------------------------------------------------------ promises 3 and 4
+  {
+    name: "a takeover tells no gap",
+    edits: [edit("manager/ReceiveLoop.ts", 'c.inherited === undefined ? undefined : "takeover"', "undefined")],
+    found: "a process is killed"
+  },
+  {
+    name: "a takeover does not say where the stream was left",
+    edits: [
+      edit(
+        "manager/Adoption.ts",
+        "adopt(core, owned, spec.right, before.last)",
+        "adopt(core, owned, spec.right, { ...before.last, sequence: 0 })"
+      )
+    ],
+    found: "an instance that is frozen"
+  },
+  {
+    name: "what was dropped passes for published",
+    edits: [edit("manager/Publishing.ts", "openLane(core, c, last)", "openLane(core, c)")],
+    found: "what was dropped with the lease"
+  },
+  {
+    name: "a buffer has no bound",
+    edits: [
+      edit(
+        "messaging/Lane.ts",
+        "if (this.frames >= this.frameLimit || this.bytes + size > this.byteLimit || tally.full) {",
+        "if (tally.full) {"
+      )
+    ],
+    found: "a flood on a slow topic"
   }
 ]

@@ -17,6 +17,7 @@ export const KINDS = [
   "late",
   "outage",
   "busDown",
+  "flood",
   "refuse",
   "heal",
   "drain",
@@ -149,6 +150,12 @@ const act = (world: World, { a, b, c, d, kind }: Step, n: number): void => {
       return world.outage(d)
     case "busDown":
       return world.busDown(d)
+    case "flood": {
+      const socket = pick([...world.cluster.sockets.open], a)
+      if (socket === undefined) return
+      if (c % 4 > 0) world.busSlow(20 + b * 4, Math.min(d, 8_000))
+      return world.flood(socket, Math.min(d, 4_000))
+    }
     case "refuse":
       return some && world.living.length > 1 ? world.refuse(some.number, Math.min(d, 5_000)) : undefined
     case "heal":

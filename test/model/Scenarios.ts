@@ -6,7 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
 import type { Fate, StoreCall } from "../../src/testing/StoreLink.js"
+import { FRAME_LIMIT } from "./Limits.js"
 import { settle } from "./Plan.js"
+import { whose } from "./Sockets.js"
 import { type Weather, World } from "./World.js"
 
 export interface Scenario {
@@ -412,6 +414,59 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
         if (!socket.isOpen) world.check.violation("P6 a socket closed", `${socket.instance}`)
       }
       settle(world)
+    }
+  },
+  {
+    name: "what was dropped with the lease is not noted as published",
+    play: (world) => {
+      fleet(world, 2)
+      world.connect(0, "one")
+      world.go(1_500)
+      world.busDown(30_000)
+      world.go(1_400)
+      const beat = writes(instanceKey("instance-0"))
+      let landed: number | undefined
+      world.fate = (instance, call) => {
+        if (instance !== 0) return undefined
+        if (landed === undefined) {
+          if (beat(call)) landed = world.time.now
+          return undefined
+        }
+        // the lease runs out, and nobody has fenced it yet
+        return world.time.now - landed < 5_900 ? LOST : undefined
+      }
+      world.go(15_000)
+      world.fate = undefined
+      settle(world)
+      if (world.check.counts["gap publish"] === undefined) {
+        world.check.violation("the scenario did not come about", "no frame was dropped")
+      }
+    }
+  },
+  {
+    name: "a flood on a slow topic keeps to the bounds of its buffer, and delays nobody else",
+    play: (world) => {
+      fleet(world, 2)
+      for (const key of ["flood-0", "flood-1", "flood-2"]) world.connect(0, key, { topic: "slow" })
+      const neighbour = world.connect(0, "neighbour")
+      world.go(1_500)
+      world.cluster.bus.delay = (topic) => (topic === "slow" ? 300 : 0)
+      const open = [...world.cluster.sockets.open]
+      for (const socket of open) if (whose(socket).id !== neighbour) world.flood(socket, 6_000)
+      const beside = open.find((socket) => whose(socket).id === neighbour)!
+      let fullest = 0
+      for (let i = 0; i < 60; i++) {
+        world.go(100)
+        fullest = Math.max(fullest, world.gauge(0, "buffer_frames"))
+        if (world.check.frames.unpublished(beside, 100).length > 0) {
+          world.check.violation("P4 a neighbour waits", `${neighbour} at ${world.time.now}`)
+        }
+      }
+      if (fullest < FRAME_LIMIT) world.check.violation("the scenario did not come about", `${fullest} frames wait`)
+      settle(world)
+      if (world.check.counts["gap overflow"] === undefined) {
+        world.check.violation("P3 dropped, and nobody was told", "no gap overflow")
+      }
     }
   },
   {

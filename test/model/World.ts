@@ -17,6 +17,8 @@ import type { MemorySocket } from "../../src/testing/MemorySockets.js"
 import { isWrite, type Fate, type StoreCall } from "../../src/testing/StoreLink.js"
 import { type Instance, type StartOptions, TestCluster } from "../../src/testing/TestCluster.js"
 import { Checker } from "./Checker.js"
+import { BYTE_LIMIT, FRAME_LIMIT, SUM_LIMIT } from "./Limits.js"
+import { Feed, whose } from "./Sockets.js"
 import { type Rng, rng, VirtualTime } from "./VirtualTime.js"
 
 type Manager = ConnectionManager["Type"]
@@ -49,7 +51,6 @@ export const CALM: Weather = {
 /** the latest that a lost write lands, milliseconds */
 export const LATEST = 8_000
 const STORE_DEADLINE = 1_000
-const FRAME_EVERY = 1_300
 
 export class World {
   readonly rng: Rng
@@ -61,18 +62,13 @@ export class World {
   weather: Weather
   /** decides a call's fate before the weather does; undefined: leaves it to that */
   fate: ((instance: number, call: StoreCall) => Fate | undefined) | undefined
-  /** frames that one connection may hold */
-  readonly frameLimit = 64
-  /** frames under way to the bus: a batch in each slot */
-  readonly frameSlack = 1024
   private readonly thawed = new Map<number, number>()
   private readonly cutLog: Array<{ readonly a: number; readonly b: number; readonly from: number; to: number }> = []
   private readonly refused = new Set<number>()
-  private readonly sent = new Map<MemorySocket, Array<readonly [payload: string, at: number]>>()
+  private readonly feed: Feed
   private readonly keys = new Set<string>()
   private outageUntil = 0
   private readonly scope = Effect.runSync(Scope.make())
-  private sockets = 0
   private readonly backend = new MemoryState.MemoryBackend()
 
   constructor(
@@ -84,6 +80,7 @@ export class World {
     this.rng = rng(seed)
     this.time = new VirtualTime(rng(seed ^ 0x5bd1e995))
     this.check = new Checker(this)
+    this.feed = new Feed(this.time, this.rng)
   }
 
   log(...words: ReadonlyArray<unknown>): void {
@@ -114,6 +111,7 @@ export class World {
         settings: {
           crashDetection: this.weather.crashDetection ? "refused" : "off",
           dialRatePerHost: 1000,
+          bufferMaxBytes: SUM_LIMIT,
           drainTimeout: Duration.seconds(10)
         },
         sockets: {
@@ -331,6 +329,22 @@ export class World {
     })
   }
 
+  /** A batch takes the bus that long, for a while. */
+  busSlow(ms: number, during: number): void {
+    this.log("BUS SLOW", ms, Math.round(during))
+    this.cluster.bus.delay = () => (this.healing ? 0 : ms)
+    this.time.after(during, () => {
+      this.cluster.bus.delay = () => 0
+    })
+  }
+
+  /** Frames come faster than they are taken, on this socket. */
+  flood(socket: MemorySocket, ms: number): void {
+    this.log("FLOOD", whose(socket).id, Math.round(ms))
+    const until = this.time.now + ms
+    this.feed.flood(socket, () => !this.healing && this.time.now < until)
+  }
+
   /** For a while the weather is another one. */
   during(change: Partial<Weather>, ms: number): void {
     this.log("WEATHER", JSON.stringify(change))
@@ -367,7 +381,8 @@ export class World {
     const request = {
       url: "ws://feed.test/",
       headers: { "x-connection": "${connection:id}", "x-epoch": "${connection:epoch}" },
-      buffer: { maxFrames: this.frameLimit },
+      buffer: { maxFrames: FRAME_LIMIT, maxBytes: BYTE_LIMIT, overflow: overflowOf(key) },
+      reconnect: { baseDelayMs: 500, maxDelayMs: 4_000 },
       topic: "frames",
       requestId: key,
       ...more
@@ -429,9 +444,9 @@ export class World {
 
   // ------------------------------------------------------------ what judges ask
 
-  sentOn(socket: MemorySocket): ReadonlyArray<string> {
-    const before = this.time.now - 3_000
-    return (this.sent.get(socket) ?? []).filter(([, at]) => at < before).map(([payload]) => payload)
+  /** The frames that the server sent longer ago than that. */
+  sentOn(socket: MemorySocket, ms: number): ReadonlyArray<string> {
+    return this.feed.before(socket, ms)
   }
 
   /** What a gauge shows, the sum of it, or of the lines with this label. */
@@ -446,6 +461,12 @@ export class World {
       if (typeof value === "number" && (label === undefined || labels.some(([, v]) => v === label))) sum += value
     }
     return sum
+  }
+
+  /** Whether this instance may act now. */
+  holdsLease(number: number): boolean {
+    const context = this.instance(number).context()
+    return context !== undefined && Context.get(context, Lease).life().valid()
   }
 
   /** The present life of this instance; undefined: it has none. */
@@ -471,20 +492,9 @@ export class World {
   }
 
   private onOpen(socket: MemorySocket): void {
-    const name = ++this.sockets
-    const sent: Array<readonly [string, number]> = []
-    this.sent.set(socket, sent)
     this.log("  socket open", socket.instance, socket.target.headers["x-connection"], socket.target.headers["x-epoch"])
     this.check.opened(socket)
-    let n = 0
-    const next = () => {
-      if (!socket.isOpen) return
-      const payload = `${name}:${++n}`
-      sent.push([payload, this.time.now])
-      socket.send(payload)
-      this.time.after(FRAME_EVERY, next)
-    }
-    this.time.after(this.rng.between(0, 50), next)
+    this.feed.begin(socket)
   }
 
   /** Runs on, and looks. */
@@ -492,6 +502,12 @@ export class World {
     this.time.runUntil(this.time.now + ms)
     this.check.always()
   }
+}
+
+/** The same for the same key, whoever asks. */
+const overflowOf = (key: string): "OVERFLOW_DROP_OLDEST" | "OVERFLOW_DROP_NEWEST" | "OVERFLOW_PAUSE" => {
+  const last = key.charCodeAt(key.length - 1) % 4
+  return last === 0 ? "OVERFLOW_DROP_OLDEST" : last === 1 ? "OVERFLOW_DROP_NEWEST" : "OVERFLOW_PAUSE"
 }
 
 const isUnknown = (failure: string | undefined): boolean => failure?.includes("unknown") ?? false

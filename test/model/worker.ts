@@ -1,6 +1,7 @@
 /**
  * Plays what its arguments say, and prints a line of JSON for each: `scenario <beginning of its name>…`, or
- * `seeds <from> <to> [--trace]`, one plan a seed; one that breaks a promise is made small.
+ * `seeds <from> <to> [--trace] [--as-drawn]`, one plan a seed; one that breaks a promise is made small, unless it shall stay as
+ * it was drawn.
  */
 import { describe, planOf, run, shrink } from "./Plan.js"
 import { play, SCENARIOS } from "./Scenarios.js"
@@ -8,6 +9,7 @@ import { play, SCENARIOS } from "./Scenarios.js"
 const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`)
 const [what, ...rest] = process.argv.slice(2)
 const traced = rest.includes("--trace")
+const asDrawn = rest.includes("--as-drawn")
 
 if (what === "scenario") {
   for (const name of rest.filter((word) => word !== "--trace")) {
@@ -21,7 +23,10 @@ if (what === "scenario") {
   for (let seed = from; seed <= to; seed++) {
     const plan = planOf(seed)
     const { counts, found, trace } = run(plan, traced)
-    const failed = found.length > 0 && { plan: describe(plan), small: describe(shrink(seed, found[0]!.kind)) }
+    const failed = found.length > 0 && {
+      plan: describe(plan),
+      ...(!asDrawn && { small: describe(shrink(seed, found[0]!.kind)) })
+    }
     say({ seed, found, counts, ...(traced && { trace }), ...failed })
   }
 }

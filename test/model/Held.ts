@@ -1,0 +1,79 @@
+/** Promises 2 and 4, after each step: what an instance shows is there, what should be up is dialled, and memory is bounded. */
+import { BYTE_LIMIT, CONNECTIONS, FRAME_LIMIT, LARGEST_FRAME, SUM_LIMIT } from "./Limits.js"
+import { whose } from "./Sockets.js"
+import type { World } from "./World.js"
+
+/** The longest between the end of a socket, or of a dial, and the next dial, for one who may act: milliseconds. */
+const LONGEST_WAIT = 20_000
+/** what a frame holds beyond its payload, as the instance counts it */
+const OVERHEAD = 256
+
+export class Held {
+  /** since when a record that should be up has neither socket nor dial, of an owner that could */
+  private readonly silent = new Map<string, number>()
+
+  constructor(private readonly world: World) {}
+
+  look(): void {
+    for (const { context, number, process } of this.world.cluster.instances) {
+      // whoever leaves has released what it shows
+      if (process.dead || process.frozen || context() === undefined) continue
+      this.memory(number)
+      if (this.world.cluster.isReady(number)) this.shown(number)
+    }
+    this.dialled()
+  }
+
+  private shown(number: number): void {
+    const open = [...this.world.cluster.sockets.open].filter(({ instance }) => instance === number).length
+    const connected = this.world.gauge(number, "connections", "connected")
+    if (connected > open) {
+      this.violation("P2 silently dead", `${number} shows ${connected} connected, and has ${open} sockets`)
+    }
+  }
+
+  /** By count and bytes for each connection, and by the sum: each may go over it by the frame that fills it. */
+  private memory(number: number): void {
+    const frames = this.world.gauge(number, "buffer_frames")
+    const bytes = this.world.gauge(number, "buffer_bytes")
+    const lanes = this.world.check.epochsGiven(number)
+    const said = `${number} holds ${frames} frames of ${bytes} bytes, and had ${lanes} connections`
+    if (frames > FRAME_LIMIT * lanes) this.violation("P4 a buffer is over its bound", said)
+    if (bytes > (BYTE_LIMIT + LARGEST_FRAME) * lanes) this.violation("P4 a buffer is over its bound in bytes", said)
+    if (bytes + frames * OVERHEAD > SUM_LIMIT + (LARGEST_FRAME + OVERHEAD) * lanes) {
+      this.violation("P4 the buffers of an instance are over their bound", said)
+    }
+  }
+
+  private dialled(): void {
+    const { cluster } = this.world
+    const tried = new Set([...cluster.sockets.dialled].map((socket) => `${whose(socket).id}@${whose(socket).epoch}`))
+    for (const [key, row] of this.world.rows()) {
+      if (!key.startsWith(CONNECTIONS)) continue
+      const id = key.slice(CONNECTIONS.length)
+      const owner = this.world.check.numberOf(row["incarnation"])
+      const up = row["status"] !== "CONNECTION_STATUS_FAILED" && row["status"] !== "CONNECTION_STATUS_DISCONNECTED"
+      const could =
+        owner !== undefined &&
+        !this.world.instance(owner).process.dead &&
+        !this.world.instance(owner).process.frozen &&
+        this.world.incarnation(owner) === row["incarnation"] &&
+        this.world.holdsLease(owner) &&
+        cluster.isReady(owner) &&
+        cluster.reaches(owner)
+      if (row["tombstone"] || !up || !could || tried.has(`${id}@${row["epoch"]}`)) {
+        this.silent.delete(id)
+        continue
+      }
+      const since = this.silent.get(id) ?? this.world.time.now
+      this.silent.set(id, since)
+      if (this.world.time.now - since > LONGEST_WAIT) {
+        this.violation("P2 neither open nor dialled", `${id} epoch ${row["epoch"]} at ${owner}, since ${since}`)
+      }
+    }
+  }
+
+  private violation(kind: string, text: string): void {
+    this.world.check.violation(kind, text)
+  }
+}
