@@ -1,88 +1,84 @@
-/** A fleet as a user starts it: several `wsm serve` over one data directory, with a typed client each. */
-import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { pathToFileURL } from "node:url"
+/** A fleet as a user starts it: several `wsm serve` over one backing, all settings default but the dial rate. */
+import { randomUUID } from "node:crypto"
+import { join as joinPath } from "node:path"
 import * as Effect from "effect/Effect"
-import * as ManagedRuntime from "effect/ManagedRuntime"
+import { startInstance } from "./instance.mjs"
 import { sleep } from "./stats.mjs"
 
-const UP = /^websocketmanager is up: http (\S+)/m
 const STATE_LINE = /^websocketmanager_state_operations_total\{operation="([^"]*)"[^}]*\} (\S+)$/gm
 /** a joiner's share of the dial budget counts from two intervals after it joined */
 const SETTLED_MS = 5000
+const PATIENCE_MS = 60_000
 
 /** @typedef {Awaited<ReturnType<typeof startFleet>>} Fleet */
 
 /**
- * @param {string} dist
- * @param {ReadonlyArray<string>} names
- * @param {number} dialRate for the whole fleet, per second
+ * Done when all know each other. What the backing and the network start is theirs to stop.
+ *
+ * @param {object} options
+ * @param {string} options.dist
+ * @param {ReadonlyArray<string>} options.names
+ * @param {number} options.dialRate for the whole fleet, per second
+ * @param {import("./backing.mjs").Backing} options.backing
+ * @param {string} [options.logs] folder for what the instances log
+ * @param {import("./network.mjs").Network} [options.network] between the instances; they reach each other directly without
  */
-export const startFleet = async (dist, names, dialRate) => {
-  const { layer, ManagerClient } = await import(pathToFileURL(join(dist, "api/rpc/Client.js")).href)
-  const folder = mkdtempSync(join(tmpdir(), "wsm-fleet-"))
+export const startFleet = async ({ dist, names, dialRate, backing, logs, network }) => {
+  /** @type {Map<string, import("./instance.mjs").Instance>} */
   const members = new Map()
   /** whoever runs, those that are not up yet too */
   const children = new Set()
 
-  const enter = async (/** @type {string} */ name) => {
-    const flags = ["--http-port", "0", "--grpc-port", "0", "--data-dir", folder, "--instance-id", name]
-    const rate = ["--dial-rate-per-host", `${dialRate} per second`, "--log-level", "none"]
-    const child = spawn(process.execPath, [join(dist, "main.js"), "serve", ...flags, ...rate], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    children.add(child)
-    const ended = new Promise((resolve) => child.on("exit", resolve))
-    void ended.then(() => children.delete(child))
-    const url = await new Promise((resolve, reject) => {
-      let output = ""
-      child.stdout.on("data", (chunk) => {
-        output += chunk
-        const found = UP.exec(output)
-        if (found !== null) resolve(found[1])
-      })
-      child.on("exit", (code) => reject(new Error(`${name} ended with ${code}: ${output}`)))
-    })
-    const runtime = ManagedRuntime.make(layer({ url }))
-    const call = (/** @type {(client: any) => Effect.Effect<any, any>} */ use) =>
-      runtime.runPromise(Effect.flatMap(ManagerClient, use))
-    members.set(name, { child, ended, url, runtime, call })
+  const join = async (/** @type {string} */ name) => {
+    const door = network === undefined ? [] : ["--advertise-address", await network.door(name)]
+    const rate = ["--dial-rate-per-host", `${dialRate} per second`]
+    const flags = ["--instance-id", name, ...rate, ...door, ...(await backing.flags(name))]
+    const log = logs === undefined ? {} : { log: joinPath(logs, `${name}.log`) }
+    const instance = await startInstance({ dist, flags, children, ...log })
+    network?.leads(name, instance)
+    members.set(name, instance)
   }
 
   /** Done when each sees all of them alive, and the dial budget is shared by all. */
   const settled = async () => {
-    const deadline = Date.now() + 60_000
+    const deadline = Date.now() + PATIENCE_MS
     const sees = async ({ call }) =>
       (await call((client) => client.ListInstances({}))).instances.filter(({ status }) => status.endsWith("_ALIVE"))
         .length === members.size
-    while (!(await Promise.all([...members.values()].map(sees))).every(Boolean)) {
+    while (!(await Promise.all(Array.from(members.values(), sees))).every(Boolean)) {
       if (Date.now() > deadline) throw new Error("the instances do not see each other")
       await sleep(100)
     }
     await sleep(SETTLED_MS)
   }
 
-  const kill = async (/** @type {string} */ name) => {
-    const { child, ended, runtime } = members.get(name)
+  const end = async (/** @type {string} */ name, /** @type {NodeJS.Signals} */ signal) => {
+    const instance = members.get(name)
     members.delete(name)
-    child.kill("SIGKILL")
-    await ended
-    void runtime.dispose()
+    return instance.end(signal)
   }
 
   const fleet = {
     members,
-    join: enter,
+    join,
     settled,
-    kill,
-    signal: (name, signal) => members.get(name).child.kill(signal),
-    /** Connects that many through one instance; their ids. */
+    kill: (/** @type {string} */ name) => end(name, "SIGKILL"),
+    /** Milliseconds that leaving took, and the status it ended with. */
+    drain: async (/** @type {string} */ name) => {
+      const at = Date.now()
+      const status = await end(name, "SIGTERM")
+      return { millis: Date.now() - at, status }
+    },
+    signal: (name, signal) => members.get(name).signal(signal),
+    /** Connects that many through one instance; their ids. On a loaded machine a store may be late. */
     connect: async (name, count, request) => {
-      const connected = await members
-        .get(name)
-        .call((client) => Effect.forEach(Array(count).fill(request), client.Connect, { concurrency: 50 }))
+      const connected = await members.get(name).call((client) => {
+        const one = () => {
+          const asked = { ...request, requestId: randomUUID() }
+          return Effect.retry(client.Connect(asked), { times: 5 })
+        }
+        return Effect.forEach(Array(count).fill(request), one, { concurrency: 50 })
+      })
       return connected.map(({ connection }) => connection.id)
     },
     /** Moves connections until each has its share. */
@@ -101,12 +97,11 @@ export const startFleet = async (dist, names, dialRate) => {
       return sums
     },
     stop: async () => {
-      await Promise.all(Array.from(members.keys(), kill))
+      await Promise.all(Array.from(members.keys(), fleet.kill))
       for (const child of children) child.kill("SIGKILL")
-      rmSync(folder, { recursive: true, force: true })
     }
   }
-  await Promise.all(names.map(enter)).catch(async (error) => {
+  await Promise.all(names.map(join)).catch(async (error) => {
     await fleet.stop()
     throw error
   })

@@ -52,6 +52,21 @@ export const judgeOf = ({ redis }, topic) => {
   }
 }
 
+/**
+ * Every event of a topic so far, as JSON.
+ *
+ * @param {{ command: (...words: Array<string>) => Promise<any> }} redis @param {string} topic
+ */
+export const streamEvents = async (redis, topic) => {
+  const events = []
+  for (let from = "-"; ;) {
+    const page = await redis.command("XRANGE", topic, from, "+", "COUNT", `${PAGE}`)
+    events.push(...page.map((entry) => JSON.parse(dataOf(entry))))
+    if (page.length < PAGE) return events
+    from = `(${page.at(-1)[0]}`
+  }
+}
+
 const dataOf = ([, fields]) => {
   for (let i = 0; i < fields.length; i += 2) if (String(fields[i]) === "data") return String(fields[i + 1])
   return ""

@@ -1,9 +1,9 @@
 /** A reader of a topic's Redis stream, that is told of each event as it comes: how old is it, by the time in its frame. */
 import { answer } from "../lib/child.mjs"
-import { openRedis } from "../lib/resp.mjs"
+import { Resp } from "../../support/Resp.mjs"
 
 const { redisPort } = JSON.parse(process.argv[3])
-const redis = await openRedis(redisPort)
+const redis = await Resp.connect(redisPort)
 const BLOCK_MS = 100
 const QUIET_MS = 3000
 
