@@ -133,6 +133,34 @@ describe("a call at an instance that does not own the connection", () => {
     expect(again.connection).toMatchObject({ instanceId: "b", status: "CONNECTION_STATUS_CONNECTED" })
   })
 
+  it("moves it by Migrate: to a third, to the very instance that was asked, and not where nobody is", async (context) => {
+    const fleet = await startFleet(context, ["a", "b", "c"])
+    const [a, b, c] = fleet.nodes as [Node, Node, Node]
+    const made = await fleet.connect(a, { tags: { env: "x" }, topic: "t" })
+    const { id } = made
+    const migrates = () => fleet.network.sent.filter(({ what }) => what === "Migrate").map(({ from, to }) => [from, to])
+    const nobody = { id, targetInstanceId: "nobody" }
+    const refusal = await a.manager.refused(a.service.migrate(nobody))
+    expect(await c.manager.refused(c.service.migrate(nobody))).toEqual(refusal)
+    expect(refusal).toMatchObject({ _tag: "NoTarget", id, target: "nobody" })
+    expect(migrates()).toEqual([[c.address, a.address]])
+
+    const moved = await c.manager.run(c.service.migrate({ id, targetInstanceId: "b" }))
+    expect(moved).toMatchObject({ id, instanceId: "b", topic: "t", tags: { env: "x" }, createdAt: made.createdAt })
+    expect(moved.epoch).toBeGreaterThan(made.epoch)
+    const back = await c.manager.run(c.service.migrate({ id, targetInstanceId: "c" }))
+    expect(back).toMatchObject({ id, instanceId: "c" })
+    expect(back.epoch).toBeGreaterThan(moved.epoch)
+    expect(migrates().slice(1)).toEqual([
+      [c.address, a.address],
+      [c.address, b.address]
+    ])
+    await fleet.server.until(() => fleet.server.connections() === 1)
+    for (const { manager, service } of fleet.nodes) {
+      expect(await manager.run(service.get(id))).toMatchObject({ instanceId: "c", epoch: back.epoch })
+    }
+  })
+
   it("goes on to the new owner when the connection has moved behind its back", async (context) => {
     const fleet = await startFleet(context, ["a", "b", "c"])
     const [a, b, c] = fleet.nodes as [Node, Node, Node]
