@@ -8,14 +8,13 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { PubSubUnavailable } from "../domain/Errors.js"
 import type { Histogram, MetricsShape } from "../observability/Metrics.js"
-import type { PublishFailure, PubSub } from "../ports/PubSub.js"
+import type { PublishExit, PubSub } from "../ports/PubSub.js"
 import type { Alarm, RunFork } from "./Alarm.js"
 import { Batch } from "./Batch.js"
+import { REQUEST_MILLIS, Requests } from "./Requests.js"
 import { retryDelay } from "./Retry.js"
 import { BUSY, LINGERING, READY, RESTING, type Source, WAITING } from "./Source.js"
 import type { Tally } from "./Tally.js"
@@ -24,8 +23,6 @@ const SLOTS = 4
 /** Entries that have come within one turn of the event loop and do not wait for its end. */
 export const MANY = 64
 const LEASE_LOOK_MILLIS = 100
-/** An adapter ends its requests by itself; this is for one that does not. */
-const REQUEST_MILLIS = 60_000
 
 export interface TopicQueueOptions {
   readonly pubsub: PubSub["Type"]
@@ -41,22 +38,11 @@ export interface TopicQueueOptions {
   readonly maxBytes: number
 }
 
-/** A fiber that sends; while it waits for an answer, the request. */
-interface Worker {
-  batch: Batch | undefined
-  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
-}
-
-type PublishExit = Exit.Exit<ReadonlyArray<PublishFailure>, PubSubUnavailable>
-
-const NONE_FAILED: PublishExit = Exit.succeed([])
-
 export class TopicQueue {
   private first: Source | undefined
   private last: Source | undefined
   private ready = 0
   private readonly asleep = new Set<Source>()
-  private readonly workers = new Set<Worker>()
   /** requests without an answer */
   private busy = 0
   /** until when those in the queue wait for company; 0: they do not */
@@ -68,6 +54,7 @@ export class TopicQueue {
   private failing = false
   private refusalToldAt = -Infinity
   private readonly alarm: Alarm
+  private readonly requests: Requests
   private readonly now: () => number
   private readonly seconds: { readonly [outcome in "ok" | "partial" | "failed"]: Histogram }
 
@@ -83,6 +70,7 @@ export class TopicQueue {
     }
     this.now = options.now
     this.alarm = options.makeAlarm(() => this.rang())
+    this.requests = new Requests(topic, options.pubsub, options.runFork, this.alarm, this.told)
   }
 
   /** A source has something to send, or will have at its `dueAt`. */
@@ -96,7 +84,7 @@ export class TopicQueue {
   close(): void {
     this.closed = true
     this.alarm.cancel()
-    for (const { fiber } of this.workers) fiber?.unsafeInterruptAsFork(FiberId.none)
+    this.requests.close()
   }
 
   private enqueue(source: Source): void {
@@ -152,11 +140,23 @@ export class TopicQueue {
     if (this.pumping) return
     this.pumping = true
     try {
-      for (let batch = this.nextBatch(); batch !== undefined; batch = this.nextBatch()) {
-        const failures = this.options.pubsub.publish.now?.(this.topic, batch.events)
-        if (failures === undefined) this.work(batch)
-        else this.answered(batch, failures.length === 0 ? NONE_FAILED : Exit.succeed(failures))
-      }
+      this.sendAll()
+    } finally {
+      this.pumping = false
+    }
+  }
+
+  private sendAll(): void {
+    for (let batch = this.nextBatch(); batch !== undefined; batch = this.nextBatch()) this.requests.send(batch)
+  }
+
+  /** The slot that an answer frees is taken at once by what waits. */
+  private readonly told = (batch: Batch, exit: PublishExit): void => {
+    if (this.pumping) return this.answered(batch, exit)
+    this.pumping = true
+    try {
+      this.answered(batch, exit)
+      this.sendAll()
     } finally {
       this.pumping = false
     }
@@ -164,35 +164,6 @@ export class TopicQueue {
 
   private maySend(): boolean {
     return this.ready > 0 && this.busy < SLOTS && !this.closed && !this.holding()
-  }
-
-  /** Sends this and then as long as there is something to send, one request after the other, in one fiber. */
-  private work(first: Batch): void {
-    const worker: Worker = { batch: first, fiber: undefined }
-    const loop = Effect.whileLoop({
-      while: () => worker.batch !== undefined,
-      body: () => Effect.exit(this.options.pubsub.publish(this.topic, worker.batch!.events)),
-      step: (exit) => {
-        const batch = worker.batch!
-        worker.batch = undefined
-        this.answered(batch, exit)
-        worker.batch = this.nextBatch()
-      }
-    })
-    const fiber = this.options.runFork(loop)
-    if (worker.batch === undefined) return
-    worker.fiber = fiber
-    this.workers.add(worker)
-    this.alarm.set(worker.batch.startedAt + REQUEST_MILLIS)
-    fiber.addObserver((exit) => {
-      this.workers.delete(worker)
-      // Only a request that was cut off for taking too long is still open here.
-      if (worker.batch === undefined) return
-      const batch = worker.batch
-      worker.batch = undefined
-      this.answered(batch, Exit.zipRight(exit, NONE_FAILED))
-      this.schedule()
-    })
   }
 
   private nextBatch(): Batch | undefined {
@@ -294,11 +265,7 @@ export class TopicQueue {
       if (source.wakeAt <= now) this.enqueue(source)
       else next = Math.min(next, source.wakeAt)
     }
-    for (const { batch, fiber } of this.workers) {
-      const end = batch === undefined ? Infinity : batch.startedAt + REQUEST_MILLIS
-      if (end <= now) fiber?.unsafeInterruptAsFork(FiberId.none)
-      else next = Math.min(next, end)
-    }
+    next = Math.min(next, this.requests.sweep(now))
     if (next !== Infinity) this.alarm.set(next)
   }
 

@@ -12,6 +12,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { TopicEvent } from "../domain/CloudEvent.js"
 import type { NotAvailable, PubSubUnavailable } from "../domain/Errors.js"
@@ -35,6 +36,9 @@ export interface Subscription {
   readonly take: Effect.Effect<{ readonly events: ReadonlyArray<TopicEvent>; readonly missed: number }>
 }
 
+/** What became of a batch: the entries that failed, or a failure of the whole. */
+export type PublishExit = Exit.Exit<ReadonlyArray<PublishFailure>, PubSubUnavailable>
+
 export interface Publish {
   (topic: string, batch: ReadonlyArray<TopicEvent>): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
   /**
@@ -42,6 +46,16 @@ export interface Publish {
    * who wraps `publish` wraps all there is.
    */
   readonly now?: (topic: string, batch: ReadonlyArray<TopicEvent>) => ReadonlyArray<PublishFailure> | undefined
+  /**
+   * The same told to a callback, where a fiber for each batch would cost a good part of what the request costs. `done` is
+   * called once, at once or later. The returned function gives the batch up: `done` is told of an interruption as soon as
+   * nothing more is sent.
+   */
+  readonly start?: (
+    topic: string,
+    batch: ReadonlyArray<TopicEvent>,
+    done: (exit: PublishExit) => void
+  ) => () => void
 }
 
 export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<

@@ -10,9 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { encodedSize, fits, makeEncoder } from "../../domain/CloudEvent.js"
 import { NotAvailable, PubSubUnavailable } from "../../domain/Errors.js"
-import { PubSub, type PublishFailure, type TopicEvent } from "../../ports/PubSub.js"
+import { type Publish, PubSub, type PublishFailure, type TopicEvent } from "../../ports/PubSub.js"
 import { ask } from "./internal/ask.js"
 import { componentsOf, messageOf, missing, TOKEN_HINT } from "./internal/metadata.js"
+import { Deadlines } from "./internal/deadlines.js"
 import { makeOutcomes } from "./internal/outcomes.js"
 import { Publishing, type PublishingHost } from "./internal/publishing.js"
 import { CLOUD_EVENTS, requestsOf } from "./internal/requests.js"
@@ -34,7 +35,6 @@ const DEADLINE = "10 seconds"
  */
 const VERBATIM = "?metadata.rawPayload=true"
 const PASSING_ON: ReadonlySet<string> = new Set(["pubsub.redis", "pubsub.in-memory"])
-const NONE: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed([])
 
 /** The service on a sidecar. Fails, naming WSM_PUBSUB and what there is, when no such component is loaded. */
 export const make = (options: Options): Effect.Effect<typeof PubSub.Service, NotAvailable, Sidecar> =>
@@ -49,37 +49,35 @@ export const make = (options: Options): Effect.Effect<typeof PubSub.Service, Not
     const encode = makeEncoder()
     const outcomes = makeOutcomes()
     const host: PublishingHost = {
-      http: sidecar.http,
-      headers: { ...sidecar.headers, "content-type": CLOUD_EVENTS },
-      bulkHeaders: { ...sidecar.headers, "content-type": "application/json" },
-      patience,
+      posts: sidecar.posts,
+      headers: [...Object.entries(sidecar.headers).flat(), "content-type", CLOUD_EVENTS],
+      bulkHeaders: [...Object.entries(sidecar.headers).flat(), "content-type", "application/json"],
+      deadlines: new Deadlines(patience),
       outcomes
     }
     const passesOn = PASSING_ON.has(sidecar.components.find(({ name }) => name === component)?.type.toLowerCase() ?? "")
     const [single, bulk] = ["/v1.0/publish/", "/v1.0/publish/bulk/"].map((path) => path + encodeURIComponent(component))
 
+    const start: NonNullable<Publish["start"]> = (topic, batch, done) => {
+      const refused: Array<PublishFailure> = []
+      const indices: Array<number> = []
+      const events: Array<string> = []
+      for (let index = 0; index < batch.length; index++) {
+        const event = batch[index]!
+        if (fits(event, maxBytes)) {
+          indices.push(index)
+          events.push(encode(event))
+        } else refused.push({ index, transient: false, reason: tooLarge(event, maxBytes) })
+      }
+      const name = topicPath(topic)
+      const verbatim = passesOn && batch.length === 1 && batch[0]!.kind === "frames"
+      const paths = { single: `${single}/${name}${verbatim ? VERBATIM : ""}`, bulk: `${bulk}/${name}` }
+      return new Publishing(host, paths, requestsOf(indices, events, maxBytes), refused, done).giveUp
+    }
     const publish = (topic: string, batch: ReadonlyArray<TopicEvent>) =>
-      Effect.suspend((): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable> => {
-        const refused: Array<PublishFailure> = []
-        const indices: Array<number> = []
-        const events: Array<string> = []
-        for (let index = 0; index < batch.length; index++) {
-          const event = batch[index]!
-          if (fits(event, maxBytes)) {
-            indices.push(index)
-            events.push(encode(event))
-          } else refused.push({ index, transient: false, reason: tooLarge(event, maxBytes) })
-        }
-        if (events.length === 0) return refused.length === 0 ? NONE : Effect.succeed(refused)
-        const name = topicPath(topic)
-        const verbatim = passesOn && batch.length === 1 && batch[0]!.kind === "frames"
-        const paths = { single: `${single}/${name}${verbatim ? VERBATIM : ""}`, bulk: `${bulk}/${name}` }
-        return Effect.async((resume) => {
-          const requests = requestsOf(indices, events, maxBytes)
-          const publishing = new Publishing(host, paths, requests, refused, (outcome) => resume(outcome))
-          return Effect.sync(publishing.giveUp)
-        })
-      })
+      Effect.async<ReadonlyArray<PublishFailure>, PubSubUnavailable>((resume) =>
+        Effect.sync(start(topic, batch, resume))
+      )
 
     const loaded = ask(sidecar.http, { path: "/v1.0/metadata", headers: sidecar.headers, patience }).pipe(
       Effect.mapError(({ message }) => `the sidecar: ${message}`),
@@ -95,7 +93,7 @@ export const make = (options: Options): Effect.Effect<typeof PubSub.Service, Not
     return {
       orderedWithinBatch: false,
       maxEventBytes: maxBytes,
-      publish,
+      publish: Object.assign(publish, { start }),
       subscribe: () =>
         Effect.fail(
           new NotAvailable({

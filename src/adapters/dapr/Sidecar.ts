@@ -8,6 +8,7 @@ import type { Dispatcher } from "undici"
 import type { NotAvailable } from "../../domain/Errors.js"
 import { ask } from "./internal/ask.js"
 import * as Metadata from "./internal/metadata.js"
+import { CLIENT_OPTIONS, Posts } from "./internal/Posts.js"
 import { OUTBOUND, ready } from "./internal/ready.js"
 
 /** Where the sidecar listens, and the token it asks for. */
@@ -26,6 +27,8 @@ export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar
     readonly endpoint: Endpoint
     /** HTTP/1.1 to the sidecar, its connections kept; closed with the layer. */
     readonly http: Dispatcher
+    /** The same for publishes, which are many. */
+    readonly posts: Posts
     /** Headers that every HTTP request carries: the token, where there is one. */
     readonly headers: Readonly<Record<string, string>>
     /** What was loaded when the sidecar became ready. */
@@ -58,10 +61,14 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
     Effect.gen(function* () {
       const { endpoint } = options
       // Loaded here, since the other backing has no use for it.
-      const { Pool } = yield* Effect.promise(() => import("undici"))
+      const { Client, Pool } = yield* Effect.promise(() => import("undici"))
       const http = yield* Effect.acquireRelease(
         Effect.sync(() => new Pool(originOf(endpoint), { connections: CONNECTIONS, keepAliveTimeout: 30_000 })),
         (pool) => Effect.promise(() => pool.destroy())
+      )
+      const posts = yield* Effect.acquireRelease(
+        Effect.sync(() => new Posts(() => new Client(originOf(endpoint), CLIENT_OPTIONS), CONNECTIONS)),
+        (made) => Effect.promise(() => made.destroy())
       )
       const headers: Record<string, string> =
         endpoint.apiToken === undefined ? {} : { "dapr-api-token": Redacted.value(endpoint.apiToken) }
@@ -70,6 +77,7 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
       return {
         endpoint,
         http,
+        posts,
         headers,
         components,
         ping: get(OUTBOUND).pipe(

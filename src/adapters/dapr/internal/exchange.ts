@@ -13,29 +13,38 @@ export interface Answer {
 
 export interface Post {
   readonly path: string
-  readonly headers: Readonly<Record<string, string>>
+  /** names and values in turn */
+  readonly headers: ReadonlyArray<string>
   readonly body: string | Buffer
 }
 
-/** Sends it; `answered` is called once, unless the returned function was called first, which gives it up. */
-export const post = (http: Dispatcher, request: Post, answered: (answer: Answer) => void): (() => void) => {
-  const exchange = new Exchange(answered)
-  http.dispatch({ ...request, method: "POST" }, exchange)
-  return exchange.giveUp
-}
-
-class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined
   private done = false
   private status = 0
   private chunks: Array<Buffer> | undefined
 
-  constructor(private readonly answered: (answer: Answer) => void) {}
+  constructor(
+    private readonly request: Post,
+    private readonly answered: (answer: Answer) => void,
+    /** The connection it was sent on is free again; called once, before the answer is told. */
+    private readonly freed: (http: Dispatcher) => void
+  ) {}
 
-  readonly giveUp = (): void => {
-    if (this.done) return
+  private http: Dispatcher | undefined
+
+  send(http: Dispatcher): void {
+    const { body, headers, path } = this.request
+    this.http = http
+    http.dispatch({ path, method: "POST", headers: headers as Array<string>, body }, this)
+  }
+
+  /** Nothing is told any more. True: it was not under way. */
+  giveUp(): boolean {
+    if (this.done) return false
     this.done = true
     this.controller?.abort(GIVEN_UP)
+    return this.http === undefined
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -53,16 +62,18 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.end({
-      status: this.status,
-      body: this.chunks === undefined ? "" : Buffer.concat(this.chunks).toString(),
-      sent: true
-    })
+    const { chunks, status } = this
+    this.freed(this.http!)
+    this.end({ status, body: chunks === undefined ? "" : Buffer.concat(chunks).toString(), sent: true })
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     const code = "code" in error ? String(error.code) : ""
-    this.end({ status: 0, body: REASONS[code] ?? (error.message || code), sent: !(code in NEVER_SENT) })
+    // undici is in the middle of giving up what this connection had: it takes nothing new before that is done.
+    queueMicrotask(() => {
+      this.freed(this.http!)
+      this.end({ status: 0, body: REASONS[code] ?? (error.message || code), sent: !(code in NEVER_SENT) })
+    })
   }
 
   private end(answer: Answer): void {

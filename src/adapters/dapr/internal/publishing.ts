@@ -2,62 +2,64 @@
  * One batch on its way through the sidecar: its requests one after the other, by one deadline. Where a whole request of
  * several is refused for good, its events go singly, in order, because one that the sidecar cannot take fails them all.
  */
-import * as Effect from "effect/Effect"
-import type { Dispatcher } from "undici"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import { PubSubUnavailable } from "../../../domain/Errors.js"
-import type { PublishFailure } from "../../../ports/PubSub.js"
-import { type Answer, post } from "./exchange.js"
+import type { PublishExit, PublishFailure } from "../../../ports/PubSub.js"
+import type { Deadlines, Pending } from "./deadlines.js"
+import type { Answer } from "./exchange.js"
 import type { Outcomes } from "./outcomes.js"
+import type { Posts } from "./Posts.js"
 import { bulkBody, type Request } from "./requests.js"
 import { verdictOf } from "./verdict.js"
 
 export interface PublishingHost {
-  readonly http: Dispatcher
-  readonly headers: Readonly<Record<string, string>>
-  readonly bulkHeaders: Readonly<Record<string, string>>
-  /** milliseconds for the batch */
-  readonly patience: number
+  readonly posts: Posts
+  /** names and values in turn */
+  readonly headers: ReadonlyArray<string>
+  readonly bulkHeaders: ReadonlyArray<string>
+  /** for the whole batch */
+  readonly deadlines: Deadlines
   readonly outcomes: Outcomes
 }
 
-type Outcome = Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
-
-export class Publishing {
+export class Publishing implements Pending {
+  endsAt = 0
   private readonly waiting: Array<Request>
-  private readonly timer: ReturnType<typeof setTimeout>
   private current: Request | undefined
   private abandon: (() => void) | undefined
   /** something was said of an event: it was taken, or refused for good */
   private known: boolean
   private sent = false
+  private ended = false
 
   constructor(
     private readonly host: PublishingHost,
     private readonly paths: { readonly single: string; readonly bulk: string },
     requests: ReadonlyArray<Request>,
     private readonly failures: Array<PublishFailure>,
-    private readonly resume: (outcome: Outcome) => void
+    private readonly done: (exit: PublishExit) => void
   ) {
     this.waiting = [...requests]
     this.known = failures.length > 0
-    this.timer = setTimeout(() => this.late(), host.patience)
+    host.deadlines.add(this)
     this.next()
   }
 
   /** Nobody waits for it any more. What was sent may still be published. */
   readonly giveUp = (): void => {
-    clearTimeout(this.timer)
+    if (this.ended) return
     this.abandon?.()
+    this.tell(INTERRUPTED)
   }
 
   private next(): void {
     const request = this.waiting.shift()
     this.current = request
     if (request === undefined) return this.end()
-    const { headers, bulkHeaders, http } = this.host
+    const { bulkHeaders, headers, posts } = this.host
     const alone = request.events.length === 1
-    this.abandon = post(
-      http,
+    this.abandon = posts.send(
       alone
         ? { path: this.paths.single, headers, body: request.events[0]! }
         : { path: this.paths.bulk, headers: bulkHeaders, body: bulkBody(request.events) },
@@ -96,9 +98,8 @@ export class Publishing {
   private stop(reason: string): void {
     this.host.outcomes.failed(reason)
     if (!this.known) {
-      clearTimeout(this.timer)
       const error = { reason, ...(this.sent ? { outcome: "unknown" as const } : {}) }
-      return this.resume(Effect.fail(new PubSubUnavailable(error)))
+      return this.tell(Exit.fail(new PubSubUnavailable(error)))
     }
     for (const { indices } of [this.current!, ...this.waiting]) {
       for (const index of indices) this.fail(index, true, reason)
@@ -106,10 +107,10 @@ export class Publishing {
     this.end()
   }
 
-  private late(): void {
+  late(): void {
     this.abandon?.()
     this.sent = true
-    this.stop(`no answer within ${this.host.patience / 1000} s`)
+    this.stop(`no answer within ${this.host.deadlines.patience / 1000} s`)
   }
 
   private fail(index: number, transient: boolean, reason: string): void {
@@ -117,10 +118,18 @@ export class Publishing {
   }
 
   private end(): void {
-    clearTimeout(this.timer)
-    this.resume(Effect.succeed(this.failures))
+    this.tell(this.failures.length === 0 ? NONE_FAILED : Exit.succeed(this.failures))
+  }
+
+  private tell(exit: PublishExit): void {
+    this.ended = true
+    this.host.deadlines.remove(this)
+    this.done(exit)
   }
 }
+
+const NONE_FAILED: PublishExit = Exit.succeed([])
+const INTERRUPTED: PublishExit = Exit.interrupt(FiberId.none)
 
 const singly = ({ events, indices }: Request): ReadonlyArray<Request> =>
   events.map((event, i) => ({ events: [event], indices: [indices[i]!] }))
