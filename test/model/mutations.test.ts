@@ -1,9 +1,8 @@
 /** The protocol broken on purpose, one rule at a time: the model must find each. */
 import { execFile } from "node:child_process"
-import { join } from "node:path"
 import { promisify } from "node:util"
 import { describe, expect, it } from "vitest"
-import { bundle, FOLDER } from "./Bundle.js"
+import { bundle } from "./bundle.mjs"
 import type { Violation } from "./Checker.js"
 import { MUTATIONS, type Edit } from "./Mutations.js"
 
@@ -14,8 +13,7 @@ const played = async (
   scenario: string,
   edits: ReadonlyArray<Edit>
 ): Promise<ReadonlyArray<Violation>> => {
-  const file = join(FOLDER, `${name.replace(/\W+/g, "-")}.mjs`)
-  await bundle(file, edits)
+  const file = await bundle(name.replace(/\W+/g, "-"), edits)
   const { stdout } = await node(process.execPath, [file, "scenario", scenario], { timeout: 60_000 })
   return (JSON.parse(stdout) as { readonly found: ReadonlyArray<Violation> }).found
 }

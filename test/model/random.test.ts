@@ -4,14 +4,12 @@
  * More of them: `npm run test:model`.
  */
 import { execFile } from "node:child_process"
-import { join } from "node:path"
 import { promisify } from "node:util"
 import { beforeAll, describe, expect, it } from "vitest"
-import { bundle, FOLDER } from "./Bundle.js"
+import { bundle } from "./bundle.mjs"
 import type { Violation } from "./Checker.js"
 
 const node = promisify(execFile)
-const FILE = join(FOLDER, "model.mjs")
 const SEQUENCES = 300
 const PARTS = 12
 
@@ -21,12 +19,15 @@ interface Line {
 }
 
 describe("generated sequences of calls and faults", () => {
-  beforeAll(() => bundle(FILE))
+  let file: string
+  beforeAll(async () => {
+    file = await bundle("random")
+  })
 
   const parts = Array.from({ length: PARTS }, (_, i) => (SEQUENCES / PARTS) * i + 1)
   it.each(parts)("keep the promises, from seed %i on", { timeout: 180_000 }, async (from) => {
     const to = from + SEQUENCES / PARTS - 1
-    const { stdout } = await node(process.execPath, [FILE, "seeds", String(from), String(to)], { maxBuffer: 1 << 26 })
+    const { stdout } = await node(process.execPath, [file, "seeds", String(from), String(to)], { maxBuffer: 1 << 26 })
     const lines = stdout
       .trim()
       .split("\n")

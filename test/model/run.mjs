@@ -1,12 +1,12 @@
-// npm run test:model [-- --seed N | --seeds N | --from N | --trace | --quick]
+// npm run test:model [-- --seed N | --seeds N | --from N | --jobs N | --as-drawn | --trace | --quick]
 //
-// Plays 3,000 generated sequences (--quick: the 300 of CI), two at a time, and prints every one that breaks a promise, made
-// small. --seed N repeats one, --trace tells it line by line.
+// Plays 3,000 generated sequences (--quick: the 300 of CI), as many at a time as there are processors (--jobs: other so many), and
+// prints every one that breaks a promise, made small (--as-drawn: as it is, at once). --seed N repeats one, --trace tells it
+// line by line.
 import { spawn } from "node:child_process"
-import { mkdirSync } from "node:fs"
-import { join } from "node:path"
+import { availableParallelism } from "node:os"
 import { createInterface } from "node:readline"
-import { build } from "esbuild"
+import { bundle } from "./bundle.mjs"
 
 const args = process.argv.slice(2)
 const number = (name, otherwise) => {
@@ -17,20 +17,9 @@ const number = (name, otherwise) => {
 }
 const one = args.includes("--seed")
 const from = one ? number("seed") : number("from", 1)
+const jobs = Math.max(1, number("jobs", availableParallelism()))
 const count = one ? 1 : number("seeds", args.includes("--quick") ? 300 : 3000)
-const folder = join(import.meta.dirname, "../../node_modules/.cache/websocketmanager-model")
-const outfile = join(folder, "run.mjs")
-mkdirSync(folder, { recursive: true })
-await build({
-  entryPoints: [join(import.meta.dirname, "worker.ts")],
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  packages: "external",
-  outfile,
-  sourcemap: true,
-  logLevel: "silent"
-})
+const outfile = await bundle("run")
 
 const bad = []
 const counts = {}
@@ -39,7 +28,7 @@ let next = from
 
 const part = (first, last) =>
   new Promise((resolve, reject) => {
-    const more = one && args.includes("--trace") ? ["--trace"] : []
+    const more = [...(one ? ["--trace"] : []), "--as-drawn"].filter((word) => args.includes(word))
     const child = spawn(
       process.execPath,
       ["--enable-source-maps", outfile, "seeds", first, last, ...more].map(String),
@@ -60,7 +49,8 @@ const part = (first, last) =>
     child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`seeds ${first} to ${last}: exit ${code}`))))
   })
 
-const AT_ONCE = 25
+/** sequences of one process: what it has played stays in its memory */
+const AT_ONCE = Math.min(25, Math.ceil(count / jobs))
 const lane = async () => {
   while (next < from + count) {
     const first = next
@@ -71,7 +61,7 @@ const lane = async () => {
 }
 process.stdout.write(`seeds ${from} to ${from + count - 1}\n`)
 const started = Date.now()
-await Promise.all([lane(), lane()])
+await Promise.all(Array.from({ length: jobs }, lane))
 const seconds = ((Date.now() - started) / 1000).toFixed(0)
 process.stdout.write(
   `${done} sequences in ${seconds} s, ${bad.length} broke a promise${bad.length > 0 ? `: ${bad}` : ""}\n`

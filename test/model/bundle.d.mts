@@ -1,0 +1,6 @@
+import type { Edit } from "./Mutations.js"
+
+export declare const FOLDER: string
+
+/** Bundles the model below `FOLDER`, under this name and with these edits; the path of the script. */
+export declare const bundle: (name: string, edits?: ReadonlyArray<Edit>) => Promise<string>
