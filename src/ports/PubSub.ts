@@ -51,11 +51,7 @@ export interface Publish {
    * called once, at once or later. The returned function gives the batch up: `done` is told of an interruption as soon as
    * nothing more is sent.
    */
-  readonly start?: (
-    topic: string,
-    batch: ReadonlyArray<TopicEvent>,
-    done: (exit: PublishExit) => void
-  ) => () => void
+  readonly start?: (topic: string, batch: ReadonlyArray<TopicEvent>, done: (exit: PublishExit) => void) => () => void
 }
 
 export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<
