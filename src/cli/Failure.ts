@@ -26,7 +26,7 @@ const ADVICE: { readonly [Tag in ErrorTag]: string } = {
   NotAvailable: "see the README for what this backing offers",
   BufferFull: "wait a little and send again",
   QuotaExceeded: "wait, ask another instance, or raise the setting",
-  InstanceDraining: "ask another instance with '--server'",
+  InstanceDraining: "name it with '--server'",
   OwnerUnreachable: "try again in a few seconds: its connections are taken over if it is dead",
   StateStoreUnavailable: "try again when the state store answers",
   PubSubUnavailable: "try again when the broker answers"

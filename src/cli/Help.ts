@@ -70,6 +70,7 @@ export const overview = (root: Command<unknown>, version: string): string => {
     "",
     "Every command has --help. Commands that call a manager take --server URL (WSM_SERVER, else",
     "http://127.0.0.1:5001) and --json; WSM_API_TOKEN is the token. Words after -- are arguments.",
+    "D is a duration, as 10 seconds or 500 millis; SIZE as 8 MiB; what is followed by ... may be repeated.",
     "Exit status: 0 done, 1 failed, 2 the command line cannot be read.",
     "Completions for a shell: wsm --completions bash|zsh|fish"
   ].join("\n")

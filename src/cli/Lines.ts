@@ -31,10 +31,11 @@ const preview = (style: Style, used: number, data: Uint8Array, binary: boolean):
   return fit(style, used, plain(utf8(shown)))
 }
 
-const missedLine = (style: Style, missed: number, what: string): string =>
-  missed === 0
-    ? ""
-    : `${paint(style, "red", `-- missed ${missed} ${what}${missed === 1 ? "" : "s"}: this reader was too slow --`)}\n`
+const TOO_SLOW = "this reader was too slow"
+const OR_UNLINKED = `${TOO_SLOW}, or an instance could not be heard for a while`
+
+const missedLine = (style: Style, missed: number, what: string, why = TOO_SLOW): string =>
+  missed === 0 ? "" : `${paint(style, "red", `-- missed ${missed} ${what}${missed === 1 ? "" : "s"}: ${why} --`)}\n`
 
 const isBinary = (contentType: string): boolean => contentType === OCTET_STREAM
 
@@ -84,14 +85,15 @@ const attribute = (event: M.WatchResponse, key: string, value: string): string =
   return ` ${plain(key)}=${/\s/.test(shown) ? JSON.stringify(shown) : shown}`
 }
 
-/** One line an event: time, what, whom, and its attributes. */
+/** One line an event: time, what, whom, who tells it, and its attributes. An instance is told of by its address. */
 export const eventLine = (style: Style, event: M.WatchResponse): string => {
-  const who = event.connectionId === "" ? event.instanceId : event.connectionId
-  const attributes = Object.entries(event.attributes)
+  const { address = event.instanceId, ...rest } = event.attributes
+  const who = event.connectionId === "" ? address : event.connectionId
+  const attributes = Object.entries({ by: event.instanceId, ...(event.connectionId === "" ? rest : event.attributes) })
     .map(([key, value]) => attribute(event, key, value))
     .join("")
   const type = paint(style, EVENT_COLOUR[event.type] ?? "cyan", plain(event.type).padEnd(16))
-  return `${missedLine(style, event.missed, "event")}${paint(style, "dim", clock(event.time))}  ${type}  ${plain(who)} ${attributes}`.trimEnd()
+  return `${missedLine(style, event.missed, "event", OR_UNLINKED)}${paint(style, "dim", clock(event.time))}  ${type}  ${plain(who)} ${attributes}`.trimEnd()
 }
 
 export const eventJson = (event: M.WatchResponse): string => jsonLine(event)

@@ -81,8 +81,8 @@ describe("an event", () => {
     missed: 0
   }
 
-  it("is one line: time, type, connection, attributes that have a value", () => {
-    expect(eventLine(plain, event)).toBe(`${clock(AT)}  reconnecting      0190  closecode=1006 delayms=950`)
+  it("is one line: time, type, connection, who tells it, attributes that have a value", () => {
+    expect(eventLine(plain, event)).toBe(`${clock(AT)}  reconnecting      0190  by=here closecode=1006 delayms=950`)
   })
 
   it("leaves out an epoch that is the event's own, shows times as times of day, and quotes what has blanks", () => {
@@ -92,14 +92,16 @@ describe("an event", () => {
       attributes: { epoch: "3", lastepoch: "2", firstepoch: "3", firstat: AT.toISOString(), message: "it was cut" }
     }
     expect(eventLine(plain, gap)).toBe(
-      `${clock(AT)}  gap               0190  lastepoch=2 firstat=${clock(AT)} message="it was cut"`
+      `${clock(AT)}  gap               0190  by=here lastepoch=2 firstat=${clock(AT)} message="it was cut"`
     )
   })
 
-  it("of an instance names the instance", () => {
-    expect(eventLine(plain, { ...event, type: "instance-joined", connectionId: "", attributes: {} })).toBe(
-      `${clock(AT)}  instance-joined   here`
+  it("of an instance names that one by its address, and who tells it", () => {
+    const dead = { ...event, type: "instance-dead", connectionId: "" }
+    expect(eventLine(plain, { ...dead, attributes: { address: "http://there:5001", incarnation: "0191" } })).toBe(
+      `${clock(AT)}  instance-dead     http://there:5001  by=here incarnation=0191`
     )
+    expect(eventLine(plain, { ...dead, attributes: {} })).toBe(`${clock(AT)}  instance-dead     here  by=here`)
   })
 
   it("has colour only where it is asked for", () => {
@@ -112,7 +114,9 @@ describe("an event", () => {
   })
 
   it("says plainly what was missed before it", () => {
-    expect(eventLine(plain, { ...event, missed: 1 })).toMatch(/^-- missed 1 event: this reader was too slow --\n/)
+    expect(eventLine(plain, { ...event, missed: 1 })).toMatch(
+      /^-- missed 1 event: this reader was too slow, or an instance could not be heard for a while --\n/
+    )
   })
 
   it("for programs is the answer as JSON", () => {

@@ -56,14 +56,24 @@ const connectOptions = {
     "correlation",
     "MODE",
     correlation,
-    "How replies are found: json-field, envelope, prefix, next"
+    "How replies are found: json-field (default), envelope, prefix, next"
   ),
   ping: optional("ping", "D", duration, "Protocol ping this often, else every 20 seconds"),
-  deadAfter: optional("dead-after", "D", duration, "Lost when nothing at all came for this long"),
-  idleAfter: optional("idle-after", "D", duration, "Lost when no data came for this long, whatever the pongs say"),
+  deadAfter: optional("dead-after", "D", duration, "Lost when nothing at all came for this long, else 60 seconds"),
+  idleAfter: optional(
+    "idle-after",
+    "D",
+    duration,
+    "Lost when no data came for this long, whatever the pongs say; else never"
+  ),
   maxAttempts: optional("max-attempts", "N", integer(1, 0xffff_ffff), "Give up after this many dials, else never"),
   maxMessage: optional("max-message", "SIZE", size(1024 ** 3), "A larger frame closes the socket, else 16 MiB"),
-  overflow: optional("overflow", "RULE", overflow, "When the buffer is full: pause, drop-oldest, drop-newest")
+  overflow: optional(
+    "overflow",
+    "RULE",
+    overflow,
+    "When the buffer is full: pause the peer (default), drop-oldest, drop-newest"
+  )
 }
 type ConnectOptions = Command.Command.ParseConfig<typeof connectOptions>
 

@@ -74,7 +74,7 @@ export const drain = Command.make(
   "drain",
   {
     mode: optional("mode", "MODE", drainMode, "migrate hands everything over (default), wait lets it close by itself"),
-    timeout: optional("timeout", "D", duration, "At most this long, else 30 seconds"),
+    timeout: optional("timeout", "D", duration, "At most this long, else 30 seconds; what is left then is released"),
     ...remote
   },
   ({ json, mode, server, timeout }) =>
@@ -93,4 +93,4 @@ export const drain = Command.make(
         yield* hint("the process stays, left and not ready, until it is ended")
       })
     )
-).pipe(Command.withDescription("The instance that answers gives everything away"))
+).pipe(Command.withDescription("The instance at --server gives everything away, and leaves"))

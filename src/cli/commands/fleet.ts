@@ -72,7 +72,7 @@ const rebalanced = (answer: M.RebalanceResponse, dryRun: boolean): string =>
 const rebalance = Command.make(
   "rebalance",
   {
-    maxMoves: optional("max-moves", "N", integer(1, 0xffff_ffff), "Move at most this many"),
+    maxMoves: optional("max-moves", "N", integer(1, 0xffff_ffff), "Move at most this many, else as many as it takes"),
     dryRun: flag("dry-run", "Only count what would move"),
     ...remote
   },

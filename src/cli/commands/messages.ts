@@ -36,7 +36,7 @@ const send = Command.make(
       "correlation",
       "MODE",
       correlation,
-      "How the reply is found: json-field, envelope, prefix, next"
+      "How the reply is found, if not as the connection says: json-field, envelope, prefix, next"
     ),
     ...remote
   },
