@@ -128,9 +128,8 @@ export class Checker {
       )
     }
     this.highest.set(id, Math.max(highest, epoch))
-    const taken = old !== undefined && old.tombstone === undefined
-    if (taken && old.handover?.incarnation !== value.incarnation) {
-      this.frames.takenOver(id, epoch, old.owner!, old.last!)
+    if (old !== undefined && old.tombstone === undefined) {
+      this.frames.takenOver(id, epoch, old.owner!, old.last!, old.handover?.incarnation === value.incarnation)
     }
     if (value.incarnation !== undefined) this.owners.set(`${id}@${epoch}`, value.incarnation)
   }

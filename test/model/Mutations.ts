@@ -114,6 +114,17 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     found: "a late create over a tombstone"
   },
   {
+    name: "an offer to whom is taken over is not withdrawn",
+    edits: [
+      edit(
+        "ownership/Sorting.ts",
+        'former.isIt(offered.handover) && (ended === undefined || ended === "mine")',
+        "former === undefined"
+      )
+    ],
+    found: "a late claim of an offer"
+  },
+  {
     name: "a lost claim is taken for somebody else's success",
     edits: [
       edit("ownership/Takeover.ts", 'sorted.some((one) => one !== "done")', 'sorted.some((one) => one === "open")'),

@@ -146,6 +146,28 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "a late claim of an offer, by a target that has died, finds the offer withdrawn",
+    play: (world) => {
+      fleet(world, 3)
+      const id = world.connect(0, "one")
+      world.go(6_000)
+      let claimed = false
+      world.fate = only(1, writes(connectionKey(id)), () => {
+        claimed = true
+        world.time.after(4, () => {
+          world.crash(1)
+          // who offered it cannot take it back before the claim lands
+          world.freeze(0, 4_300)
+        })
+        return { arrives: 3_600 }
+      })
+      world.migrate(0, id, "instance-1")
+      world.go(12_000)
+      if (!claimed) world.check.violation("the scenario did not come about", "the target did not claim")
+      settle(world)
+    }
+  },
+  {
     name: "a claim that is lost to a late write of the dead owner is tried again",
     play: (world) => {
       fleet(world, 2)
