@@ -93,6 +93,29 @@ describe("what an answer means", () => {
       all: false
     })
     expect(verdict(413, "")).toMatchObject({ _tag: "refused", all: false })
-    for (const status of [403, 404]) expect(verdict(status, "")).toMatchObject({ _tag: "refused", all: true })
+    for (const status of [403, 404]) {
+      expect(verdict(status, { errorCode: "ERR_PUBSUB_FORBIDDEN", message: "m" })).toMatchObject({
+        _tag: "refused",
+        all: true
+      })
+    }
+  })
+
+  it("what is denied by something other than Dapr's publish API costs no event, and says where to look", () => {
+    for (const status of [400, 403, 404]) {
+      for (const body of [
+        "404 page not found",
+        "",
+        "<html>",
+        '{"message":"no such page"}',
+        '{"errorCode":7}',
+        "null"
+      ]) {
+        expect([body, verdict(status, body)]).toMatchObject([body, { _tag: "failed" }])
+      }
+      const { reason } = verdict(status, "404 page not found") as { readonly reason: string }
+      expect(reason).toMatch(/page not found.*spec\.api\.allowed.*DAPR_HTTP_PORT/)
+    }
+    expect(verdict(400, "stream too large")).toMatchObject({ _tag: "refused", all: false })
   })
 })

@@ -25,14 +25,18 @@ export const verdictOf = (answer: Answer, entries: number): Verdict => {
   const reason = `the sidecar answers ${status}${code && ` ${code}`}: ${explained(messageOf(body), malformed)}`
   // The component is gone (it is being loaded anew, or failed): that says nothing about the events.
   if (COMPONENT_GONE.has(code)) return { _tag: "failed", reason, sent: true }
-  if (status === 400 || status === 403 || status === 404 || status === 413 || malformed || isTooLarge(body)) {
+  const denied = status === 400 || status === 403 || status === 404
+  if ((denied && code !== "") || status === 413 || malformed || isTooLarge(body)) {
     return { _tag: "refused", reason, all: status === 403 || status === 404 }
   }
-  const asked = status === 401 ? TOKEN_HINT : ""
-  return { _tag: "failed", reason: `${reason}${asked}`, sent: true }
+  const hint = denied ? STRANGER_HINT : status === 401 ? TOKEN_HINT : ""
+  return { _tag: "failed", reason: `${reason}${hint}`, sent: true }
 }
 
 const TAKEN: Verdict = { _tag: "taken" }
+/** Dapr refuses an event with a code. Without one it was not its publish API that answered: nothing is said of the events. */
+const STRANGER_HINT =
+  " (not an answer of Dapr's publish API: see that the sidecar's Configuration allows publish in spec.api.allowed, and that DAPR_HTTP_PORT is the sidecar's)"
 const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGURED"])
 /** Told with a status of 500, of an event that was cut off: one byte over its limit the sidecar goes on with what it has read. */
 const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
