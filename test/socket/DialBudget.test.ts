@@ -42,6 +42,37 @@ describe("DialBudget", () => {
     })
   )
 
+  it.effect("in no five seconds more than 1.1 times the rate, whatever was saved before; then the rate holds", () =>
+    Effect.gen(function* () {
+      const rate = 20
+      const budget = yield* DialBudget.make(() => rate)
+      // steady first, and the bucket full again when the flood comes
+      for (let i = 0; i < 20; i++) {
+        yield* budget.acquire(HOST)
+        yield* TestClock.adjust("100 millis")
+      }
+      const { at } = yield* dial(budget, 300)
+      yield* TestClock.adjust("20 seconds")
+      expect(at.length).toBe(300)
+      expect(at.filter((one) => one === at[0]).length).toBe(rate)
+      const inFive = at.map((from) => at.filter((one) => one >= from && one < from + 5000).length)
+      expect(Math.max(...inFive)).toBeLessThanOrEqual(1.1 * rate * 5)
+      // nobody waits longer for it than the window is
+      expect((at.at(-1)! - at[0]!) / 1000).toBeLessThanOrEqual(300 / rate)
+    })
+  )
+
+  it.effect("waitMillis knows of a full window", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(() => 10)
+      yield* dial(budget, 54)
+      yield* TestClock.adjust("4500 millis")
+      expect(budget.waitMillis(HOST)).toBeGreaterThanOrEqual(500)
+      yield* TestClock.adjust("1 second")
+      expect(budget.waitMillis(HOST)).toBe(0)
+    })
+  )
+
   it.effect("a rate below one a second still lets one through at once", () =>
     Effect.gen(function* () {
       const budget = yield* DialBudget.make(() => 0.25)
@@ -104,7 +135,7 @@ describe("DialBudget", () => {
       const budget = yield* DialBudget.make(() => 10)
       for (let i = 0; i < 500; i++) yield* budget.acquire(`host${i}:443`)
       expect(budget.hosts()).toBe(500)
-      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("6 seconds")
       expect(budget.hosts()).toBe(0)
     })
   )
