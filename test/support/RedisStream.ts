@@ -10,12 +10,20 @@ export interface StreamEntry {
 
 const PAGE = 1000
 
-/** All entries of the topic, in the order of the stream; none for a topic that is not there. */
-export const streamEntries = async (port: number, topic: string): Promise<ReadonlyArray<StreamEntry>> => {
+/**
+ * All entries of the topic, in the order of the stream; none for a topic that is not there.
+ *
+ * @param after only those behind the entry with this id
+ */
+export const streamEntries = async (
+  port: number,
+  topic: string,
+  after?: string
+): Promise<ReadonlyArray<StreamEntry>> => {
   const client = await Resp.connect(port)
   const entries: Array<StreamEntry> = []
   try {
-    for (let from = "-"; ; from = `(${entries.at(-1)!.id}`) {
+    for (let from = after === undefined ? "-" : `(${after}`; ; from = `(${entries.at(-1)!.id}`) {
       const page = (await client.command("XRANGE", topic, from, "+", "COUNT", `${PAGE}`)) as ReadonlyArray<RawEntry>
       entries.push(...page.map(entryOf))
       if (page.length < PAGE) return entries

@@ -6,7 +6,8 @@ export interface Entry {
   readonly openedAt: number
   readonly closedAt?: number
   readonly code?: number
-  sent: number
+  /** when each of its frames was sent, the first one first */
+  readonly sentAt: Array<number>
 }
 
 export interface CountingServer {

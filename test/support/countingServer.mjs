@@ -1,6 +1,7 @@
 /**
  * A WebSocket server whose own log is the judge of a fleet: each connection tells its id, epoch and instance in headers, so
- * that the log says who had a socket when. On request every open socket is sent numbered frames.
+ * that the log says who had a socket when. On request every open socket is sent numbered frames, all at the same time, as a
+ * feed does.
  *
  * In plain JavaScript, so that the bench runs it as it is.
  */
@@ -19,14 +20,14 @@ export const startCountingServer = async () => {
   await once(wss, "listening")
   /** @type {Array<import("./countingServer.mjs").Entry>} */
   const log = []
-  /** @type {Map<import("./countingServer.mjs").Entry, import("ws").WebSocket>} */
+  /** @type {Map<import("./countingServer.mjs").Entry, { socket: import("ws").WebSocket, number: number }>} */
   const open = new Map()
 
   wss.on("connection", (socket, request) => {
     const { "x-connection": id = "", "x-epoch": epoch = "0", "x-instance": instance = "" } = request.headers
-    const entry = { id: String(id), epoch: Number(epoch), instance: String(instance), openedAt: Date.now(), sent: 0 }
-    log.push(entry)
-    open.set(entry, socket)
+    const entry = { id: String(id), epoch: Number(epoch), instance: String(instance), openedAt: Date.now(), sentAt: [] }
+    const number = log.push(entry) - 1
+    open.set(entry, { socket, number })
     socket.on("error", () => {})
     socket.on("close", (code) => {
       open.delete(entry)
@@ -46,17 +47,23 @@ export const startCountingServer = async () => {
       return ids.filter((id) => now.has(id)).length
     },
     sockets: () => open.size,
-    /** From now on each socket is sent a frame `<number of the frame> <milliseconds since 1970>` that often. */
+    /**
+     * From now on each socket is sent a frame `<number of the frame> <milliseconds since 1970> <number of the socket in the
+     * log>` that often.
+     */
     load: (everyMs) => {
       quiet()
       timer = setInterval(() => {
-        for (const [entry, socket] of open) socket.send(`${++entry.sent} ${Date.now()}`)
+        const now = Date.now()
+        for (const [entry, { number, socket }] of open) {
+          if (socket.readyState === socket.OPEN) socket.send(`${entry.sentAt.push(now)} ${now} ${number}`)
+        }
       }, everyMs)
     },
     quiet,
     stop: async () => {
       quiet()
-      for (const socket of open.values()) socket.terminate()
+      for (const { socket } of open.values()) socket.terminate()
       await new Promise((resolve) => wss.close(resolve))
     }
   }

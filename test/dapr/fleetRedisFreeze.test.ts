@@ -1,0 +1,27 @@
+/** One of three processes over one Redis is frozen, or cut off by the death of its sidecar, for longer than its lease. */
+import { it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { beforeAll } from "vitest"
+import { built } from "../cli/support.js"
+import { freezeOne } from "../process/fleetScenarios.js"
+import { requiring } from "../support/Requirements.js"
+import { redisFleet } from "./fleetDapr.js"
+import { killSidecar } from "./fleetScenarios.js"
+
+const TIMEOUT = 240_000
+
+requiring("daprd", "redis")("a fleet over Dapr and Redis", () => {
+  beforeAll(built, 120_000)
+
+  it.scopedLive(
+    "SIGSTOP for 15 seconds, then SIGCONT: the woken one closes, says nothing late, and joins again",
+    () => Effect.flatMap(redisFleet, ({ fleet }) => Effect.promise(() => freezeOne(fleet, "Redis"))),
+    TIMEOUT
+  )
+
+  it.scopedLive(
+    "the sidecar of one killed: it stops in time, the others take over, and with its sidecar back it joins again",
+    () => Effect.flatMap(redisFleet, (started) => killSidecar(started, "Redis")),
+    TIMEOUT
+  )
+})

@@ -1,0 +1,26 @@
+/** Three processes with sidecars of their own over one Redis lose one, or all. */
+import { it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { beforeAll } from "vitest"
+import { built } from "../cli/support.js"
+import { killAll, killOne } from "../process/fleetScenarios.js"
+import { requiring } from "../support/Requirements.js"
+import { redisFleet } from "./fleetDapr.js"
+
+const TIMEOUT = 240_000
+
+requiring("daprd", "redis")("a fleet over Dapr and Redis", () => {
+  beforeAll(built, 120_000)
+
+  it.scopedLive(
+    "SIGKILL of one: its connections are up elsewhere, each announced as claimed and with a gap",
+    () => Effect.flatMap(redisFleet, ({ fleet }) => Effect.promise(() => killOne(fleet, "Redis"))),
+    TIMEOUT
+  )
+
+  it.scopedLive(
+    "all three killed and started again: every connection is up once more, in a higher epoch",
+    () => Effect.flatMap(redisFleet, ({ fleet }) => Effect.promise(() => killAll(fleet, "Redis"))),
+    TIMEOUT
+  )
+})

@@ -1,0 +1,26 @@
+/** Three processes with sidecars of their own over one Redis leave by SIGTERM: one, and all of them one after the other. */
+import { it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { beforeAll } from "vitest"
+import { built } from "../cli/support.js"
+import { endOne, restartEach } from "../process/fleetScenarios.js"
+import { requiring } from "../support/Requirements.js"
+import { redisFleet } from "./fleetDapr.js"
+
+const TIMEOUT = 240_000
+
+requiring("daprd", "redis")("a fleet over Dapr and Redis", () => {
+  beforeAll(built, 120_000)
+
+  it.scopedLive(
+    "SIGTERM hands every connection over, without a moment without a socket or a lost frame, and ends with 0 in time",
+    () => Effect.flatMap(redisFleet, ({ fleet }) => Effect.promise(() => endOne(fleet, "Redis"))),
+    TIMEOUT
+  )
+
+  it.scopedLive(
+    "a rolling restart of all three keeps every connection up, and loses no frame",
+    () => Effect.flatMap(redisFleet, ({ fleet }) => Effect.promise(() => restartEach(fleet, "Redis"))),
+    TIMEOUT
+  )
+})

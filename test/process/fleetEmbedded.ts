@@ -1,0 +1,25 @@
+/** Processes of one host over one data directory: each has a bus of its own, and what it announced stands in its log. */
+import type { FleetBacking, FleetEvent } from "./fleetSupport.js"
+import { type Instance, logOf, temporaryFolder, type TopicEvent } from "./support.js"
+
+export const embedded = (): FleetBacking => {
+  const folder = temporaryFolder()
+  const joined: Array<{ readonly instance: Instance; readonly frames: ReadonlyArray<TopicEvent> }> = []
+  return {
+    env: async () => ({ WSM_DATA_DIR: folder }),
+    joined: async (instance, topic) => {
+      joined.push({ instance, frames: await instance.topic(topic) })
+    },
+    // No bus has an order of its own between instances; each epoch is one instance's.
+    frames: async () =>
+      joined.flatMap(({ frames }) => frames).toSorted((a, b) => Number(a["epoch"]) - Number(b["epoch"])),
+    lifecycle: async () =>
+      joined.flatMap(({ instance }) =>
+        logOf(instance.process).flatMap(({ connection, message, ...attributes }): ReadonlyArray<FleetEvent> =>
+          connection === undefined
+            ? []
+            : [{ ...attributes, type: `websocketmanager.${message}`, connectionid: connection }]
+        )
+      )
+  }
+}

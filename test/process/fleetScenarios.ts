@@ -1,0 +1,143 @@
+/** What may happen to a fleet, whatever its backing. */
+import { expect } from "vitest"
+import { outages } from "../support/countingServer.mjs"
+import { pauses } from "./fleetJudge.js"
+import { EACH, type Fleet, NAMES, report } from "./fleetSupport.js"
+import { sleep, until } from "./support.js"
+
+const FROZEN_MS = 15_000
+const DRAIN_TIMEOUT_MS = 30_000
+
+/** SIGKILL of one: the others have its connections, each of them announced as claimed, with a gap. */
+export const killOne = async (fleet: Fleet, what: string, withinMs = 10_000): Promise<void> => {
+  const lost = fleet.ownedBy("i0")
+  expect(lost).toHaveLength(EACH)
+  const at = Date.now()
+  await fleet.of("i0").end("SIGKILL")
+  fleet.instances.delete("i0")
+  await fleet.upAt(["i1", "i2"], 30_000)
+  const millis = outages(fleet.server.log, "i0", at)
+  report(`${what}: SIGKILL of one of three`, millis)
+  expect(millis).toHaveLength(EACH)
+  expect(Math.max(...millis)).toBeLessThan(withinMs)
+
+  const announced = async (type: string, field: string, value: string) => {
+    const events = (await fleet.lifecycle()).filter((one) => one["type"] === `websocketmanager.${type}`)
+    return [
+      ...new Set(events.filter((one) => one[field] === value).map(({ connectionid }) => `${connectionid}`))
+    ].toSorted()
+  }
+  await until(async () => (await announced("gap", "cause", "takeover")).length === EACH, "a gap for each")
+  expect(await announced("gap", "cause", "takeover")).toEqual(lost.toSorted())
+  expect(await announced("claimed", "reason", "dead")).toEqual(lost.toSorted())
+  expectEpochs(fleet, lost, 2)
+  await fleet.judge()
+}
+
+/** Each has had so many sockets, every one in an epoch of its own, higher than the one before. */
+const expectEpochs = (fleet: Fleet, ids: ReadonlyArray<string>, sockets: number): void => {
+  for (const id of ids) {
+    const epochs = fleet.server.log.filter((entry) => entry.id === id).map(({ epoch }) => epoch)
+    expect(epochs).toHaveLength(sockets)
+    expect(epochs).toEqual([...new Set(epochs)].toSorted((a, b) => a - b))
+  }
+}
+
+/** SIGSTOP of one for 15 seconds, then SIGCONT: the woken one closes, says nothing late, and joins again. */
+export const freezeOne = async (fleet: Fleet, what: string): Promise<void> => {
+  const frozen = fleet.of("i0")
+  const before = await incarnation(fleet, "i0")
+  expect(before).toBeDefined()
+
+  const at = Date.now()
+  frozen.signal("SIGSTOP")
+  await fleet.upAt(["i1", "i2"], FROZEN_MS)
+  const millis = outages(fleet.server.log, "i0", at)
+  report(`${what}: SIGSTOP of one of three`, millis)
+  expect(millis).toHaveLength(EACH)
+  // Its own sockets stand, with nobody behind them.
+  expect(fleet.server.sockets()).toBe(4 * EACH)
+
+  await sleep(at + FROZEN_MS - Date.now())
+  const woken = Date.now()
+  frozen.signal("SIGCONT")
+  const old = fleet.server.log.filter(({ instance, openedAt }) => instance === "i0" && openedAt <= at)
+  await until(() => old.every(({ closedAt }) => closedAt !== undefined), "the woken one closes its sockets")
+  // A second is the law; the rest is for a machine with other things to do.
+  expect(Math.max(...old.map(({ closedAt }) => closedAt!)) - woken).toBeLessThan(3000)
+
+  await until(async () => ![before, undefined].includes(await incarnation(fleet, "i0")), "it joins again", 30_000)
+  await frozen.ready()
+  await fleet.acquainted()
+  // What the server sent into the freeze waited in the sockets, and was first read after waking.
+  const published = (await fleet.frames()).filter(({ instanceid }) => instanceid === "i0")
+  const late = published.filter(({ data }) => Number(String(data).split(" ")[1]) > at + 500)
+  expect(old.reduce((sum, { sentAt }) => sum + sentAt.length, 0)).toBeGreaterThan(published.length)
+  expect(late).toEqual([])
+  await fleet.judge()
+}
+
+const incarnation = async (fleet: Fleet, name: string): Promise<string | undefined> => {
+  const { instances } = await fleet.of("i1").call((client) => client.ListInstances({}))
+  return instances.find(({ id, status }) => id === name && status === "INSTANCE_STATUS_ALIVE")?.incarnation
+}
+
+/** SIGTERM of one: everything is handed over with no moment without a socket, and no frame is lost. */
+export const endOne = async (fleet: Fleet, what: string): Promise<void> => {
+  const moved = fleet.ownedBy("i0")
+  await end(fleet, "i0")
+  report(`${what}: SIGTERM of one of three`, pauses(fleet.server.log))
+  expectEpochs(fleet, moved, 2)
+  await expectNothingMissed(fleet, EACH)
+}
+
+/** A rolling restart of all three. */
+export const restartEach = async (fleet: Fleet, what: string): Promise<void> => {
+  let moves = 0
+  for (const name of NAMES) {
+    moves += fleet.ownedBy(name).length
+    await end(fleet, name)
+    await fleet.join(name)
+    await fleet.acquainted()
+  }
+  report(`${what}: rolling restart of all three`, pauses(fleet.server.log))
+  await expectNothingMissed(fleet, moves)
+}
+
+const end = async (fleet: Fleet, name: string): Promise<void> => {
+  const { millis, status } = await fleet.of(name).end("SIGTERM")
+  expect(status).toBe(0)
+  expect(millis).toBeLessThan(DRAIN_TIMEOUT_MS)
+  fleet.instances.delete(name)
+  await fleet.upAt([...fleet.instances.keys()], 10_000)
+}
+
+/** Made before broken, so many times: the new socket was open when the old one closed. */
+const expectNothingMissed = async (fleet: Fleet, moves: number): Promise<void> => {
+  const millis = pauses(fleet.server.log)
+  expect(millis).toHaveLength(moves)
+  expect(Math.max(...millis)).toBe(0)
+  expect((await fleet.judge()).lost).toBe(0)
+}
+
+/**
+ * All three killed, and started again under their names: every connection is up once more, in a higher epoch.
+ *
+ * @param unheard the consumer hears nothing of an instance before it has subscribed to it: nothing is sent until then
+ */
+export const killAll = async (fleet: Fleet, what: string, unheard = false): Promise<void> => {
+  if (unheard) fleet.server.quiet()
+  const at = Date.now()
+  await Promise.all(NAMES.map((name) => fleet.of(name).end("SIGKILL")))
+  await until(() => fleet.server.sockets() === 0, "no socket is left")
+  await Promise.all(NAMES.map((name) => fleet.join(name)))
+  await fleet.upAt(NAMES, 30_000)
+  if (unheard) fleet.load()
+  const millis = NAMES.flatMap((name) => outages(fleet.server.log, name, at))
+  report(`${what}: SIGKILL of all three, started again`, millis)
+  expect(millis).toHaveLength(NAMES.length * EACH)
+  expectEpochs(fleet, fleet.ids, 2)
+  const came = (await fleet.frames()).length
+  await until(async () => (await fleet.frames()).length > came + 2 * fleet.ids.length, "frames come on")
+  await fleet.judge()
+}
