@@ -5,7 +5,7 @@ import { requiring } from "../support/Requirements.js"
 import { startNats } from "../support/Nats.js"
 import { startPostgres } from "../support/Postgres.js"
 import { startRedis } from "../support/Redis.js"
-import { Resp } from "../support/Resp.js"
+import { Resp } from "../support/Resp.mjs"
 import { StallingProxy } from "../support/StallingProxy.js"
 import { natsRequest } from "../support/natsRequest.js"
 

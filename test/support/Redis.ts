@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./Ports.js"
 import { asked, find, flags, type ProcessFailed, type Server, serverFolder, startServer } from "./processes.js"
-import { type Reply, Resp } from "./Resp.js"
+import { type Reply, Resp } from "./Resp.mjs"
 
 export interface RedisOptions {
   /** what it holds survives its end; otherwise it comes back empty */

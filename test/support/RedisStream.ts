@@ -1,5 +1,5 @@
 /** What Dapr's Redis pub/sub component wrote to a stream, read without Dapr: an independent look at bytes and order. */
-import { Resp } from "./Resp.js"
+import { Resp } from "./Resp.mjs"
 
 export interface StreamEntry {
   readonly id: string
