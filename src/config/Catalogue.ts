@@ -42,7 +42,7 @@ export const CATALOGUE: Catalogue = {
   },
   host: {
     env: "WSM_HOST",
-    kind: Kinds.text("a host name or an address", /^[^\s\p{Cc}/]+$/u),
+    kind: Kinds.host,
     standard: "127.0.0.1",
     text: "The address both ports listen on. Anything but loopback needs `WSM_API_TOKEN`."
   },
@@ -117,7 +117,7 @@ export const CATALOGUE: Catalogue = {
     text: "Dapr: name of the state store component."
   },
   pubsub: { env: "WSM_PUBSUB", kind: name, standard: "pubsub", text: "Dapr: name of the pub/sub component." },
-  daprHost: { env: "DAPR_HOST", kind: name, standard: "127.0.0.1", text: "Dapr: host of the sidecar." },
+  daprHost: { env: "DAPR_HOST", kind: Kinds.askedHost, standard: "127.0.0.1", text: "Dapr: host of the sidecar." },
   daprHttpPort: {
     env: "DAPR_HTTP_PORT",
     kind: Kinds.whole("a port", 1, 65_535),

@@ -124,6 +124,22 @@ const HOST_NAME =
 
 const isHost = (entry: string): boolean => isIP(entry.replace(/^\[(.*)\]$/, "$1")) !== 0 || HOST_NAME.test(entry)
 
+const isOneHost = (value: string): boolean => !value.startsWith("*.") && isHost(value)
+
+/** Where to listen: an IPv6 address may name its interface. */
+export const host: Kind<string> = kind<string>(
+  "a host name or an address, without scheme, port or path",
+  (value) => value.trim(),
+  (value) => typeof value === "string" && isOneHost(value),
+  String
+)
+
+/** Whom to ask: what can be the host of a URL. */
+export const askedHost: Kind<string> = {
+  ...host,
+  holds: (value) => host.holds(value) && URL.canParse(`http://${isIP(value) === 6 ? `[${value}]` : value}`)
+}
+
 const isRange = (entry: string): boolean => {
   const [address = "", bits = "", ...rest] = entry.split("/")
   const family = isIP(address)

@@ -21,7 +21,7 @@ const refused = (env: Record<string, string>, flags: Record<string, string> = {}
 const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyArray<string>] } = {
   backing: ["dapr", "dapr", ["Dapr", "redis"]],
   dataDir: ["/var/lib/wsm", "/var/lib/wsm", ["a\u0000b"]],
-  host: ["::1", "::1", ["a b", "http://h"]],
+  host: ["::1", "::1", ["a b", "http://h", "127.0.0.1:5001", "localhost:5001", "h/p", "*.h", "[h]", "::1]"]],
   httpPort: ["0", 0, ["-1", "65536", "http", "5001.5", "0x10", "5e3"]],
   grpcPort: ["65535", 65_535, ["65536", "any"]],
   instanceId: ["node-1.a_b", "node-1.a_b", ["_index", "a/b", "a b", "i".repeat(129)]],
@@ -35,7 +35,7 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   egressDeny: ["fd00::/8", ["fd00::/8"], ["*", "-"]],
   stateStore: ["redis", "redis", ["a b"]],
   pubsub: ["kafka", "kafka", ["a\tb"]],
-  daprHost: ["dapr", "dapr", ["a b"]],
+  daprHost: ["dapr-1.example.com", "dapr-1.example.com", ["a b", "http://x", "127.0.0.1:3500", "[::1]:3500", "x/", "*.x", "u@x", "999.1.1.1", "fe80::1%eth0"]], // prettier-ignore
   daprHttpPort: ["3501", 3501, ["0", "65536"]],
   daprGrpcPort: ["50002", 50_002, ["0", "x"]],
   daprApiToken: ["t", Redacted.make("t"), ["a b"]],
@@ -228,6 +228,22 @@ describe("the environment", () => {
     expect(JSON.stringify(loaded(env).apiToken)).not.toContain("hunter2")
     expect(Redacted.value(loaded(env).apiToken!)).toBe("hunter2")
     expect(refused({ WSM_KEEPALIVE_URL: "ftp://u:hunter2@h/" })).not.toContain("hunter2")
+  })
+})
+
+describe("a host", () => {
+  it.each(["127.0.0.1", "::1", "[::1]", "localhost", "host.docker.internal", "my_sidecar", "xn--bcher-kva.example."])(
+    "may be %s",
+    (host) => {
+      expect(loaded({ DAPR_HOST: host, WSM_HOST: host, WSM_API_TOKEN: "t" })).toMatchObject({ daprHost: host, host })
+    }
+  )
+
+  it("that is a URL, or has a port, is refused by the name of its setting, with the rule", () => {
+    const rule = "is refused: it must be a host name or an address, without scheme, port or path"
+    expect(refused({ DAPR_HOST: "http://x" })).toBe(`DAPR_HOST=http://x ${rule}`)
+    expect(refused({ DAPR_HOST: "127.0.0.1:3500" })).toBe(`DAPR_HOST=127.0.0.1:3500 ${rule}`)
+    expect(refused({ WSM_HOST: "127.0.0.1:5001" })).toBe(`WSM_HOST=127.0.0.1:5001 ${rule}`)
   })
 })
 
