@@ -131,10 +131,11 @@ export const killAll = async (fleet: Fleet, what: string, unheard = false): Prom
   await Promise.all(NAMES.map((name) => fleet.of(name).end("SIGKILL")))
   await until(() => fleet.server.sockets() === 0, "no socket is left")
   await Promise.all(NAMES.map((name) => fleet.join(name)))
+  const ready = Date.now() - at
   await fleet.upAt(NAMES, 30_000)
   if (unheard) fleet.load()
   const millis = NAMES.flatMap((name) => outages(fleet.server.log, name, at))
-  report(`${what}: SIGKILL of all three, started again`, millis)
+  report(`${what}: SIGKILL of all three, ready again after ${ready} ms`, millis)
   expect(millis).toHaveLength(NAMES.length * EACH)
   expectEpochs(fleet, fleet.ids, 2)
   const came = (await fleet.frames()).length
