@@ -80,13 +80,19 @@ const unknown = flags.only.filter((name) => !names.includes(name))
 if (unknown.length > 0) refuse(`no figure is called ${unknown.join(", ")}; there are ${names.join(", ")}`)
 if (!(bench.rounds >= 1)) refuse(`--rounds ${flags.rounds} is no number of rounds`)
 
+/** The other figures are measured all the same. */
+const failed = (/** @type {string} */ name) => async (/** @type {Error} */ error) => {
+  await bench.stop()
+  bench.add(name, `failed: ${error.message}`, "to be measured", false)
+}
+
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void bench.stop().then(() => process.exit(1)))
 try {
   for (const { name, needs, run } of FIGURES) {
     if (flags.only.length > 0 && !flags.only.includes(name)) continue
     const missing = needs.map((lacking) => lacking()).find((one) => one !== undefined)
-    if (missing === undefined) await run()
-    else say(`${name} is left out: ${missing}`)
+    if (missing !== undefined) say(`${name} is left out: ${missing}`)
+    else await run().catch(failed(name))
   }
 } finally {
   await bench.stop()

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { join as joinPath } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { startInstance } from "./instance.mjs"
 import { sleep } from "./stats.mjs"
 
@@ -75,9 +76,9 @@ export const startFleet = async ({ dist, names, dialRate, backing, logs, network
       const connected = await members.get(name).call((client) => {
         const one = () => {
           const asked = { ...request, requestId: randomUUID() }
-          return Effect.retry(client.Connect(asked), { times: 5 })
+          return Effect.retry(client.Connect(asked), { schedule: Schedule.spaced("500 millis"), times: 60 })
         }
-        return Effect.forEach(Array(count).fill(request), one, { concurrency: 50 })
+        return Effect.forEach(Array(count).fill(request), one, { concurrency: 32 })
       })
       return connected.map(({ connection }) => connection.id)
     },
