@@ -1,0 +1,49 @@
+/**
+ * When a topic's queue sends: at the end of the turn of the event loop, or once the present callback is done, or from within an
+ * answer. One after the other, never one inside another.
+ */
+export class Pump {
+  private scheduled = false
+  private hurried = false
+  private running = false
+
+  constructor(private readonly send: () => void) {}
+
+  /** At the end of the turn: what this turn brings goes together. */
+  schedule(): void {
+    if (this.scheduled || this.running) return
+    this.scheduled = true
+    setImmediate(this.endOfTurn)
+  }
+
+  /** Once the present callback is done: more would only be held longer. */
+  hurry(): void {
+    if (this.hurried || this.running) return
+    this.hurried = true
+    queueMicrotask(this.hurriedTo)
+  }
+
+  /** Does this and sends then; what is done while it sends is part of that. */
+  after(first: () => void): void {
+    if (this.running) return first()
+    this.running = true
+    try {
+      first()
+      this.send()
+    } finally {
+      this.running = false
+    }
+  }
+
+  private readonly endOfTurn = (): void => {
+    this.scheduled = false
+    this.after(NOTHING)
+  }
+
+  private readonly hurriedTo = (): void => {
+    this.hurried = false
+    this.after(NOTHING)
+  }
+}
+
+const NOTHING = (): void => {}
