@@ -9,10 +9,10 @@ import type { TopicEvent } from "../domain/CloudEvent.js"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { type Frame, FramePack } from "../domain/Frame.js"
 import type { Counter } from "../observability/Metrics.js"
-import { Backlog } from "./Backlog.js"
 import type { Batch } from "./Batch.js"
-import { Gap, type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
-import { formPack } from "./Packing.js"
+import { FrameBuffer } from "./FrameBuffer.js"
+import { type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
+import { Losses } from "./Losses.js"
 import type { Lane as LaneApi, LaneOptions } from "./Publisher.js"
 import { BLOCKED, LINGERING, READY, RESTING, Source } from "./Source.js"
 import type { Tally } from "./Tally.js"
@@ -34,24 +34,15 @@ export interface LaneHost {
 }
 
 export class Lane extends Source implements LaneApi, GapTeller {
-  private readonly queue = new Backlog<Frame>()
-  private queuedBytes = 0
-  /** not answered for, queued ones included */
-  private frames = 0
-  private bytes = 0
+  private readonly buffer: FrameBuffer
   /** packed: how long the first frame waits for company */
   private lingerUntil = 0
   private paused = false
   private phase: "open" | "closed" | "discarded" | "retired" = "open"
   private lastTaken: Frame | undefined
   private lastTold: Frame | undefined
-  private overflow: Gap | undefined
-  private publish: Gap | undefined
+  private losses: Losses | undefined
   private waiters: Array<() => void> | undefined
-
-  /** At one frame more, or at more bytes than this, the overflow rule applies. PAUSE pauses when the limit is reached. */
-  private readonly frameLimit: number
-  private readonly byteLimit: number
 
   constructor(
     private readonly options: LaneOptions,
@@ -60,9 +51,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
     predecessor: Lane | undefined
   ) {
     super()
-    const { maxBytes, maxFrames, overflow } = options.buffer
-    this.frameLimit = overflow === "pause" ? maxFrames - 1 : maxFrames
-    this.byteLimit = overflow === "pause" ? maxBytes - 1 : maxBytes
+    this.buffer = new FrameBuffer(options.buffer, host.tally)
     if (predecessor !== undefined && predecessor.phase !== "retired") {
       this.state = BLOCKED
       predecessor.successor = this
@@ -79,24 +68,17 @@ export class Lane extends Source implements LaneApi, GapTeller {
 
   offer(frame: Frame): void {
     const size = frame.data.length
-    const { tally } = this.host
+    const { buffer } = this
     if (this.phase !== "open") return this.drop(1, "lease")
-    if (this.frames >= this.frameLimit || this.bytes + size > this.byteLimit || tally.full) {
-      if (!this.makeRoom(frame, size)) return
-    }
-    this.queue.push(frame)
-    this.queuedBytes += size
-    this.frames++
-    this.bytes += size
-    tally.frames++
-    tally.bytes += size
-    if (this.overflow !== undefined && this.overflow.unbounded) this.overflow.first = frame
+    if ((buffer.isFull(size) || this.host.tally.full) && !this.makeRoom(frame, size)) return
+    buffer.push(frame)
+    this.losses?.arrived(frame)
     if (this.state === RESTING) {
       const { lingerMs, packed } = this.options.publishing
       if (packed) this.lingerUntil = this.host.now() + lingerMs
       this.host.queue.wake(this)
     } else if (this.state === READY) {
-      if (this.queue.length === MANY) this.host.queue.hurry()
+      if (buffer.waiting === MANY) this.host.queue.hurry()
     } else if (this.state === LINGERING && this.packIsFull) this.host.queue.wake(this)
   }
 
@@ -113,8 +95,8 @@ export class Lane extends Source implements LaneApi, GapTeller {
     const formed = this.formed
     this.formed = []
     let dropped = 0
-    for (const event of formed) dropped += this.forget(event)
-    while (this.queue.length > 0) dropped += this.forget(this.shift())
+    for (const event of formed) dropped += this.buffer.forget(event)
+    while (this.buffer.waiting > 0) dropped += this.buffer.forget(this.buffer.shift())
     this.drop(dropped, "lease")
     this.host.tally.settled()
     this.retireIfDone()
@@ -123,7 +105,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
 
   get drained(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
-      if (this.frames === 0) return resume(Effect.void)
+      if (this.buffer.frames === 0) return resume(Effect.void)
       const waiter = () => resume(Effect.void)
       const waiters = (this.waiters ??= [])
       waiters.push(waiter)
@@ -139,7 +121,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
   }
 
   pendingFrames(): number {
-    return this.frames
+    return this.buffer.frames
   }
 
   // ------------------------------------------------------------ from the topic's queue
@@ -149,21 +131,21 @@ export class Lane extends Source implements LaneApi, GapTeller {
   }
 
   entries(): number {
-    return this.formed.length + this.queue.length
+    return this.formed.length + this.buffer.waiting
   }
 
   /** Company is waited for only by who finds the lane at rest; what comes meanwhile goes with the next request. */
   dueAt(): number {
     if (this.formed.length > 0) return 0
-    if (this.queue.length === 0) return Infinity
+    if (this.buffer.waiting === 0) return Infinity
     return this.phase === "open" && this.options.publishing.packed && !this.packIsFull ? this.lingerUntil : 0
   }
 
   override take(batch: Batch, most: number, now: number): number {
     if (this.options.publishing.packed || this.formed.length > 0) return super.take(batch, most, now)
     let taken = 0
-    while (taken < most && this.queue.length > 0 && batch.add(this.queue.first!)) {
-      this.lastTaken = this.shift()
+    while (taken < most && this.buffer.waiting > 0 && batch.add(this.buffer.first!)) {
+      this.lastTaken = this.buffer.shift()
       taken++
     }
     return taken
@@ -171,9 +153,8 @@ export class Lane extends Source implements LaneApi, GapTeller {
 
   protected form(): TopicEvent {
     const { maxBytes, maxFrames, packed } = this.options.publishing
-    if (!packed) return (this.lastTaken = this.shift())
-    const frames = formPack(this.queue, maxFrames, maxBytes, this.host.maxEventBytes)
-    for (const frame of frames) this.queuedBytes -= frame.data.length
+    if (!packed) return (this.lastTaken = this.buffer.shift())
+    const frames = this.buffer.shiftPack(maxFrames, maxBytes, this.host.maxEventBytes)
     this.lastTaken = frames.at(-1)
     return new FramePack(frames[0]!.origin, frames)
   }
@@ -193,17 +174,16 @@ export class Lane extends Source implements LaneApi, GapTeller {
         this.lastTold = event.frames.at(-1)
       }
     }
-    this.remove(frames, bytes)
+    this.buffer.remove(frames, bytes)
     this.options.counters.published += frames
     this.host.published.add(frames)
   }
 
   lost(event: TopicEvent, next: TopicEvent | undefined): void {
     const until = lastFrame(event)
-    const frames = this.forget(event)
+    const frames = this.buffer.forget(event)
     this.drop(frames, "publish")
-    const gap = (this.publish ??= new Gap("publish"))
-    gap.add(frames, until, this.lastTold, this.options.start, next === undefined ? this.queue.first : firstFrame(next))
+    this.lossesOf().refused(frames, until, this.lastTold, next === undefined ? this.buffer.first : firstFrame(next))
     this.host.gaps.add(this)
   }
 
@@ -212,12 +192,12 @@ export class Lane extends Source implements LaneApi, GapTeller {
   }
 
   protected abandoned(event: TopicEvent): void {
-    this.drop(this.forget(event), "lease")
+    this.drop(this.buffer.forget(event), "lease")
   }
 
   settled(): void {
     this.resumeIfRoom()
-    if (this.frames === 0) this.retireIfDone()
+    if (this.buffer.frames === 0) this.retireIfDone()
   }
 
   // ------------------------------------------------------------ overflow
@@ -227,32 +207,27 @@ export class Lane extends Source implements LaneApi, GapTeller {
     const { overflow } = this.options.buffer
     if (overflow === "pause") {
       // A connection that buffers nothing may always bring one frame, however full the instance is.
-      if (this.isFull(size) || this.frames > 0) this.pause()
+      if (this.buffer.isFull(size) || this.buffer.frames > 0) this.pause()
       return true
     }
-    if (this.frames === 0) return true
+    if (this.buffer.frames === 0) return true
     if (overflow === "drop-newest") {
-      this.overflowed(frame, this.queue.last ?? this.lastTaken, undefined)
+      this.overflowed(frame, this.buffer.last ?? this.lastTaken, undefined)
       return false
     }
     let freed = 0
-    while (this.queue.length > 0 && (this.isFull(size) || (freed < size && this.host.tally.full))) {
-      const oldest = this.shift()
+    while (this.buffer.waiting > 0 && (this.buffer.isFull(size) || (freed < size && this.host.tally.full))) {
+      const oldest = this.buffer.shift()
       freed += oldest.data.length
-      this.forget(oldest)
-      this.overflowed(oldest, this.lastTaken, this.queue.first ?? frame)
+      this.buffer.forget(oldest)
+      this.overflowed(oldest, this.lastTaken, this.buffer.first ?? frame)
     }
     return true
   }
 
-  private isFull(size: number): boolean {
-    return this.frames >= this.frameLimit || this.bytes + size > this.byteLimit
-  }
-
   private overflowed(frame: Frame, before: Frame | undefined, first: Frame | undefined): void {
     this.drop(1, "overflow")
-    const gap = (this.overflow ??= new Gap("overflow"))
-    gap.add(1, frame, before, this.options.start, first)
+    this.lossesOf().overflowed(frame, before, first)
     this.host.gaps.add(this)
   }
 
@@ -265,10 +240,9 @@ export class Lane extends Source implements LaneApi, GapTeller {
   /** Once the buffer is down to half, or empty while the instance has little room. */
   readonly resumeIfRoom = (): void => {
     if (!this.paused || this.phase === "retired") return
-    const { maxBytes, maxFrames } = this.options.buffer
-    if (this.frames > maxFrames / 2 || this.bytes > maxBytes / 2) return
+    if (!this.buffer.isHalfEmpty) return
     const { starved, hasRoom } = this.host.tally
-    if (this.frames > 0 && !hasRoom) {
+    if (this.buffer.frames > 0 && !hasRoom) {
       starved.add(this)
       return
     }
@@ -280,41 +254,16 @@ export class Lane extends Source implements LaneApi, GapTeller {
   // ------------------------------------------------------------ bookkeeping
 
   tellGaps(now: number): number {
-    const { onGap } = this.options
-    for (const gap of [this.overflow, this.publish]) {
-      if (gap !== undefined && (gap.dueAt <= now || this.phase === "retired")) gap.tell(now, onGap)
-    }
-    return Math.min(this.overflow?.dueAt ?? Infinity, this.publish?.dueAt ?? Infinity)
+    return this.losses?.tell(now, this.phase === "retired") ?? Infinity
+  }
+
+  private lossesOf(): Losses {
+    return (this.losses ??= new Losses(this.options.start, this.options.onGap))
   }
 
   private get packIsFull(): boolean {
     const { maxBytes, maxFrames } = this.options.publishing
-    return this.queue.length >= maxFrames || this.queuedBytes >= maxBytes
-  }
-
-  private shift(): Frame {
-    const frame = this.queue.shift()
-    this.queuedBytes -= frame.data.length
-    return frame
-  }
-
-  /** Takes an entry out of the sums; its frames. */
-  private forget(event: TopicEvent): number {
-    if (event.kind === "frame") {
-      this.remove(1, event.data.length)
-      return 1
-    }
-    if (event.kind === "lifecycle") return 0
-    let bytes = 0
-    for (const frame of event.frames) bytes += frame.data.length
-    this.remove(event.frames.length, bytes)
-    return event.frames.length
-  }
-
-  private remove(frames: number, bytes: number): void {
-    this.frames -= frames
-    this.bytes -= bytes
-    this.host.tally.remove(frames, bytes)
+    return this.buffer.holds(maxFrames, maxBytes)
   }
 
   private drop(frames: number, cause: "overflow" | "publish" | "lease"): void {
@@ -323,7 +272,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
   }
 
   private retireIfDone(): void {
-    if (this.frames > 0) return
+    if (this.buffer.frames > 0) return
     if (this.waiters !== undefined) for (const waiter of this.waiters.splice(0)) waiter()
     if (this.phase === "open" || this.phase === "retired" || this.state === BLOCKED) return
     this.phase = "retired"
