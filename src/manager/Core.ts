@@ -52,6 +52,15 @@ export interface Core {
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** Done when what a former life left has been claimed. */
   readonly settled: Effect.Effect<void>
+  readonly claiming: Claiming
+}
+
+/** What is claimed from others, and an instance that leaves. */
+export interface Claiming {
+  /** open while nothing is claimed that is not a connection here yet */
+  readonly over: Effect.Latch
+  /** what still comes is left to whoever claims it next */
+  shut: boolean
 }
 
 /** An Either of the pure checks as an Effect. */

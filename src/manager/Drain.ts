@@ -28,7 +28,9 @@ import { statusChange } from "./ReceiveLoop.js"
 const CLOSING: Closing = { code: 1001, reason: "instance is draining" }
 /** What of the deadline is kept for stopping; a quarter of a short one. */
 const STOP_WITHIN = 3000
-/** What flushing and leaving may take even when the time for draining is used up. */
+/** Of that, for the records and then the lease, when publishing what waits takes all it may. */
+const RECORDS_WITHIN = 1500
+/** What flushing and leaving may take, all of it, even when the time for draining is used up. */
 const LAST_WORDS = 1000
 
 export interface Drain {
@@ -73,6 +75,8 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
     yield* Effect.logInfo(`draining ${core.connections.size} connections`)
     yield* membership.drain.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     for (const hook of hooks.all()) yield* runHook(hook, left)
+    // what was being claimed when this began is to be given away too
+    yield* core.claiming.over.await.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     const until = deadline - Math.min(STOP_WITHIN, Duration.toMillis(timeout) / 4)
     if (mode === "wait")
       yield* telling(
@@ -86,6 +90,7 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
     // what is being removed by its caller is not to come back
     yield* waitWhile(core, until, () => core.leaving.size > 0)
     const closed = Math.max(before - upCount(core) - progress.moved, 0)
+    core.claiming.shut = true
     const rest = [...core.connections.values()]
     yield* Effect.forEach(
       rest,
@@ -101,16 +106,20 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
       { concurrency: "unbounded", discard: true }
     )
     core.events.emit("instance-left", undefined, me)
-    const unpublished = yield* core.publisher.flush(yield* left)
+    // What waits, the records, the lease: each leaves the next one its time, and the last one is over in time.
+    const end = Math.max(deadline, core.steady() + LAST_WORDS)
+    const forRecords = Math.min(RECORDS_WITHIN, (end - core.steady()) / 2)
+    const beforeEnd = (keeping: number) => Duration.millis(Math.max(end - keeping - core.steady(), 0))
+    const unpublished = yield* core.publisher.flush(beforeEnd(forRecords))
     if (unpublished > 0) yield* Effect.logError(`${unpublished} frames could not be published in time and are lost`)
     for (const c of rest) dropUnpublished(core, c)
-    yield* core.store.flush.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
+    yield* core.store.flush.pipe(Effect.interruptible, Effect.timeoutOption(beforeEnd(forRecords / 3)))
     for (const c of rest) {
       forget(c)
       core.store.release(c.owned)
       core.connections.delete(c.id)
     }
-    yield* membership.leave.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
+    yield* membership.leave.pipe(Effect.interruptible, Effect.timeoutOption(beforeEnd(0)))
     core.phase.set("left")
     const seconds = ((core.steady() - began) / 1000).toFixed(1)
     yield* Effect.logInfo(

@@ -87,7 +87,8 @@ const make = Effect.gen(function* () {
     turnTime: perTurn(now),
     steady: () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
     fork: yield* FiberSet.makeRuntime<never>(),
-    settled: settled.await
+    settled: settled.await,
+    claiming: { over: yield* Effect.makeLatch(true), shut: false }
   }
   const creating = Connecting.nothingYet()
   const peers = yield* Peers

@@ -7,6 +7,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Life } from "../membership/Lease.js"
+import type { Claimed } from "../ownership/ConnectionStore.js"
 import type { Reclaimer } from "../ownership/Reclaimer.js"
 import { leaseLossRule } from "./Acting.js"
 import { claimFormer, endLife, take } from "./Adoption.js"
@@ -56,25 +57,42 @@ export const follow = (
     yield* Effect.forkScoped(lives)
   })
 
-/** Others' connections, as long as this life takes work; who drains claims nothing more. Does not end by itself. */
+/**
+ * Others' connections, as long as this life takes work. Who leaves claims nothing more, and takes what it has claimed: its
+ * record names this instance, so nobody else would. Does not end by itself.
+ */
 const takeOver = (core: Core, reclaimer: Reclaimer["Type"]): Effect.Effect<never> => {
-  const claiming = reclaimer.claims.pipe(
-    Stream.runForEach((claimed) => take(core, claimed)),
+  const { claiming } = core
+  const takeOne = (claimed: Claimed) =>
+    Effect.suspend(() =>
+      claiming.shut ? Effect.sync(() => core.store.release(claimed.owned)) : take(core, claimed)
+    ).pipe(
+      Effect.catchAllCause((cause) =>
+        Effect.logError(`connection ${claimed.owned.id} is claimed and cannot be started`, cause)
+      )
+    )
+  const claims = reclaimer.claims(leaving(core.phase)).pipe(
+    Stream.runForEach(takeOne),
     Effect.catchAllCause((cause) =>
       Effect.zipRight(
         Effect.logError("taking over connections failed and begins again", cause),
         Effect.sleep("1 second")
       )
     ),
-    Effect.forever
+    Effect.repeat({ until: () => isLeaving(core.phase) })
   )
-  return Effect.zipRight(Effect.raceFirst(claiming, leaving(core.phase)), Effect.never)
+  return Effect.zipRight(
+    claiming.over.close,
+    Effect.zipRight(Effect.ensuring(claims, claiming.over.open), Effect.never)
+  )
 }
+
+const isLeaving = (phase: Phase): boolean => phase.get() === "draining" || phase.get() === "left"
 
 const leaving = (phase: Phase): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     const look = () => {
-      if (phase.get() === "draining" || phase.get() === "left") resume(Effect.void)
+      if (isLeaving(phase)) resume(Effect.void)
     }
     const unsubscribe = phase.onChange(look)
     look()

@@ -7,10 +7,11 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
-import * as Queue from "effect/Queue"
+import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { SettingsShape } from "../config/Settings.js"
 import type { Lease } from "../membership/Lease.js"
+import { ClaimGate } from "./ClaimGate.js"
 import type { Claimed } from "./ConnectionStore.js"
 import * as IndexEntries from "./IndexEntries.js"
 import * as Pace from "./Pace.js"
@@ -23,10 +24,11 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
   {
     /**
      * What this instance takes over, under its present life. Run it while this life may take work: once what a former life
-     * left is claimed, not while draining, and no longer than the life lasts. It does not end by itself. An interruption
-     * leaves whatever is under way to whoever comes: no id leaves a page by it.
+     * left is claimed, and no longer than the life lasts. When `stop` is done no claim begins any more, and it ends as soon
+     * as those that had begun are settled and taken, after three seconds at most. An interruption leaves whatever is under
+     * way to whoever comes: no id leaves a page by it.
      */
-    readonly claims: Stream.Stream<Claimed>
+    readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<Claimed>
   }
 >() {}
 
@@ -34,6 +36,8 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
 const GROUP = 32
 /** Claims that wait for the manager; the next ones wait for these. */
 const WAITING = 64
+/** For claims that have begun when the instance takes no work any more. */
+const SETTLE = "3 seconds"
 
 export const make = (
   room: Room,
@@ -45,37 +49,46 @@ export const make = (
   // a slow pace has small steps
   const group = Math.min(GROUP, Math.max(1, Math.floor(settings.claimRate / 16)))
 
-  const claims = Effect.gen(function* () {
-    yield* lease.awaitHeld
-    const { tenure } = room
-    if (tenure === undefined) return Stream.never
-    yield* Deferred.await(tenure.adopted)
-    const claimed = yield* Effect.acquireRelease(Queue.bounded<Claimed>(WAITING), Queue.shutdown)
-    const services: TakeoverServices = {
-      room,
-      tenure,
-      pace,
-      group,
-      live: () => membership.live().map(({ id }) => id),
-      interval: Duration.toMillis(settings.reclaimInterval),
-      deliver: (one) => Effect.asVoid(Queue.offer(claimed, one))
-    }
-    const begun = new Set<string>()
-    const fork = yield* FiberSet.makeRuntime<never>()
-    fork(Effect.ignoreLogged(IndexEntries.tidy(room.store, tenure.life)))
-    fork(guarded("the sweep of my pages", sweep(services)))
-    yield* Effect.forkScoped(
-      Stream.runForEach(membership.victims, (victim) =>
-        Effect.sync(() => {
-          if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
-          begun.add(victim.incarnation)
-          fork(guarded(`taking over instance ${victim.id}`, takeOver(services, victim)))
-        })
+  const claims = (stop: Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const adopted = Effect.gen(function* () {
+        yield* lease.awaitHeld
+        const { tenure } = room
+        return tenure === undefined ? yield* Effect.never : yield* Effect.as(Deferred.await(tenure.adopted), tenure)
+      })
+      const tenure = yield* Effect.raceFirst(adopted, Effect.as(stop, undefined))
+      if (tenure === undefined) return Stream.empty
+      const claimed = yield* Mailbox.make<Claimed>(WAITING)
+      const gate = new ClaimGate()
+      const services: TakeoverServices = {
+        room,
+        tenure,
+        pace,
+        group,
+        live: () => membership.live().map(({ id }) => id),
+        interval: Duration.toMillis(settings.reclaimInterval),
+        deliver: (one) => Effect.asVoid(claimed.offer(one)),
+        gate
+      }
+      const begun = new Set<string>()
+      const fork = yield* FiberSet.makeRuntime<never>()
+      fork(Effect.ignoreLogged(IndexEntries.tidy(room.store, tenure.life)))
+      fork(guarded("the sweep of my pages", sweep(services)))
+      yield* Effect.forkScoped(
+        Stream.runForEach(membership.victims, (victim) =>
+          Effect.sync(() => {
+            if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
+            begun.add(victim.incarnation)
+            fork(guarded(`taking over instance ${victim.id}`, takeOver(services, victim)))
+          })
+        )
       )
-    )
-    return Stream.fromQueue(claimed)
-  })
-  return { claims: Stream.unwrapScoped(claims) }
+      yield* Effect.forkScoped(
+        stop.pipe(Effect.zipRight(Effect.timeoutOption(gate.close, SETTLE)), Effect.zipRight(claimed.end))
+      )
+      return Mailbox.toStream(claimed)
+    })
+  return { claims: (stop) => Stream.unwrapScoped(claims(stop)) }
 }
 
 /** A defect is said, and tried again. */

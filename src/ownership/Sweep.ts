@@ -47,7 +47,7 @@ export const sweep = (services: Omit<TakeoverServices, "live" | "interval">): Ef
   }).pipe(Effect.catchAll((error) => Effect.logDebug("my pages cannot be swept yet", error)))
 
   return Effect.gen(function* () {
-    while (!life.ended()) {
+    while (!life.ended() && !services.gate.closed) {
       yield* Effect.sleep(EVERY)
       if (life.valid()) yield* once
     }

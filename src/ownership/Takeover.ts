@@ -13,6 +13,7 @@ import { put } from "../membership/GuardedWrite.js"
 import { REMEMBERED } from "../membership/Membership.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import { claimOrphan, isTaken } from "./Claim.js"
+import type { ClaimGate } from "./ClaimGate.js"
 import type { Claimed } from "./ConnectionStore.js"
 import * as IndexEntries from "./IndexEntries.js"
 import type { Pace } from "./Pace.js"
@@ -32,6 +33,7 @@ export interface TakeoverServices {
   /** between two passes, milliseconds */
   readonly interval: number
   readonly deliver: (claimed: Claimed) => Effect.Effect<void>
+  readonly gate: ClaimGate
 }
 
 /** From here on anybody claims, milliseconds: whoever should have may be gone too. */
@@ -48,7 +50,7 @@ interface Pass {
   claimed: number
 }
 
-/** Ends when nothing of the victim is left, or it lives again and cares itself, or my life has ended. */
+/** Ends when nothing of the victim is left, or it lives again and cares itself, or my life has ended or takes no work any more. */
 export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Effect<void> => {
   const { room, tenure } = services
   const { life } = tenure
@@ -92,7 +94,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
       const anybody = !busy && room.elapsed.since(began) > GRACE
       const order = anybody ? fromMyPlace(ids, services.live(), room.instanceId) : ids
       const pass: Pass = { clean: true, claimed: 0 }
-      for (let at = 0; at < order.length && life.valid(); at += PAGE_SIZE) {
+      for (let at = 0; at < order.length && life.valid() && !services.gate.closed; at += PAGE_SIZE) {
         const seen = yield* look(room, life, order.slice(at, at + PAGE_SIZE))
         const sorted = yield* Effect.forEach(seen, ([id, sight]) => sortOne(id, sight), { concurrency: SORTED_AT_ONCE })
         if (sorted.some((one) => one !== "done")) pass.clean = false
@@ -102,7 +104,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
         pass.claimed += yield* claimAll(mine)
         yield* breathe
       }
-      if (!life.valid()) pass.clean = false
+      if (!life.valid() || services.gate.closed) pass.clean = false
       busy = pass.claimed > 0
       return pass
     })
@@ -122,7 +124,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
   })
 
   return Effect.gen(function* () {
-    while (!life.ended()) {
+    while (!life.ended() && !services.gate.closed) {
       const over = life.valid()
         ? yield* Effect.catchAll(attempt, (error) =>
             Effect.as(Effect.logDebug(`taking over instance ${victim.id} is tried again`, error), false)
@@ -146,7 +148,7 @@ const fromMyPlace = (ids: ReadonlyArray<string>, live: ReadonlyArray<string>, me
 
 /** How many of these became mine. */
 export const claimGroup = (
-  { deliver, pace, room, tenure }: Pick<TakeoverServices, "deliver" | "pace" | "room" | "tenure">,
+  { deliver, gate, pace, room, tenure }: Pick<TakeoverServices, "deliver" | "gate" | "pace" | "room" | "tenure">,
   group: ReadonlyArray<Orphan>,
   tooLarge: (id: string, error: ValueTooLarge) => Effect.Effect<unknown>
 ): Effect.Effect<number> =>
@@ -155,7 +157,7 @@ export const claimGroup = (
     const free = group.filter(({ record }) => !isTaken(room, tenure, record.id))
     if (free.length === 0) return 0
     yield* pace.take(free.length)
-    const claimed = yield* Effect.forEach(
+    const claims = Effect.forEach(
       free,
       (orphan) =>
         claimOrphan(room, tenure, orphan).pipe(
@@ -169,6 +171,7 @@ export const claimGroup = (
         ),
       { concurrency: "unbounded" }
     )
+    const claimed = yield* gate.pass(claims, [])
     return claimed.filter((mine) => mine).length
   })
 

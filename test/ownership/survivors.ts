@@ -48,7 +48,7 @@ export const reclaim = (survivor: Survivor) =>
   Effect.forkScoped(
     Effect.zipRight(
       Stream.runDrain(survivor.store.claimOwn),
-      Stream.runForEach(survivor.reclaimer.claims, (claimed) =>
+      Stream.runForEach(survivor.reclaimer.claims(Effect.never), (claimed) =>
         Effect.map(Effect.clock, (clock) => {
           survivor.claimed.push({ ...claimed, at: clock.unsafeCurrentTimeMillis() })
         })
