@@ -2,7 +2,6 @@ import { defineConfig } from "vitest/config"
 
 /** Tests that start processes or whole fleets of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
-  "test/process/fleet*.test.ts",
   "test/process/{forwarding,guardedPeers,restart,secrets,signals,startup}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
@@ -13,7 +12,9 @@ const PROCESS = [
   "test/readme.test.ts"
 ]
 
-const FLEETS = "test/dapr/fleet*.test.ts"
+/** Three processes each, and load on all: one file after the other, when all else is done. */
+const FLEETS = "test/process/fleet*.test.ts"
+const DAPR_FLEETS = "test/dapr/fleet*.test.ts"
 
 const shared = {
   testTimeout: 20_000,
@@ -22,6 +23,8 @@ const shared = {
   // Nothing of ours lives at module level, so files may share a process: loading Effect once a worker saves half the time.
   poolOptions: { forks: { isolate: false } }
 }
+
+const ONE_BY_ONE = { forks: { isolate: false, singleFork: true } }
 
 export default defineConfig({
   test: {
@@ -34,10 +37,11 @@ export default defineConfig({
           ...shared,
           name: "quick",
           include: ["test/**/*.test.ts"],
-          exclude: [...PROCESS, "test/dapr/**", "test/model/**", "test/consumer/**", "**/node_modules/**"]
+          exclude: [...PROCESS, FLEETS, "test/dapr/**", "test/model/**", "test/consumer/**", "**/node_modules/**"]
         }
       },
       { test: { ...shared, name: "process", include: PROCESS, testTimeout: 60_000 } },
+      { test: { ...shared, name: "process-fleet", include: [FLEETS], poolOptions: ONE_BY_ONE } },
       // Managers in virtual time, and the protocol broken on purpose; more of the same: `npm run test:model`.
       { test: { ...shared, name: "model", include: ["test/model/*.test.ts"] } },
       // Real sidecars, stores and brokers (`npm run test:dapr`).
@@ -46,19 +50,18 @@ export default defineConfig({
           ...shared,
           name: "dapr",
           include: ["test/dapr/**/*.test.ts"],
-          exclude: [FLEETS, "**/node_modules/**"],
+          exclude: [DAPR_FLEETS, "**/node_modules/**"],
           globalSetup: ["test/support/daprSetup.ts"],
           testTimeout: 120_000
         }
       },
-      // Whole fleets behind sidecars: one after the other, when the ones above are done.
       {
         test: {
           ...shared,
           name: "dapr-fleet",
-          include: [FLEETS],
+          include: [DAPR_FLEETS],
           globalSetup: ["test/support/daprSetup.ts"],
-          poolOptions: { forks: { isolate: false, singleFork: true } }
+          poolOptions: ONE_BY_ONE
         }
       }
     ]
