@@ -2,6 +2,7 @@
 import * as Either from "effect/Either"
 import { decodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
 import type { Version, Versioned } from "../ports/StateStore.js"
+import type { Mark } from "./Elapsed.js"
 import { conclude } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
 
@@ -12,8 +13,21 @@ export interface Rows {
   readonly records: ReadonlyMap<string, Versioned | undefined>
 }
 
-/** Ends my life where my own record says so; then the answer is that record. */
-export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | undefined => {
+/**
+ * Who said hello before the read was sent is no member for it any more where the record that was read is another's or none
+ * (`named`, by instance id; what could not be understood is not in it): a record stands before its incarnation says hello.
+ * Only who waits for my id has none, and is a member as long as it goes on saying hello.
+ */
+const weigh = ({ me, periods, view }: Fleet, named: ReadonlyMap<string, string | undefined>, sent: Mark): void => {
+  for (const { heardAt, id, incarnation } of view.met.values()) {
+    if (heardAt > sent.monotonic) continue
+    const silent = sent.monotonic - heardAt > periods.ttl + periods.margin
+    if (id === me.id ? silent : named.has(id) && named.get(id) !== incarnation) view.forget(incarnation)
+  }
+}
+
+/** `sent` was just before the read. Ends my life where my own record says so; then the answer is that record. */
+export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): HeartbeatRecord | undefined => {
   const { announcements, board, elapsed, life, me, periods, view } = fleet
   const mark = elapsed.mark()
   const now = mark.monotonic
@@ -36,6 +50,8 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | 
       triedAt: undefined,
       greetedAt: undefined,
       linked: false,
+      standing: false,
+      mirrored: address === me.address,
       joinedIndexAt: undefined
     }
     view.known.set(id, known)
@@ -47,9 +63,11 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | 
   let fencedBy: HeartbeatRecord | undefined
   view.indexed.clear()
   for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
+  const named = new Map<string, string | undefined>()
   for (const [id, row] of records) {
     const before = view.known.get(id)
     if (row === undefined) {
+      named.set(id, undefined)
       if (id === me.id || before === undefined || view.indexed.has(id)) continue
       if (!view.ended.has(before.incarnation)) conclude(fleet, before, undefined)
       view.known.delete(id)
@@ -59,6 +77,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | 
     // of another version: it is not judged
     if (Either.isLeft(decoded)) continue
     const record = decoded.right
+    named.set(id, record.incarnation)
     if (id === me.id) {
       if ((record.incarnation !== life.incarnation || record.status === "dead") && !life.ended()) {
         board.end(life, "fenced")
@@ -87,7 +106,9 @@ export const digest = (fleet: Fleet, { ids, records }: Rows): HeartbeatRecord | 
       if (record.status === "done" && !view.indexed.has(id)) view.known.delete(id)
     }
   }
+  weigh(fleet, named, sent)
   view.changed()
-  view.firstAlone ??= view.members().length === 0
+  // before my own index entry somebody who starts beside me may have read, and found nobody either
+  if (life.joinedAt !== undefined && life.joinedAt <= sent.monotonic) view.firstAlone ??= view.members().length === 0
   return fencedBy
 }

@@ -36,6 +36,8 @@ interface Holder {
   changedAt: number
   triedAt: number | undefined
   greetedAt: number | undefined
+  /** when I said last that I wait */
+  toldAt: number
 }
 
 /**
@@ -98,15 +100,23 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
 
   let holder: Holder | undefined
 
-  /** Says who waits, until the holder of the id answers once: from then on it counts me as a member. */
+  /** Says who waits: from its first answer on the holder of the id counts me as a member. */
   const greet = (record: HeartbeatRecord, seen: Holder) =>
     Effect.gen(function* () {
-      seen.triedAt ??= elapsed.mark().monotonic
+      seen.toldAt = elapsed.mark().monotonic
+      seen.triedAt ??= seen.toldAt
       const me = { id: instanceId, incarnation: view.incarnation, address }
       const greeting = yield* Effect.option(Effect.timeout(peers.hello(record.address, me), periods.deadline))
       if (Option.isSome(greeting) && greeting.value.incarnation === seen.incarnation) {
-        seen.greetedAt = elapsed.mark().monotonic
+        seen.greetedAt ??= elapsed.mark().monotonic
       }
+    })
+
+  /** Says so again each interval: no record tells the holder that I am still there. The judging does not wait for it. */
+  const remind = (record: HeartbeatRecord, seen: Holder) =>
+    Effect.suspend(() => {
+      const due = seen.greetedAt !== undefined && elapsed.mark().monotonic - seen.toldAt >= periods.interval
+      return due ? Effect.timeoutOption(greet(record, seen), pause) : Effect.void
     })
 
   /** How the silence of the holder is to be taken, and how long it lasts. */
@@ -115,7 +125,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
       const now = elapsed.mark().monotonic
       const { beat, incarnation } = record
       if (holder?.incarnation !== incarnation) {
-        holder = { incarnation, beat, changedAt: now, triedAt: undefined, greetedAt: undefined }
+        holder = { incarnation, beat, changedAt: now, triedAt: undefined, greetedAt: undefined, toldAt: now }
       } else if (holder.beat !== beat) Object.assign(holder, { beat, changedAt: now })
       if (holder.greetedAt === undefined) yield* greet(record, holder)
       const seen = {
@@ -154,7 +164,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
           `instance id ${instanceId} is in use by incarnation ${record.incarnation} at ${record.address} (pid ${record.pid}); ` +
             `waiting until it leaves, or was silent for ${seconds(patience)} s (now ${seconds(silent)} s)`
         )
-        yield* Effect.sleep(pause)
+        yield* Effect.all([Effect.sleep(pause), remind(record, holder!)], { concurrency: 2, discard: true })
         return undefined
       })
       const life = yield* step.pipe(

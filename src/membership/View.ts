@@ -41,8 +41,19 @@ export interface Known extends Peer {
   changedAtWall: number
   triedAt: number | undefined
   greetedAt: number | undefined
-  /** a link stood with this incarnation */
+  /** a link stood with this incarnation, and was not given up by me */
   linked: boolean
+  /** it stands now */
+  standing: boolean
+  /** at its address I answered myself */
+  mirrored: boolean
+}
+
+/** Somebody who said hello. */
+interface Met extends Peer {
+  readonly since: number
+  /** when it said so last, milliseconds of the monotonic clock */
+  heardAt: number
 }
 
 const REMEMBERED = 4096
@@ -51,7 +62,7 @@ export class View {
   /** by instance id: the incarnation of the last read */
   readonly known = new Map<string, Known>()
   /** who said hello, by incarnation */
-  readonly met = new Map<string, Peer & { readonly since: number }>()
+  readonly met = new Map<string, Met>()
   /** incarnations that will never act again, by the store */
   readonly ended = new Set<string>()
   /** incarnations whose process is known to be gone, whatever the store says */
@@ -65,7 +76,7 @@ export class View {
   listeningSince: number | undefined = undefined
   /** when the answer of the last good read came */
   lastGood: Mark | undefined = undefined
-  /** my first good read found no member; undefined: none yet */
+  /** the first good read that was sent with my index entry written found no member; undefined: none yet */
   firstAlone: boolean | undefined = undefined
   /** Called before a member is taken out: a lease that has run out by then must not be longer after it. */
   beforeLoss: () => void = () => {}
@@ -95,8 +106,20 @@ export class View {
   }
 
   greet(from: Peer, now: number): void {
-    if (from.incarnation === this.incarnation || this.met.has(from.incarnation)) return
-    remember(this.met, from.incarnation, { ...from, since: now })
+    if (from.incarnation === this.incarnation) return
+    const met = this.met.get(from.incarnation)
+    if (met !== undefined) {
+      met.heardAt = now
+      return
+    }
+    remember(this.met, from.incarnation, { ...from, since: now, heardAt: now })
+    this.changed()
+  }
+
+  /** No member any more for having said hello; what the store says of it stays. */
+  forget(incarnation: string): void {
+    this.beforeLoss()
+    this.met.delete(incarnation)
     this.changed()
   }
 
@@ -114,6 +137,14 @@ export class View {
     this.gone.add(incarnation)
     this.met.delete(incarnation)
     this.changed()
+  }
+
+  /** Whether this life is known to be one of another instance: of this one it tells nothing then. */
+  isOfAnother(incarnation: string, id: string): boolean {
+    const met = this.met.get(incarnation)
+    if (met !== undefined) return met.id !== id
+    for (const known of this.known.values()) if (known.incarnation === incarnation) return known.id !== id
+    return false
   }
 
   /** The incarnation, while it is the one I read last of its instance and has not ended. */

@@ -33,7 +33,9 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
     view.beforeLoss = life.valid
 
     const fetch = Effect.gen(function* () {
-      const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys()])
+      // the index may know nothing of who said hello: it writes its record first, and may have died before the index
+      const greeters = [...view.met.values()].map(({ id }) => id)
+      const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys(), ...greeters])
       const first = yield* store.getMany([INDEX_KEY, ...[...known].map(instanceKey)])
       const entry = first.get(INDEX_KEY)
       const ids = entry === undefined ? {} : (yield* decodeIndex(entry.value)).ids
@@ -59,7 +61,7 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
         Effect.option,
         Effect.flatMap((rows) => {
           if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return Effect.sync(stopListening)
-          const fencedBy = digest(fleet, rows.value)
+          const fencedBy = digest(fleet, rows.value, sent)
           return fencedBy === undefined ? Effect.void : sayFenced(describe(fencedBy))
         })
       )
