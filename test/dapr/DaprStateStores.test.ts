@@ -30,17 +30,29 @@ const refusal = (component: Components.Resource, options?: HandleOptions) =>
 
 const TESTED = "state.redis, state.postgresql (version v2), state.sqlite and state.in-memory"
 
-requiring("daprd")("a store that cannot guarantee what is asked is refused, by a sentence", () => {
-  it.scopedLive("one without etags", () =>
+requiring("daprd", "memcached")("a store without etags", () => {
+  it.scopedLive("keeps what it is given, tells no version of it, and is refused by a sentence", () =>
     Effect.gen(function* () {
-      const message = yield* refusal(Components.stateMemcached(yield* startMemcached), { allowUntested: true })
+      const component = Components.stateMemcached(yield* startMemcached)
+      const sidecar = yield* startSidecar({ resources: [component] })
+      const answer = yield* Effect.promise(async () => {
+        const body = JSON.stringify([{ key: "k", value: 1 }])
+        const headers = { "content-type": "application/json" }
+        await fetch(`${sidecar.url}/v1.0/state/wsm-state`, { method: "POST", headers, body })
+        const kept = await fetch(`${sidecar.url}/v1.0/state/wsm-state/k`)
+        return { text: await kept.text(), etag: kept.headers.get("etag") }
+      })
+      expect(answer).toEqual({ text: "1", etag: null })
+      const message = yield* refusal(component, { allowUntested: true })
       expect(message).toContain("WSM_STATE_STORE=wsm-state")
       expect(message).toContain("state.memcached")
       expect(message).toContain("no versions to compare")
       expect(message).toContain(TESTED)
     })
   )
+})
 
+requiring("daprd")("a store that cannot guarantee what is asked is refused, by a sentence", () => {
   it.scopedLive("one that reports a lost race as success, allowed or not", () =>
     Effect.gen(function* () {
       const message = yield* refusal(Components.stateEtcd(yield* freePort), { allowUntested: true })

@@ -117,7 +117,7 @@ export const stateEtcd = (port: number, options?: ComponentOptions): Resource =>
     options
   )
 
-/** No etags. Wants an answer when it loads: see `Memcached`. */
+/** No etags. Wants an answer when it loads. */
 export const stateMemcached = (port: number, options?: ComponentOptions): Resource =>
   component("state.memcached", "v1", STATE, { hosts: `127.0.0.1:${port}` }, options)
 
