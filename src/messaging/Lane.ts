@@ -8,36 +8,21 @@ import * as Effect from "effect/Effect"
 import type { TopicEvent } from "../domain/CloudEvent.js"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { type Frame, FramePack } from "../domain/Frame.js"
-import type { Counter } from "../observability/Metrics.js"
 import type { Batch } from "./Batch.js"
 import { FrameBuffer } from "./FrameBuffer.js"
-import { type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
+import { type GapTeller, positionOf } from "./Gaps.js"
+import type { LaneHost } from "./LaneHost.js"
 import { Losses } from "./Losses.js"
+import { Pausing } from "./Pausing.js"
 import type { Lane as LaneApi, LaneOptions } from "./Publisher.js"
 import { BLOCKED, LINGERING, READY, RESTING, Source } from "./Source.js"
-import type { Tally } from "./Tally.js"
-import { MANY, type TopicQueue } from "./TopicQueue.js"
-
-/** What the lanes of one publisher share. */
-export interface LaneHost {
-  readonly queue: TopicQueue
-  readonly tally: Tally
-  readonly gaps: GapDesk
-  readonly published: Counter
-  readonly dropped: { readonly [cause in "overflow" | "publish" | "lease"]: Counter }
-  /** steady milliseconds */
-  readonly now: () => number
-  /** encoded bytes of one event; Infinity: no limit */
-  readonly maxEventBytes: number
-  /** Nothing is left of the lane: called once. */
-  readonly retired: (lane: Lane) => void
-}
+import { MANY } from "./TopicQueue.js"
 
 export class Lane extends Source implements LaneApi, GapTeller {
   private readonly buffer: FrameBuffer
   /** packed: how long the first frame waits for company */
   private lingerUntil = 0
-  private paused = false
+  private pausing: Pausing | undefined
   private phase: "open" | "closed" | "discarded" | "retired" = "open"
   private lastTaken: Frame | undefined
   private lastTold: Frame | undefined
@@ -196,7 +181,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
   }
 
   settled(): void {
-    this.resumeIfRoom()
+    this.pausing?.resumeIfRoom()
     if (this.buffer.frames === 0) this.retireIfDone()
   }
 
@@ -207,7 +192,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
     const { overflow } = this.options.buffer
     if (overflow === "pause") {
       // A connection that buffers nothing may always bring one frame, however full the instance is.
-      if (this.buffer.isFull(size) || this.buffer.frames > 0) this.pause()
+      if (this.buffer.isFull(size) || this.buffer.frames > 0) this.pausingOf().pause()
       return true
     }
     if (this.buffer.frames === 0) return true
@@ -231,24 +216,11 @@ export class Lane extends Source implements LaneApi, GapTeller {
     this.host.gaps.add(this)
   }
 
-  private pause(): void {
-    if (this.paused) return
-    this.paused = true
-    this.options.onPause()
-  }
-
-  /** Once the buffer is down to half, or empty while the instance has little room. */
-  readonly resumeIfRoom = (): void => {
-    if (!this.paused || this.phase === "retired") return
-    if (!this.buffer.isHalfEmpty) return
-    const { starved, hasRoom } = this.host.tally
-    if (this.buffer.frames > 0 && !hasRoom) {
-      starved.add(this)
-      return
-    }
-    starved.delete(this)
-    this.paused = false
-    if (this.phase === "open") this.options.onResume()
+  private pausingOf(): Pausing {
+    const { onPause, onResume } = this.options
+    return (this.pausing ??= new Pausing(this.buffer, this.host.tally, onPause, () => {
+      if (this.phase === "open") onResume()
+    }))
   }
 
   // ------------------------------------------------------------ bookkeeping
@@ -276,8 +248,8 @@ export class Lane extends Source implements LaneApi, GapTeller {
     if (this.waiters !== undefined) for (const waiter of this.waiters.splice(0)) waiter()
     if (this.phase === "open" || this.phase === "retired" || this.state === BLOCKED) return
     this.phase = "retired"
-    const { gaps, now, queue, retired, tally } = this.host
-    tally.starved.delete(this)
+    const { gaps, now, queue, retired } = this.host
+    this.pausing?.end()
     gaps.remove(this)
     this.tellGaps(now())
     retired(this)
