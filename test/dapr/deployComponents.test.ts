@@ -1,12 +1,16 @@
 /** Every folder of `dapr-components` is loaded by a real sidecar, and what it has loaded works. */
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { parseAllDocuments, stringify } from "yaml"
+import { resource } from "../support/Components.js"
 import { startNats } from "../support/Nats.js"
 import { startPostgres } from "../support/Postgres.js"
 import { startRedis } from "../support/Redis.js"
 import { streamLength } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
-import type { Sidecar } from "../support/Sidecar.js"
+import { type Sidecar, startSidecar } from "../support/Sidecar.js"
 import { deployed, sidecarOn } from "./deploySupport.js"
 
 const loaded = (sidecar: Sidecar) =>
@@ -32,12 +36,12 @@ const works = (sidecar: Sidecar) =>
     expect(yield* ask(sidecar, "secrets/secretstore/feed")).toMatchObject({ text: expect.stringContaining('"token"') })
   })
 
-/** What `resiliency.yaml` and `config.yaml` bring: told in the log of the sidecar, nothing of it complained about. */
+/** What `resiliency` and `config.yaml` bring: told in the log of the sidecar, nothing of it complained about. */
 const governed = (sidecar: Sidecar) =>
   Effect.gen(function* () {
     const log = yield* sidecar.logs
     expect(log).toContain("Loading Resiliency configuration: websocketmanager")
-    expect(log).not.toMatch(/level=(error|fatal)|Could not (read|parse)|error when parsing/)
+    expect(log).not.toMatch(/level=(error|fatal)|Could not (read|parse)|error when parsing|non-YAML/)
     expect(log).toMatch(/Enabled features: (?!.*HotReload)/)
     expect(log).toContain("TraceIDRatioBased{0}")
   })
@@ -107,7 +111,7 @@ requiring(
       yield* works(sidecar)
       expect(yield* nats.messages("demo")).toHaveLength(1)
       yield* governed(sidecar)
-      // A store that hangs: the write ends by the policy of resiliency.yaml, which nothing else would end.
+      // A store that hangs: the write ends by the policy of `resiliency`, which nothing else would end.
       yield* postgres.pause
       const began = Date.now()
       expect((yield* ask(sidecar, "state/statestore", [{ key: "hangs", value: 1 }])).status).toBe(500)
@@ -117,3 +121,53 @@ requiring(
     })
   )
 })
+
+requiring(
+  "daprd",
+  "postgres",
+  "redis"
+)("dapr-components/kubernetes/components.yaml", () => {
+  it.scopedLive("is loaded, with a file in place of the cluster's secrets, and works", () =>
+    Effect.gen(function* () {
+      const postgres = yield* startPostgres
+      const redis = yield* startRedis()
+      const folder = yield* deployed({ "redis:6379": `127.0.0.1:${redis.port}` })
+      const secrets = join(folder, "cluster.json")
+      const kept = {
+        "websocketmanager-store": { connection: postgres.connectionString },
+        "websocketmanager-broker": { password: "" },
+        feed: { token: "t0k" }
+      }
+      writeFileSync(secrets, JSON.stringify(kept))
+      const text = readFileSync(join(folder, "kubernetes/components.yaml"), "utf8")
+      const documents = parseAllDocuments(text).map((document) => {
+        const value = document.toJS() as ClusterDocument
+        if (value.kind !== "Component") return value
+        if (value.spec.type !== "secretstores.kubernetes") return { ...value, auth: { secretStore: "secretstore" } }
+        const metadata = [
+          { name: "secretsFile", value: secrets },
+          { name: "multiValued", value: "true" }
+        ]
+        return { ...value, spec: { ...value.spec, type: "secretstores.local.file", metadata } }
+      })
+      const [config, ...others] = documents.filter(({ kind }) => kind === "Configuration")
+      expect(others).toEqual([])
+      const resources = documents.filter(({ kind }) => kind !== "Configuration").map((one) => resource(stringify(one)))
+      const sidecar = yield* startSidecar({ appId: "websocketmanager", config: stringify(config), resources })
+      expect(yield* loaded(sidecar)).toEqual({
+        statestore: "state.postgresql/v2",
+        pubsub: "pubsub.redis/v1",
+        secretstore: "secretstores.local.file/v1"
+      })
+      yield* works(sidecar)
+      expect(yield* postgres.query("select key from wsm_state")).toContain("wsm-key")
+      expect(yield* Effect.promise(() => streamLength(redis.port, "demo"))).toBe(1)
+      yield* governed(sidecar)
+    })
+  )
+})
+
+interface ClusterDocument {
+  readonly kind: string
+  readonly spec: { readonly type?: string }
+}
