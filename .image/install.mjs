@@ -3,7 +3,7 @@
  * an instance needs: the package, its production dependencies and peers, and the health check.
  */
 import { execFileSync } from "node:child_process"
-import { copyFileSync, mkdirSync } from "node:fs"
+import { copyFileSync, mkdirSync, rmSync } from "node:fs"
 import { join, resolve } from "node:path"
 
 const [packed, folder] = process.argv.slice(2)
@@ -19,3 +19,5 @@ copyFileSync(join(import.meta.dirname, "health.mjs"), join(target, "health.mjs")
 // No install scripts: what has native parts brings them built for the common platforms.
 const installing = ["install", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
 execFileSync("npm", installing, { cwd: target, stdio: "inherit" })
+// What it was installed from is not needed to run it.
+rmSync(join(target, "websocketmanager.tgz"))

@@ -1,8 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { TestContext } from "vitest"
 import { DrainHooks } from "../../src/manager/DrainHooks.js"
+import * as FaultyPubSub from "../support/FaultyPubSub.js"
+import * as FaultyStateStore from "../support/FaultyStateStore.js"
+import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager, type TestLogLine } from "../support/TestManager.js"
 import type { Node } from "./fleetSupport.js"
 import { startFleet } from "./fleetSupport.js"
@@ -97,6 +102,35 @@ describe("a drain", () => {
     const [first, second] = await Promise.all([a.manager.run(a.service.drain({})), a.manager.run(a.service.drain({}))])
     assert.deepStrictEqual(second, first)
     assert.strictEqual(first.migrated, 20)
+  })
+})
+
+describe("a drain while neither broker nor store answers", () => {
+  it("says what is lost, and is over in its time, the end of it included", async (test) => {
+    const log: Array<TestLogLine> = []
+    const scope = Effect.runSync(Scope.make())
+    test.onTestFinished(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    const store = await Effect.runPromise(Scope.extend(FaultyStateStore.make(), scope))
+    const bus = FaultyPubSub.make()
+    const manager = await TestManager.start({ log, stateStore: store.layer, pubSub: bus.layer })
+    test.onTestFinished(() => manager.stop())
+    const server = await ScriptedServer.start()
+    test.onTestFinished(() => server.stop())
+    await manager.run(manager.service.connect({ url: server.url, topic: "t" }))
+    bus.hanging.add("t")
+    store.blackhole = true
+    server.last.send("in vain")
+    await manager.until(() => bus.batches.some(({ topic }) => topic === "t"))
+    const began = performance.now()
+    await manager.run(manager.service.drain({ timeoutMs: 4000 }))
+    const took = performance.now() - began
+    assert.isBelow(took, 4000 + 400)
+    // what publishing may take ends so early that the records and the lease have theirs
+    const wrote = store.calls.filter(({ at, operation }) => operation !== "get" && at > Date.now() - 3000)
+    assert.isNotEmpty(wrote)
+    assert.isTrue(log.some(({ text }) => text.startsWith("1 frames could not be published in time")))
+    const [, seconds] = /^drained in ([\d.]+) s/.exec(log.find(({ text }) => text.startsWith("drained in "))!.text)!
+    assert.isAtMost(Number(seconds), 4.2)
   })
 })
 
