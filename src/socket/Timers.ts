@@ -16,6 +16,8 @@ export const makeTimers = (): Timers => ({
   now: perTurn(() => performance.now()),
   after: (ms, f) => {
     const timer = setTimeout(f, Math.min(Math.max(0, Math.ceil(ms)), MAX_TIMER_MS))
+    // an open socket keeps the process running by itself
+    timer.unref()
     return () => clearTimeout(timer)
   }
 })

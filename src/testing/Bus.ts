@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
 import { PubSubUnavailable } from "../domain/Errors.js"
 import { type Publish, type PublishFailure, PubSub, type TopicEvent } from "../ports/PubSub.js"
-import type { Ground } from "./Ground.js"
+import { forever, type Ground } from "./Ground.js"
 import type { Process } from "./Process.js"
 
 export interface Published {
@@ -37,7 +37,7 @@ export class Bus {
     const unavailable = new PubSubUnavailable({ reason: "told to fail" })
     const publish = (topic: string, batch: ReadonlyArray<TopicEvent>) =>
       Effect.suspend(() => {
-        if (process.dead) return Effect.never
+        if (process.dead) return forever
         if (this.down) return Effect.fail(unavailable)
         const ms = this.delay(topic)
         const taken = () => {

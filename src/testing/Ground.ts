@@ -15,6 +15,9 @@ export interface Ground {
   readonly run: (effect: Effect.Effect<unknown>) => void
 }
 
+/** Waits until it is interrupted, without the timer by which `Effect.never` keeps its process running. */
+export const forever: Effect.Effect<never> = Effect.async<never>(() => {})
+
 /** Never inside the call that asks for it. */
 const LATER = { immediate: false } as const
 

@@ -22,6 +22,7 @@ export class Process {
   readonly scheduler: Scheduler.Scheduler
   private state: "running" | "frozen" | "dead" = "running"
   private waiting: Array<() => void> = []
+  private readonly timers = new Set<() => void>()
   /** milliseconds that its monotonic clock has stood still */
   private lost = 0
   private stoodAt: number | undefined
@@ -41,10 +42,7 @@ export class Process {
       unsafeCurrentTimeNanos: nanos,
       currentTimeNanos: Effect.sync(nanos),
       sleep: (duration) =>
-        Effect.async((resume) => {
-          const cancel = ground.after(Duration.toMillis(duration) / rate, () => resume(Effect.void))
-          return Effect.sync(cancel)
-        })
+        Effect.async((resume) => Effect.sync(this.timer(Duration.toMillis(duration) / rate, () => resume(Effect.void))))
     }
     this.scheduler = {
       shouldYield: (fiber) => scheduler.shouldYield(fiber),
@@ -93,6 +91,22 @@ export class Process {
   kill(): void {
     this.state = "dead"
     this.waiting = []
+    for (const cancel of this.timers) cancel()
+    this.timers.clear()
+  }
+
+  /** Nothing of a dead process keeps the test's own process alive. */
+  private timer(ms: number, ring: () => void): () => void {
+    if (this.state === "dead") return () => {}
+    const cancel = this.ground.after(ms, () => {
+      this.timers.delete(cancel)
+      ring()
+    })
+    this.timers.add(cancel)
+    return () => {
+      this.timers.delete(cancel)
+      cancel()
+    }
   }
 }
 

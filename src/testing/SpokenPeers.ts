@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import type { ManagerError } from "../domain/Errors.js"
 import { CallDeadline, remaining } from "../ports/CallDeadline.js"
 import { type PeerDesk, type PeerFailure, type Peers, PeerSilent } from "../ports/Peers.js"
+import { forever } from "./Ground.js"
 import type { Roads } from "./Roads.js"
 
 type Desk = PeerDesk["Type"]
@@ -85,7 +86,7 @@ export const make = (roads: Roads, options: PeerNetworkOptions, from: string): P
           Effect.flatMap((greeting) => {
             stands = true
             up(greeting)
-            return Effect.never
+            return forever
           })
         )
       )
@@ -93,7 +94,7 @@ export const make = (roads: Roads, options: PeerNetworkOptions, from: string): P
         Effect.zipRight(
           Effect.suspend(() =>
             stands
-              ? Effect.never
+              ? forever
               : Effect.fail(new PeerSilent({ address: to, reason: "it did not answer in time", sent: true }))
           )
         )
