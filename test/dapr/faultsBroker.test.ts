@@ -1,4 +1,6 @@
 /** A whole manager under load while its broker is away for longer than the buffers hold, or refuses a topic. */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +11,7 @@ import { startRedis } from "../support/Redis.js"
 import { streamLength } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
+import { temporaryDirectory } from "../support/temporaryDirectory.js"
 import {
   eventually,
   expectSocketsKept,
@@ -131,6 +134,100 @@ requiring("daprd", "redis")("a broker away for longer than the buffers hold", ()
         expect(missing).toBe(metric("frames_dropped_total", { cause: "overflow" }))
         for (const feed of feeds.slice(3)) expect(feed.events("gap")).toEqual([])
         expectSocketsKept(feeds)
+      }),
+    TIMEOUT
+  )
+})
+
+requiring("daprd", "redis")("a broker away for longer than a refused event is repeated", () => {
+  it.scopedLive(
+    "costs nothing that the buffers hold: every frame of either topic, in order, when it is back",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* startRedis({ persistent: true })
+        const sidecar = yield* startSidecar({ resources: [C.stateInMemory(), C.pubsubRedis(redis.port)] })
+        const { log, manager, metric, open } = yield* startManager(sidecar)
+        const buffer = { maxFrames: 20_000, maxBytes: 16 * 1024 * 1024 }
+        const feeds = [
+          yield* open({ topic: "singly", buffer }),
+          yield* open({ topic: "packed", buffer, publishing: { packing: "PACKING_PACKED" } })
+        ]
+        const sending = yield* flood(feeds.map((feed) => [feed, 50] as const))
+        yield* eventually("frames are published", () => metric("frames_published_total") > 200)
+
+        yield* redis.stop
+        const stoppedAt = Date.now()
+        yield* eventually("publishing fails", () => metric("publish_seconds", { outcome: "failed" }) > 1)
+        const away = metric("frames_published_total")
+        // one that is refused alone is given up after half a minute
+        yield* Effect.sleep(Math.max(0, stoppedAt + 42_000 - Date.now()))
+        expect(metric("frames_published_total")).toBe(away)
+        expect(metric("buffer_frames")).toBeGreaterThan(0.8 * 42 * 100)
+        const lines = yield* Effect.promise(() => manager.run(Effect.flatMap(Health, ({ report }) => report)))
+        expect(lines.filter(({ status }) => status === "degraded").map(({ name }) => name)).toEqual(["pubsub"])
+
+        yield* redis.start
+        const backAt = sentBy(feeds)
+        yield* eventually("frames come on", () => sentBy(feeds) > backAt + 200)
+        yield* sending.stop
+        expect(yield* judge(feeds, redis.port)).toEqual({ taken: sentBy(feeds), missing: 0 })
+        for (const feed of feeds) {
+          const view = yield* Effect.promise(() => feed.view())
+          expect([view.framesPublished, view.framesDropped]).toEqual([feed.sent.length, 0])
+        }
+        expectSocketsKept(feeds)
+        expect(metric("frames_dropped_total")).toBe(0)
+        expect(manager.events.filter(({ type }) => type === "gap")).toEqual([])
+        expect(log.filter(({ level }) => level === "ERROR")).toEqual([])
+      }),
+    TIMEOUT
+  )
+})
+
+requiring("daprd", "redis")("a broker that does not answer, for more topics than are published to at once", () => {
+  it.scopedLive(
+    "is what health blames, not the sidecar; a secret is there at once",
+    () =>
+      Effect.gen(function* () {
+        const redis = yield* startRedis()
+        const file = join(yield* temporaryDirectory, "secrets.json")
+        writeFileSync(file, JSON.stringify({ feed: { token: "t0k" } }))
+        const sidecar = yield* startSidecar({
+          resources: [
+            C.stateInMemory(),
+            C.pubsubRedis(redis.port),
+            C.secretsFile(file, { metadata: { multiValued: "true" } })
+          ]
+        })
+        const { manager, metric, open, server } = yield* startManager(sidecar, { secretStore: C.SECRETS })
+        const feeds = yield* Effect.forEach(Array.from({ length: 80 }), (_, n) => open({ topic: `t${n}` }))
+        const status = (name: string) =>
+          Effect.map(
+            Effect.promise(() => manager.run(Effect.flatMap(Health, ({ report }) => report))),
+            (lines) => lines.find((line) => line.name === name)!.status
+          )
+        yield* redis.pause
+        for (const feed of feeds) feed.send("waits")
+        yield* eventually("all wait", () => metric("buffer_frames") >= 80)
+        // long enough for every publish that may be on its way to be there
+        yield* Effect.sleep("1 second")
+        for (let n = 0; n < 5; n++) {
+          expect(yield* status("sidecar")).toBe("ok")
+          const began = performance.now()
+          const headers = { authorization: "secret:feed/token" }
+          yield* Effect.promise(() =>
+            manager.run(manager.service.connect({ url: server.url, topic: "other", headers }))
+          )
+          expect(server.last.headers["authorization"]).toBe("t0k")
+          expect(performance.now() - began).toBeLessThan(2000)
+        }
+        yield* Effect.repeat(status("pubsub"), { until: (now) => now === "degraded" }).pipe(
+          Effect.timeout("30 seconds")
+        )
+        expect(yield* status("sidecar")).toBe("ok")
+        yield* redis.resume
+        yield* eventually("all are published", () => metric("frames_published_total") >= 80)
+        expect(metric("frames_dropped_total")).toBe(0)
       }),
     TIMEOUT
   )
