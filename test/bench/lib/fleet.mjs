@@ -10,6 +10,8 @@ const STATE_LINE = /^websocketmanager_state_operations_total\{operation="([^"]*)
 /** a joiner's share of the dial budget counts from two intervals after it joined */
 const SETTLED_MS = 5000
 const PATIENCE_MS = 60_000
+/** On a loaded machine a store may be late. */
+const PATIENCE = { schedule: Schedule.spaced("500 millis"), times: 60 }
 
 /** @typedef {Awaited<ReturnType<typeof startFleet>>} Fleet */
 
@@ -71,12 +73,12 @@ export const startFleet = async ({ dist, names, dialRate, backing, logs, network
       return { millis: Date.now() - at, status }
     },
     signal: (name, signal) => members.get(name).signal(signal),
-    /** Connects that many through one instance; their ids. On a loaded machine a store may be late. */
+    /** Connects that many through one instance; their ids. */
     connect: async (name, count, request) => {
       const connected = await members.get(name).call((client) => {
         const one = () => {
           const asked = { ...request, requestId: randomUUID() }
-          return Effect.retry(client.Connect(asked), { schedule: Schedule.spaced("500 millis"), times: 60 })
+          return Effect.retry(client.Connect(asked), PATIENCE)
         }
         return Effect.forEach(Array(count).fill(request), one, { concurrency: 32 })
       })
@@ -85,7 +87,7 @@ export const startFleet = async ({ dist, names, dialRate, backing, logs, network
     /** Moves connections until each has its share. */
     rebalance: async () => {
       const [{ call }] = members.values()
-      await call((client) => client.Rebalance({}))
+      await call((client) => Effect.retry(client.Rebalance({}), PATIENCE))
     },
     /** State operations of all so far, by kind. */
     stateOperations: async () => {
