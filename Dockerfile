@@ -1,6 +1,6 @@
 # The steps are npm scripts, so that the tests take the same ones without a container.
 
-FROM node:20-bookworm-slim AS build
+FROM node:22-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
@@ -8,7 +8,7 @@ COPY . .
 RUN npm run image:pack -- /packed
 RUN npm run image:install -- /packed /app
 
-FROM node:20-bookworm-slim
+FROM node:22-bookworm-slim
 WORKDIR /app
 COPY --from=build /app ./
 # Embedded backing only: what must outlive the container.

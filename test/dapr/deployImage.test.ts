@@ -76,6 +76,7 @@ describe("the image", () => {
     for (const name of ["dist/main.js", "proto", "dapr-components", "LICENSE"])
       expect(existsSync(join(ours, name))).toBe(true)
     for (const name of ["src", "test", "node_modules", ".image"]) expect(existsSync(join(ours, name))).toBe(false)
+    expect(existsSync(join(app, "websocketmanager.tgz"))).toBe(false)
   })
 
   it("has every package in the version of our own lock, with which everything was tested", () => {
@@ -130,6 +131,13 @@ describe("the image", () => {
     expect(output).toContain("drained")
     expect(await check()).toBe(1)
   }, 60_000)
+
+  it("stands on a Node.js that is supported, and that the package allows", () => {
+    const versions = instructions("FROM").map((from) => Number(/^node:(\d+)-/.exec(from)?.[1]))
+    expect(versions).toEqual([22, 22])
+    const { engines } = JSON.parse(textOf("package.json")) as { readonly engines: { readonly node: string } }
+    expect(engines.node).toMatch(/^>=20\./)
+  })
 
   it("has no Dockerfile step that a test does not take, and what its first stage needs", () => {
     const taken = instructions("RUN").filter((step) => !step.startsWith("npm run image:"))
