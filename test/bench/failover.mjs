@@ -72,8 +72,8 @@ const FIGURES = [
   { name: "drain", needs: sidecars, run: () => drainMany(bench) },
   ...(flags.dapr ? [] : [{ name: "many", needs: [], run: () => many(bench, false) }]),
   { name: "many", needs: [lack], run: () => many(bench, true) },
-  { name: "idle", needs: [], run: () => idle(bench, 3, 100) },
-  { name: "idle", needs: [], run: () => idle(bench, 20, 20) }
+  { name: "idle", needs: [], run: () => idle(bench, 3) },
+  { name: "idle", needs: [], run: () => idle(bench, 20) }
 ]
 const names = [...new Set(FIGURES.map(({ name }) => name))]
 const unknown = flags.only.filter((name) => !names.includes(name))
