@@ -15,7 +15,7 @@ import type { Fleet } from "./Fleet.js"
 import { neighbours } from "./Ring.js"
 import type { Known } from "./View.js"
 
-/** between two refused dials */
+/** between two refused dials, and before a link that stood is made anew */
 const APART = "100 millis"
 /** after a dial without an answer; the first may be the last word of what stood on the broken link */
 const SILENT_PAUSE = "500 millis"
@@ -24,7 +24,7 @@ const AGAIN = "1 second"
 export interface Links {
   /** Greets and links whom the view knows now, and lets go of the others. */
   readonly tend: Effect.Effect<void>
-  /** Dials at once, for whoever found a connection to this peer broken; done when something is known. */
+  /** Dials at once if the link is broken, for whoever found another connection to this peer so; done when something is known. */
   readonly look: (peer: Peer) => Effect.Effect<void>
 }
 
@@ -48,8 +48,9 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
         while (lives(known) && known.greetedAt === undefined) {
           known.triedAt ??= elapsed.mark().monotonic
           const greeting = yield* Effect.either(Effect.flatten(hello(known.address)))
-          if (Either.isRight(greeting) && greeting.right.incarnation === known.incarnation) answered(known)
-          else yield* Effect.sleep(AGAIN)
+          if (Either.isRight(greeting) && greeting.right.incarnation === known.incarnation) return answered(known)
+          if (Either.isRight(greeting) && greeting.right.incarnation === me.incarnation) known.mirrored = true
+          yield* Effect.sleep(AGAIN)
         }
       })
 
@@ -86,16 +87,39 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
       Effect.gen(function* () {
         while (lives(known)) {
           const another = yield* Deferred.make<void>()
+          const begun = elapsed.mark()
           let stood = false
           const link = peers.link(known.address, me, ({ incarnation }) => {
             if (incarnation !== known.incarnation) return Deferred.unsafeDone(another, Effect.void)
-            stood = known.linked = true
+            stood = known.linked = known.standing = true
             answered(known)
           })
           const end = yield* Effect.either(Effect.raceFirst(link, Deferred.await(another)))
-          if (Either.isRight(end) && stood) yield* broken(known)
-          yield* Effect.sleep(AGAIN)
+          known.standing = false
+          const broke = Either.isRight(end) ? stood : end.left._tag === "PeerRefused" && known.linked
+          if (broke) yield* broken(known)
+          yield* Effect.sleep(stood && elapsed.since(begun) > periods.interval ? APART : AGAIN)
         }
+      }).pipe(
+        // let go by me: that says nothing of it
+        Effect.onInterrupt(() =>
+          Effect.sync(() => {
+            known.linked = known.standing = false
+          })
+        )
+      )
+
+    const complained = new Set<string>()
+    /** Somebody who beats beside me, where I am reached: neither can be told from the other. */
+    const complain = (known: Known): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const { address, changedAt, id, incarnation, mirrored, since } = known
+        if (!mirrored || changedAt === since || complained.has(incarnation)) return Effect.void
+        complained.add(incarnation)
+        return Effect.logError(
+          `instance ${id} advertises ${address}, and that is where this instance (${me.id}, ${me.address}) answers: they cannot ` +
+            "speak to each other. Set WSM_ADVERTISE_ADDRESS of each to an address where the others reach it, and it alone"
+        )
       })
 
     const living = () => [...view.known.values()].filter(({ incarnation }) => !view.ended.has(incarnation))
@@ -104,6 +128,7 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
       tend: Effect.gen(function* () {
         const all = living()
         for (const known of all) {
+          yield* complain(known)
           if (known.greetedAt !== undefined) continue
           yield* FiberMap.run(greetings, known.incarnation, greet(known), { onlyIfMissing: true })
         }
@@ -123,7 +148,8 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
       look: (peer) =>
         Effect.suspend(() => {
           const known = view.living(peer.incarnation)
-          return known?.greetedAt === undefined ? Effect.void : broken(known)
+          // what broke was another connection: only a link that stood and stands no more makes a refusal its end
+          return known?.linked === true && !known.standing ? broken(known) : Effect.void
         })
     }
   })

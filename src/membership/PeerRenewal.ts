@@ -49,9 +49,14 @@ export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =
           board.end(life, "fenced")
           return yield* Effect.logWarning(`fenced: instance ${member.id} says so; this instance stops acting`)
         }
-        // another life of that process: the one I know has ended
-        if (incarnation !== undefined && incarnation !== member.incarnation) return view.goneFor(member.incarnation)
-        if (incarnation === member.incarnation && verdict === "not-reached") life.grant(incarnation, mark)
+        if (incarnation === undefined) return
+        if (incarnation === member.incarnation) {
+          if (verdict === "not-reached") life.grant(incarnation, mark)
+          return
+        }
+        // I myself, or a third: an address that is not its own alone. Else another life of that process: this one has ended
+        if (incarnation === me.incarnation || view.isOfAnother(incarnation, member.id)) return
+        view.goneFor(member.incarnation)
       }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)
 
     while (!life.ended()) {

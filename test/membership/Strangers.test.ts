@@ -1,7 +1,9 @@
 import { describe, expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
-import { address, at, back, fleet, it, outage, status, world } from "./fleets.js"
+import { PeerNetwork } from "../support/PeerNetwork.js"
+import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
 import { adjust, type Instance, joined, start, stored, until } from "./instances.js"
 
 const ids = ({ membership }: Instance) => membership.members().map(({ id }) => id)
@@ -79,5 +81,87 @@ describe("who waits for my id", () => {
       back([a])
       yield* adjust("5 seconds")
       expect(a.changes).toEqual(["held"])
+    }))
+})
+
+describe("an address that is not its own alone", () => {
+  it("two that advertise the same one: an answer from myself is none, and the one cut off stops", () =>
+    Effect.gen(function* () {
+      const here = world()
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+        if (logLevel.label === "ERROR") lines.push(String(message))
+      })
+      yield* Effect.gen(function* () {
+        // each on a host of its own, where the address is itself
+        const same = { ...here, network: new PeerNetwork() }
+        const a = yield* joined(here.backend, { ...at(here, "a"), address: address("local") })
+        const b = yield* joined(here.backend, { ...at(same, "b"), address: address("local") })
+        yield* adjust("10 seconds")
+        expect([ids(a), ids(b)]).toEqual([["b"], ["a"]])
+        outage([b])
+        yield* until(() => !b.lease.valid())
+        expect(b.changes).toEqual(["held", "lost"])
+        yield* until(() => status(here, b) === "dead")
+        expect(a.changes).toEqual(["held"])
+      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      const said = lines.filter((line) => line.includes("WSM_ADVERTISE_ADDRESS"))
+      expect(said.map((line) => line.slice(0, 10)).sort()).toEqual(["instance a", "instance b"])
+    }))
+
+  it("a third that answers there proves nothing of the one I asked for", () =>
+    Effect.gen(function* () {
+      const here = world()
+      const [a, b] = yield* fleet(here, ["a", "b"])
+      const c = yield* joined(here.backend, { ...at(here, "c"), address: b.address })
+      yield* adjust("5 seconds")
+      outage([a, b, c])
+      yield* adjust("10 seconds")
+      expect(ids(a).sort()).toEqual(["b", "c"])
+      expect(a.lease.valid()).toBe(false)
+    }))
+})
+
+describe("a link that broke before", () => {
+  it("a kill while it is made anew is heard like any other", () =>
+    Effect.gen(function* () {
+      for (const pauses of [[50], [400, 300]]) {
+        const here = world()
+        const [a, b, c] = yield* fleet(here, ["a", "b", "c"])
+        for (const pause of pauses) {
+          for (const one of [a, b]) here.network.reset(one.address, c.address)
+          yield* adjust(pause)
+        }
+        yield* c.crash
+        expect(yield* secondsUntil(() => status(here, c) === "dead")).toBeLessThan(1.5)
+        expect(stored(here.backend, instanceKey("c")).reason).toBe("refused")
+      }
+    }))
+
+  it("while it stands, a call that finds another connection refused proves nothing", () =>
+    Effect.gen(function* () {
+      const here = world()
+      const [a, , c] = yield* fleet(here, ["a", "b", "c"])
+      here.network.refuse(c.address)
+      yield* Effect.fork(a.membership.gone({ id: "c", incarnation: c.lease.life().incarnation, address: c.address }))
+      yield* adjust("10 seconds")
+      expect(status(here, c)).toBe("alive")
+    }))
+})
+
+describe("who has left and still answers calls", () => {
+  it("does not speak of the others from memory", () =>
+    Effect.gen(function* () {
+      const here = world()
+      const [a, b, c] = yield* fleet(here, ["a", "b", "c"])
+      const { incarnation } = c.lease.life()
+      yield* a.membership.leave
+      yield* c.crash
+      yield* until(() => status(here, c) === "dead")
+      expect(yield* a.membership.addressOf("c", incarnation)).toMatchObject({ _tag: "None" })
+      yield* adjust("20 seconds")
+      expect(names(b)).toContain("a left")
+      const shown = yield* a.membership.instances
+      expect(shown.filter(({ id }) => id === "b").map(({ status }) => status)).toEqual(["INSTANCE_STATUS_ALIVE"])
     }))
 })
