@@ -74,7 +74,8 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
     core.events.emit("instance-draining", undefined, me)
     yield* Effect.logInfo(`draining ${core.connections.size} connections`)
     yield* membership.drain.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
-    for (const hook of hooks.all()) yield* runHook(hook, left)
+    const forHooks = Effect.sync(() => Duration.millis(Math.max((began + deadline) / 2 - core.steady(), 0)))
+    for (const hook of hooks.all()) yield* runHook(hook, forHooks)
     // what was being claimed when this began is to be given away too
     yield* core.claiming.over.await.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))
     const until = deadline - Math.min(STOP_WITHIN, Duration.toMillis(timeout) / 4)

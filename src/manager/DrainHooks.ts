@@ -21,8 +21,9 @@ export class DrainHooks extends Context.Tag("websocketmanager/manager/DrainHooks
   DrainHooks,
   {
     /**
-     * Runs at drain, after those that were registered before, each within what is left of the drain's deadline. One that
-     * fails or takes too long is logged, and the next one runs. The answer takes it out again.
+     * Runs at drain, after those that were registered before, all together within half of the drain's deadline: the
+     * rest is for moving connections. One that fails or takes too long is logged, and the next one runs. The answer takes it
+     * out again.
      */
     readonly register: <R>(
       name: string,

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { shouldBeUp } from "../domain/ConnectionStatus.js"
+import type { LivePeer } from "../membership/Present.js"
 import { leastLoaded } from "./Balance.js"
 import { type Fleet, loads, targets } from "./Fleet.js"
 import type { Closing } from "./Giving.js"
@@ -18,6 +19,9 @@ const AT_ONCE = 32
 const AGAIN = 250
 /** The part of the time in which all shall have gone, so that some is left for what fails at first. */
 const WITHIN = 0.7
+
+/** With less time than this left, milliseconds, an instance that has just joined is better than none. */
+const HURRY = 10_000
 
 export interface Evacuation {
   moved: number
@@ -35,12 +39,13 @@ export const evacuate = (fleet: Fleet, closing: Closing, until: number, progress
     const timeLeft = () => until - core.steady()
 
     const spacings = new Map<string, { readonly spacing: Spacing.Spacing; readonly perSecond: number }>()
-    const pace = (waiting: ReadonlyArray<ManagedConnection>, live: number): void => {
+    const pace = (waiting: ReadonlyArray<ManagedConnection>, live: ReadonlyArray<LivePeer>): void => {
       const hosts = new Map<string, number>()
       for (const c of waiting) if (breaksFirst(c)) hosts.set(c.spec.hostPort, (hosts.get(c.spec.hostPort) ?? 0) + 1)
       for (const [host, n] of hosts) {
-        // this instance is counted among the live ones, and dials nothing
-        const dialled = (core.settings.dialRatePerHost * live) / (live + 1)
+        // this instance has its share of the rate too, and dials nothing
+        const dialling = live.filter(({ mayDial }) => mayDial).length || live.length
+        const dialled = (core.settings.dialRatePerHost * dialling) / (live.length + 1)
         const needed = (n * 1000) / Math.max(1, timeLeft() * WITHIN)
         const spacing = spacings.get(host)?.spacing ?? Spacing.make(core.steady)
         spacings.set(host, { spacing, perSecond: Math.max(dialled, needed) })
@@ -53,10 +58,17 @@ export const evacuate = (fleet: Fleet, closing: Closing, until: number, progress
         return wait > 0 ? Effect.sleep(Math.min(wait, Math.max(0, timeLeft()))) : Effect.void
       })
 
+    /** Whoever could not dial yet would leave it without a socket: better it waits here, as long as there is time. */
+    const takers = (c: ManagedConnection): ReadonlyArray<LivePeer> => {
+      const all = targets(fleet)
+      if (!breaksFirst(c)) return all
+      const dialling = all.filter(({ mayDial }) => mayDial)
+      return dialling.length > 0 || timeLeft() > HURRY ? dialling : all
+    }
     const move = (c: ManagedConnection): Effect.Effect<void> =>
       Effect.gen(function* () {
         yield* turn(c)
-        const to = leastLoaded(targets(fleet), (id) => load.get(id) ?? 0)
+        const to = leastLoaded(takers(c), (id) => load.get(id) ?? 0)
         if (to === undefined || timeLeft() <= 0) return
         expect(to.id, 1)
         const given = yield* giving.give(c, to, closing)
@@ -68,8 +80,8 @@ export const evacuate = (fleet: Fleet, closing: Closing, until: number, progress
     const rounds = Effect.gen(function* () {
       for (;;) {
         const waiting = [...core.connections.values()]
-        const live = targets(fleet).length
-        if (waiting.length === 0 || live === 0) return
+        const live = targets(fleet)
+        if (waiting.length === 0 || live.length === 0) return
         progress.failed = 0
         pace(waiting, live)
         yield* Effect.forEach(waiting, move, { concurrency: AT_ONCE, discard: true })

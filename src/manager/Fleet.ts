@@ -5,6 +5,7 @@ import { type ManagerError, NoTarget } from "../domain/Errors.js"
 import type { Connection, Instance, MigrateRequest } from "../domain/Messages.js"
 import { checkMigrate } from "../domain/Validate.js"
 import type { Membership } from "../membership/Membership.js"
+import type { LivePeer } from "../membership/Present.js"
 import type { Peer, Peers } from "../ports/Peers.js"
 import { leastLoaded } from "./Balance.js"
 import { checked, type Core, owned } from "./Core.js"
@@ -28,7 +29,7 @@ export const instances = ({ core, membership }: Fleet): Effect.Effect<ReadonlyAr
   )
 
 /** Instances that can take work, this one excluded. */
-export const targets = ({ core, membership }: Fleet): ReadonlyArray<Peer> =>
+export const targets = ({ core, membership }: Fleet): ReadonlyArray<LivePeer> =>
   membership.live().filter(({ id }) => id !== core.instanceId)
 
 /** Connections of each instance, as its last beat told. */

@@ -77,6 +77,8 @@ const read = (
   const once = Effect.scoped(
     Effect.gen(function* () {
       const events = yield* reach.peers.open(peer.address, "Watch", request)
+      // nobody knows what it told between the break and now
+      if (!linked) reader.lost()
       linked = true
       yield* Deferred.succeed(begun, undefined)
       yield* Stream.runForEach(ownersStream(reach, peer, events), (event) =>

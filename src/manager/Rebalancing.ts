@@ -6,6 +6,7 @@
  * connection. Paced, so that what has to be dialled anew leaves half of a host's dial budget to the others.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { ManagerError } from "../domain/Errors.js"
 import type { Instance, ListResponse, RebalanceRequest, RebalanceResponse } from "../domain/Messages.js"
@@ -39,6 +40,7 @@ export const rebalance = (fleet: Fleet, request: RebalanceRequest): Effect.Effec
       return { moved: planned, failed: 0, connections: Object.fromEntries(counts) }
     }
     yield* Effect.logInfo(`rebalancing: ${planned} connections are to move`)
+    yield* untilTheyDial(fleet, new Set(plan.map(({ to }) => to)))
     const spacing = Spacing.make(fleet.core.steady)
     const perSecond = Math.max(1, fleet.core.settings.dialRatePerHost / 2)
     let moved = 0
@@ -63,6 +65,16 @@ export const rebalance = (fleet: Fleet, request: RebalanceRequest): Effect.Effec
     yield* Effect.logInfo(`rebalanced: ${moved} moved, ${planned - moved} failed`)
     return { moved, failed: planned - moved, connections: Object.fromEntries(counts) }
   })
+
+/** One that has just joined has no share of the dial budget yet: what it took now would be without a socket for so long. */
+const untilTheyDial = ({ core, membership }: Fleet, takers: ReadonlySet<string>): Effect.Effect<void> => {
+  const waits = () => membership.live().some(({ id, mayDial }) => takers.has(id) && !mayDial)
+  return Effect.repeat(Effect.sleep("100 millis"), { while: waits }).pipe(
+    Effect.timeoutOption(Duration.times(core.settings.heartbeatInterval, 3)),
+    Effect.when(waits),
+    Effect.asVoid
+  )
+}
 
 const total = (transfers: ReadonlyArray<Transfer>): number => transfers.reduce((sum, { count }) => sum + count, 0)
 
