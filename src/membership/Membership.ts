@@ -149,18 +149,26 @@ const make = Effect.gen(function* () {
     })
   }
 
-  const settleIn = (life: LifeState) =>
-    InstanceIndex.change(store, (ids) => ({ ...ids, [id]: life.incarnation }), life.ended).pipe(
-      Effect.tap(() => {
+  const settleIn = (life: LifeState, view: View) =>
+    Effect.suspend(() => {
+      let others = true
+      const withMine = (ids: Readonly<Record<string, string>>) => {
+        others = Object.keys(ids).some((other) => other !== id)
+        return { ...ids, [id]: life.incarnation }
+      }
+      return Effect.tap(InstanceIndex.change(store, withMine, life.ended), () => {
         if (life.ended()) return Effect.void
+        // of those who start together one finds the index empty; whether the others there live, the next read tells
+        if (!others) view.firstAlone = true
         phase = draining ? "draining" : "joined"
         board.joined(life)
+        view.look()
         return Effect.zipRight(
           Effect.logInfo(`joined as instance ${id} at ${address}, incarnation ${life.incarnation}`),
           Deferred.succeed(joined, undefined)
         )
       })
-    )
+    })
 
   const live = (life: LifeState, view: View) =>
     Effect.gen(function* () {
@@ -178,8 +186,10 @@ const make = Effect.gen(function* () {
       yield* Effect.forkScoped(guard(board, life))
       yield* Effect.forkScoped(renewal(fleet))
       yield* Effect.forkScoped(watch(fleet, links))
-      yield* Effect.forkScoped(settleIn(life))
+      yield* Effect.forkScoped(settleIn(life, view))
       yield* Effect.raceFirst(Heartbeat.beats(services, life), Deferred.await(over))
+      // nobody reads any more: nobody's silence counts
+      view.listeningSince = undefined
     }).pipe(Effect.scoped)
 
   /** One life, from joining to its end; false when there will be no other. */

@@ -20,8 +20,6 @@ import { type Member, View, type Victim } from "./View.js"
 /** An instance that can take work. */
 export interface LivePeer extends Peer {
   readonly status: "alive"
-  /** it has a share of the dial budget: one that has just joined has none yet */
-  readonly mayDial: boolean
 }
 
 /** What Membership offers of the others. */
@@ -89,19 +87,6 @@ export const make = (services: {
     return life.incarnation === incarnation && life.joined && !life.ended()
   }
 
-  const dialShare = (): number => {
-    const { joinedAt } = board.present()
-    if (joinedAt === undefined) return 0
-    const others = view.members()
-    const settled = view.firstAlone === true || now() - joinedAt >= 2 * periods.interval
-    if (!settled && (others.length > 0 || view.firstAlone === undefined)) return 0
-    const counted = others.filter(({ id, incarnation }) => {
-      const known = view.known.get(id)
-      return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
-    })
-    return 1 / (counted.length + 1)
-  }
-
   return {
     view: () => view,
     renew: () => {
@@ -115,16 +100,12 @@ export const make = (services: {
     members,
     live: () => {
       const life = board.present()
-      const mine = life.joined && life.status === "alive" && life.valid() ? [{ ...me(), mayDial: dialShare() > 0 }] : []
+      const mine = life.joined && life.status === "alive" && life.valid() ? [me()] : []
       const others = members().filter(
         ({ id, incarnation, status, suspect }) =>
           status === "alive" && !suspect && view.known.get(id)?.incarnation === incarnation
       )
-      const settled = now() - 2 * periods.interval
-      return [
-        ...mine,
-        ...others.map((one) => ({ ...one, mayDial: (view.known.get(one.id)?.joinedIndexAt ?? Infinity) <= settled }))
-      ].map(({ address, id, incarnation, mayDial }) => ({ id, incarnation, address, status: "alive", mayDial }))
+      return [...mine, ...others].map(({ address, id, incarnation }) => ({ id, incarnation, address, status: "alive" }))
     },
     victims: Stream.asyncPush<Victim>(
       (emit) =>
@@ -168,7 +149,18 @@ export const make = (services: {
       }),
     ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,
-    dialShare,
+    dialShare: () => {
+      const { joinedAt } = board.present()
+      if (joinedAt === undefined) return 0
+      const others = view.members()
+      const settled = view.firstAlone === true || now() - joinedAt >= 2 * periods.interval
+      if (!settled && (others.length > 0 || view.firstAlone === undefined)) return 0
+      const counted = others.filter(({ id, incarnation }) => {
+        const known = view.known.get(id)
+        return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
+      })
+      return 1 / (counted.length + 1)
+    },
     watched: (id, incarnation) => {
       const known = view.known.get(id)
       if (known?.incarnation !== incarnation) return undefined

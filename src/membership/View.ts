@@ -76,7 +76,7 @@ export class View {
   listeningSince: number | undefined = undefined
   /** when the answer of the last good read came */
   lastGood: Mark | undefined = undefined
-  /** the first good read that was sent with my index entry written found no member; undefined: none yet */
+  /** nobody was there when my index entry landed, or in the first good read sent after it; undefined: not known yet */
   firstAlone: boolean | undefined = undefined
   /** Called before a member is taken out: a lease that has run out by then must not be longer after it. */
   beforeLoss: () => void = () => {}
