@@ -1,4 +1,9 @@
 /** How an instance starts beside a sidecar, and how it says why it does not. */
+import { once } from "node:events"
+import { createServer as createHttpServer } from "node:http"
+import { type AddressInfo, createServer, type Server } from "node:net"
+import { promisify } from "node:util"
+import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js"
 import { afterEach, beforeAll, expect } from "vitest"
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -113,7 +118,7 @@ requiring("daprd")("an instance beside a sidecar", () => {
         yield* expectRefusal(
           beside({ httpPort, grpcPort }, { WSM_DAPR_WAIT: "1 second" }),
           new RegExp(
-            `^wsm: the Dapr sidecar at 127\\.0\\.0\\.1:${httpPort} is not available: it did not serve within 1 s`
+            `^wsm: the Dapr sidecar at 127\\.0\\.0\\.1:${httpPort} is not available: it was not ready within 1 s`
           ),
           new RegExp(`WSM_DAPR_WAIT.*refused.*dapr run .*--dapr-http-port ${httpPort}.*DAPR_HOST`)
         )
@@ -131,13 +136,61 @@ requiring("daprd")("an instance beside a sidecar", () => {
         const wait = { WSM_DAPR_WAIT: "1 second" }
         yield* expectRefusal(
           beside({ httpPort: proxy.port, grpcPort: sidecar.grpcPort }, wait),
-          /did not serve within .*no answer within 2 s/
+          /was not ready within .*no answer within 2 s/
         )
         const nobody = yield* freePort
         yield* expectRefusal(
           beside({ httpPort: sidecar.httpPort, grpcPort: nobody }, wait),
           new RegExp(`nothing listens at its gRPC port ${nobody} \\(DAPR_GRPC_PORT\\)`)
         )
+      }),
+    TIMEOUT
+  )
+
+  it.scopedLive(
+    "one whose DAPR_GRPC_PORT leads to something else ends in one line that names it, whatever answers there",
+    () =>
+      Effect.gen(function* () {
+        const sidecar = yield* startSidecar({ resources: IN_MEMORY })
+        const http = yield* scoped(
+          () => listening(createHttpServer((_, answer) => answer.writeHead(502).end())),
+          ({ server }) => server.close()
+        )
+        // as Redis does: it answers text, and ends the connection
+        const text = yield* scoped(
+          () => listening(createServer((socket) => socket.on("error", () => {}).end("-ERR unknown command\r\n"))),
+          ({ server }) => server.close()
+        )
+        const grpc = yield* scoped(
+          () => grpcServer(),
+          ({ server }) => server.forceShutdown()
+        )
+        const others = [
+          { port: sidecar.httpPort, says: "is no gRPC: HTTP 404" },
+          { port: http.port, says: "is no gRPC: " },
+          { port: text.port, says: "is no gRPC: " },
+          { port: grpc.port, says: "is no sidecar: .*dapr.proto.runtime.v1.Dapr" }
+        ]
+        for (const { port, says } of others) {
+          yield* expectRefusal(
+            beside({ httpPort: sidecar.httpPort, grpcPort: port }, { WSM_DAPR_WAIT: "0 millis" }),
+            new RegExp(`^wsm: the Dapr sidecar .* is not ready \\(WSM_DAPR_WAIT is 0\\): .*port ${port} `),
+            new RegExp(`port ${port} \\(DAPR_GRPC_PORT\\) ${says}.*; set DAPR_GRPC_PORT to the port`)
+          )
+        }
+      }),
+    2 * TIMEOUT
+  )
+
+  it.scopedLive(
+    "one whose sidecar allows state and publishing alone over gRPC starts",
+    () =>
+      Effect.gen(function* () {
+        const allow = (name: string, protocol: string) => ({ name, version: "v1", protocol })
+        const allowed = [allow("state", "grpc"), allow("metadata", "http"), allow("publish", "http")]
+        const config = C.configuration({ api: { allowed } })
+        const sidecar = yield* startSidecar({ resources: IN_MEMORY, config })
+        yield* Effect.promise(() => Instance.start(beside(sidecar)))
       }),
     TIMEOUT
   )
@@ -188,6 +241,22 @@ requiring("daprd")("an instance beside a sidecar", () => {
   )
 
   it.scopedLive(
+    "waits a second for a component, however long it may wait for the sidecar, and says so",
+    () =>
+      Effect.gen(function* () {
+        const sidecar = yield* startSidecar({ resources: IN_MEMORY })
+        const env = beside(sidecar, { WSM_STATE_STORE: "elsewhere" })
+        const process = yield* Effect.promise(() => launch(env))
+        expect(yield* Effect.promise(() => process.ended)).toMatchObject({ status: 1 })
+        const waiting = logOf(process).filter(({ message }) => message.startsWith("waiting for"))
+        expect(waiting.map(({ message }) => message)).toEqual([
+          expect.stringMatching(/, for another 1 s: .*no state store elsewhere/)
+        ])
+      }),
+    TIMEOUT
+  )
+
+  it.scopedLive(
     "refuses a store that cannot compare and set, and says which can",
     () =>
       Effect.gen(function* () {
@@ -216,5 +285,19 @@ requiring("daprd", "redis")("a start on a store", () => {
     TIMEOUT
   )
 })
+
+/** On a free port of the loopback interface. */
+const listening = async (server: Server) => {
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+/** One that has no services. */
+const grpcServer = async () => {
+  const server = new GrpcServer()
+  const bind = promisify(server.bindAsync.bind(server))
+  return { server, port: await bind("127.0.0.1:0", ServerCredentials.createInsecure()) }
+}
 
 const KEY = encodeURIComponent("websocketmanager/instances/one")

@@ -23,6 +23,8 @@ export class StallingProxy {
   private server: Server | undefined
   /** connections accepted so far */
   accepted = 0
+  /** told what clients send, when it is passed on; connections are numbered from 1 */
+  heard: (chunk: Buffer, connection: number) => void = () => {}
 
   private constructor(
     readonly port: number,
@@ -41,6 +43,11 @@ export class StallingProxy {
         (proxy) => proxy.refuse
       )
     )
+  }
+
+  /** open connections */
+  get open(): number {
+    return this.pairs.size
   }
 
   /** Accepts and never answers; nothing reaches the target. */
@@ -85,10 +92,11 @@ export class StallingProxy {
   }
 
   private accept(client: Socket): void {
-    this.accepted++
+    const connection = ++this.accepted
     const pair: Pair = { client, upstream: undefined }
     this.pairs.add(pair)
     client.pause()
+    client.on("data", (chunk: Buffer) => this.heard(chunk, connection))
     client.on("error", () => this.destroy(pair)).on("close", () => this.destroy(pair))
     this.apply(pair)
   }

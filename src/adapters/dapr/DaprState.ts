@@ -19,6 +19,7 @@ import {
 } from "../../ports/StateStore.js"
 import { type Dialect, judge, TESTED_STORES } from "./Dialect.js"
 import * as CompareAndSet from "./internal/compareAndSet.js"
+import { type CallFailed, DEADLINE_EXCEEDED, UNAUTHENTICATED } from "./internal/connection.js"
 import { Etags } from "./internal/Etags.js"
 import { TOKEN_HINT } from "./internal/metadata.js"
 import { readMany } from "./internal/readMany.js"
@@ -45,7 +46,7 @@ export const MAX_VALUE_BYTES = 512 * 1024
 const PING_KEY = "websocketmanager/_ping"
 
 export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | StateStoreUnavailable, Sidecar> =>
-  Layer.effect(
+  Layer.scoped(
     StateStore,
     Effect.gen(function* () {
       const { components, endpoint } = yield* Sidecar
@@ -100,18 +101,18 @@ const choose = (components: ReadonlyArray<Component>, { allowUntested, component
 
 const isStore = ({ type }: Component): boolean => type.startsWith("state.")
 
-const reasonOf = ({ code, kind, message }: StateClient.CallFailed, { name, type }: Component, at: string): string => {
-  if (code === StateClient.UNAUTHENTICATED) return `${at}: ${cut(message)}${TOKEN_HINT}`
+const reasonOf = ({ code, kind, message }: CallFailed, { name, type }: Component, at: string): string => {
+  if (code === UNAUTHENTICATED) return `${at}: ${cut(message)}${TOKEN_HINT}`
   if (kind === "answered") return cut(`${name}, ${type}: ${message}`)
   if (kind === "unsent") return `no Dapr sidecar listens on ${at}`
-  return code === StateClient.DEADLINE_EXCEEDED
+  return code === DEADLINE_EXCEEDED
     ? `${name}, ${type}: no answer in time`
     : cut(`the connection to ${at} broke: ${message}`)
 }
 
 const make = (store: CompareAndSet.Store): StateStore["Type"] => {
   const { deadlineMs, dialect, reason } = store
-  const unavailable = (failure: StateClient.CallFailed) => new StateStoreUnavailable({ reason: reason(failure) })
+  const unavailable = (failure: CallFailed) => new StateStoreUnavailable({ reason: reason(failure) })
 
   const write = (key: string, value: string, expected: Version | undefined, options: WriteOptions | undefined) =>
     Effect.suspend((): ReturnType<StateStore["Type"]["create"]> => {

@@ -12,7 +12,8 @@ import { StateStoreUnavailable } from "../../../domain/Errors.js"
 import type { Version } from "../../../ports/StateStore.js"
 import type { Dialect } from "../Dialect.js"
 import type { Etags } from "./Etags.js"
-import type { CallFailed, StateClient } from "./StateClient.js"
+import type { CallFailed } from "./connection.js"
+import type { StateClient } from "./StateClient.js"
 import * as StoredText from "./storedText.js"
 
 /** Represents a lost race. */

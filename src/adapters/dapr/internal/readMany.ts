@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import type { Versioned } from "../../../ports/StateStore.js"
 import { seenOf, type Store } from "./compareAndSet.js"
-import { CallFailed, type Item, RESOURCE_EXHAUSTED } from "./StateClient.js"
+import { CallFailed, RESOURCE_EXHAUSTED } from "./connection.js"
+import type { Item } from "./StateClient.js"
 import { encodeKey } from "./storedText.js"
 
 /** Keys in one request; sqlite's own limit is somewhere above 5,000. */

@@ -1,11 +1,11 @@
 /** The wait at the start: until the sidecar serves and has loaded what is needed. */
-import { connect } from "node:net"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NotAvailable } from "../../../domain/Errors.js"
 import type { Endpoint, SidecarOptions } from "../Sidecar.js"
 import type { Asked } from "./ask.js"
+import { DEADLINE_EXCEEDED, open, UNIMPLEMENTED } from "./connection.js"
 import * as Metadata from "./metadata.js"
 
 export const OUTBOUND = "/v1.0/healthz/outbound"
@@ -13,18 +13,21 @@ export const OUTBOUND = "/v1.0/healthz/outbound"
 const PAUSE = "200 millis"
 /** Between two lines that say that we wait. */
 const SAY_EVERY = 5000
-/** For a connection to be made. */
+/** For an answer over gRPC. */
 const PATIENCE = 2000
 /** A component that is not loaded now may be a moment later; and a sidecar whose component failed serves a moment before it ends. */
 const SETTLING = 1000
 
 type Get = (path: string) => Effect.Effect<Asked, { readonly message: string }>
 
-/** What one look found: the components, why to wait on, or why waiting is of no use. */
+/**
+ * What one look found: the components; why to wait, and what to do when the wait was in vain, where that is not to start a
+ * sidecar; or why waiting is of no use.
+ */
 type Look =
   | { readonly components: ReadonlyArray<Metadata.Component> }
   | { readonly missing: NotAvailable }
-  | { readonly notYet: string }
+  | { readonly notYet: string; readonly advice?: string }
   | { readonly refused: string }
 
 /**
@@ -47,22 +50,28 @@ export const ready = ({ endpoint, needs, wait }: SidecarOptions, get: Get) =>
       }
       if ("refused" in found) return yield* new NotAvailable({ feature, reason: found.refused })
       missingSince = "missing" in found ? (missingSince ?? now) : undefined
-      if ("missing" in found && (now - missingSince! >= SETTLING || now >= deadline)) return yield* found.missing
-      const why = "missing" in found ? found.missing.reason : found.notYet
-      if (now >= deadline) {
-        const reason =
-          `it did not serve within ${seconds(now - began)} s (WSM_DAPR_WAIT): ${why}; start one beside this process, as with ` +
-          `'dapr run --app-id websocketmanager --dapr-http-port ${endpoint.httpPort} --dapr-grpc-port ${endpoint.grpcPort} --resources-path ./dapr-components/local', ` +
-          `or say where it is with DAPR_HOST and DAPR_HTTP_PORT`
+      const until = missingSince === undefined ? deadline : Math.min(deadline, missingSince + SETTLING)
+      if (now >= until) {
+        if ("missing" in found) return yield* found.missing
+        const waited =
+          deadline > began
+            ? `was not ready within ${seconds(now - began)} s (WSM_DAPR_WAIT)`
+            : "is not ready (WSM_DAPR_WAIT is 0)"
+        const reason = `it ${waited}: ${found.notYet}; ${found.advice ?? startOne(endpoint)}`
         return yield* new NotAvailable({ feature, reason })
       }
       if (saidAt === undefined || now - saidAt >= SAY_EVERY) {
         saidAt = now
-        yield* Effect.logInfo(`waiting for ${feature}, for another ${seconds(deadline - now)} s: ${why}`)
+        const why = "missing" in found ? found.missing.reason : found.notYet
+        yield* Effect.logInfo(`waiting for ${feature}, for another ${seconds(until - now)} s: ${why}`)
       }
       yield* Effect.sleep(PAUSE)
     }
   })
+
+const startOne = ({ grpcPort, httpPort }: Endpoint): string =>
+  `start one beside this process, as with 'dapr run --app-id websocketmanager --dapr-http-port ${httpPort} ` +
+  `--dapr-grpc-port ${grpcPort} --resources-path ./dapr-components/local', or say where it is with DAPR_HOST and DAPR_HTTP_PORT`
 
 /** 204 alone is also said shortly before a sidecar ends whose component failed: what it has loaded is asked too. */
 const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>): Effect.Effect<Look> =>
@@ -83,8 +92,12 @@ const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>)
     }
     const components = metadata.status === 200 ? Metadata.componentsOf(metadata.body) : undefined
     if (components === undefined) return { notYet: `its metadata cannot be read (${metadata.status})` }
-    if (!(yield* listens(endpoint.host, endpoint.grpcPort))) {
-      return { notYet: `it serves, but nothing listens at its gRPC port ${endpoint.grpcPort} (DAPR_GRPC_PORT)` }
+    const closed = yield* grpc(endpoint)
+    if (closed !== undefined) {
+      return {
+        notYet: `it serves over HTTP, but ${closed}`,
+        advice: "set DAPR_GRPC_PORT to the port that it has for gRPC (--dapr-grpc-port)"
+      }
     }
     for (const need of needs) {
       const reason = Metadata.missing(need, components)
@@ -94,15 +107,24 @@ const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>)
     return { components }
   }).pipe(Effect.catchAll(({ message }) => Effect.succeed({ notYet: message })))
 
-const listens = (host: string, port: number): Effect.Effect<boolean> =>
-  Effect.async<boolean>((resume) => {
-    const socket = connect({ host, port, timeout: PATIENCE })
-    const answered = (does: boolean) => () => {
-      socket.destroy()
-      resume(Effect.succeed(does))
-    }
-    socket.once("connect", answered(true)).once("error", answered(false)).once("timeout", answered(false))
-    return Effect.sync(() => socket.destroy())
-  })
+/** What is wrong at the gRPC port; undefined: a sidecar answers there, whatever it says. */
+const grpc = (endpoint: Endpoint): Effect.Effect<string | undefined> =>
+  Effect.scoped(
+    Effect.flatMap(open(endpoint), (call) => call(PATIENCE, (dapr, options) => dapr.getMetadata({}, options)))
+  ).pipe(
+    Effect.as(undefined),
+    Effect.catchAll(({ code, kind, message }) => {
+      const port = `port ${endpoint.grpcPort} (DAPR_GRPC_PORT)`
+      if (kind === "unsent") return Effect.succeed(`nothing listens at its gRPC ${port}`)
+      if (kind === "broken") {
+        const why =
+          code === DEADLINE_EXCEEDED ? `does not answer within ${PATIENCE / 1000} s` : `is no gRPC: ${message}`
+        return Effect.succeed(`what listens at ${port} ${why}`)
+      }
+      // an allow list without this question is not so explicit
+      const another = code === UNIMPLEMENTED && message.includes("dapr.proto.runtime.v1.Dapr")
+      return Effect.succeed(another ? `what listens at ${port} is no sidecar: ${message}` : undefined)
+    })
+  )
 
 const seconds = (millis: number): string => (millis / 1000).toFixed(millis < 1000 ? 1 : 0)
