@@ -20,6 +20,8 @@ import { type Member, View, type Victim } from "./View.js"
 /** An instance that can take work. */
 export interface LivePeer extends Peer {
   readonly status: "alive"
+  /** it has a share of the dial budget: one that has just joined has none yet */
+  readonly mayDial: boolean
 }
 
 /** What Membership offers of the others. */
@@ -87,6 +89,19 @@ export const make = (services: {
     return life.incarnation === incarnation && life.joined && !life.ended()
   }
 
+  const dialShare = (): number => {
+    const { joinedAt } = board.present()
+    if (joinedAt === undefined) return 0
+    const others = view.members()
+    const settled = view.firstAlone === true || now() - joinedAt >= 2 * periods.interval
+    if (!settled && (others.length > 0 || view.firstAlone === undefined)) return 0
+    const counted = others.filter(({ id, incarnation }) => {
+      const known = view.known.get(id)
+      return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
+    })
+    return 1 / (counted.length + 1)
+  }
+
   return {
     view: () => view,
     renew: () => {
@@ -100,12 +115,16 @@ export const make = (services: {
     members,
     live: () => {
       const life = board.present()
-      const mine = life.joined && life.status === "alive" && life.valid() ? [me()] : []
+      const mine = life.joined && life.status === "alive" && life.valid() ? [{ ...me(), mayDial: dialShare() > 0 }] : []
       const others = members().filter(
         ({ id, incarnation, status, suspect }) =>
           status === "alive" && !suspect && view.known.get(id)?.incarnation === incarnation
       )
-      return [...mine, ...others].map(({ address, id, incarnation }) => ({ id, incarnation, address, status: "alive" }))
+      const settled = now() - 2 * periods.interval
+      return [
+        ...mine,
+        ...others.map((one) => ({ ...one, mayDial: (view.known.get(one.id)?.joinedIndexAt ?? Infinity) <= settled }))
+      ].map(({ address, id, incarnation, mayDial }) => ({ id, incarnation, address, status: "alive", mayDial }))
     },
     victims: Stream.asyncPush<Victim>(
       (emit) =>
@@ -149,18 +168,7 @@ export const make = (services: {
       }),
     ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,
-    dialShare: () => {
-      const { joinedAt } = board.present()
-      if (joinedAt === undefined) return 0
-      const others = view.members()
-      const settled = view.firstAlone === true || now() - joinedAt >= 2 * periods.interval
-      if (!settled && (others.length > 0 || view.firstAlone === undefined)) return 0
-      const counted = others.filter(({ id, incarnation }) => {
-        const known = view.known.get(id)
-        return known?.incarnation === incarnation && known.joinedIndexAt !== undefined
-      })
-      return 1 / (counted.length + 1)
-    },
+    dialShare,
     watched: (id, incarnation) => {
       const known = view.known.get(id)
       if (known?.incarnation !== incarnation) return undefined
