@@ -186,6 +186,7 @@ const dial = (
           epoch: c.epoch,
           spec: c.spec,
           onFrame: c.receive,
+          mayDial: life.valid,
           mayAct: mayHold(c, services.onLeaseLoss)
         })
         .pipe(cutShort(leaseLost(lease, life.valid)), Scope.extend(scope))

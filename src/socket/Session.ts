@@ -37,7 +37,9 @@ export interface SessionOptions {
   readonly spec: ResolvedSpec
   /** Called synchronously for each ordinary data frame, in order; a frame a handshake step expected is not among them. */
   readonly onFrame: (data: Buffer, binary: boolean) => void
-  /** Asked right before anything goes out: the dial, each message, each ping. */
+  /** Asked right before the dial. */
+  readonly mayDial: () => boolean
+  /** Asked right before anything goes out of the open socket: each message, each ping. */
   readonly mayAct: () => boolean
 }
 

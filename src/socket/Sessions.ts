@@ -52,7 +52,7 @@ export const layer: Layer.Layer<
           yield* precheck(options.spec)
           const opening = yield* Opening.resolve(options, secrets)
           yield* budget.acquire(options.spec.hostPort)
-          if (!options.mayAct()) return yield* Effect.fail(dialFailure("refused", "this instance may not act now"))
+          if (!options.mayDial()) return yield* Effect.fail(dialFailure("refused", "this instance may not act now"))
           return yield* openSession(client, options, opening, timers)
         }).pipe(
           Effect.tapBoth({

@@ -353,7 +353,7 @@ describe("Dial", () => {
       const sessions = yield* Sessions
       const spec = specOf(server.url)
       expect(sessions.budgetWait(spec.hostPort)).toBe(0)
-      yield* Effect.flip(open(spec, { mayAct: () => false }))
+      yield* Effect.flip(open(spec, { mayDial: () => false }))
       expect(server.openings.length).toBe(0)
       expect(sessions.budgetWait(spec.hostPort)).toBeGreaterThan(900)
       const fiber = yield* Effect.fork(Effect.scoped(open(spec)))

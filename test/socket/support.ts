@@ -96,6 +96,7 @@ export const open = (
       epoch: 7,
       spec,
       onFrame: (data) => frames.push(data.toString()),
+      mayDial: () => true,
       mayAct: () => true,
       ...options
     })
