@@ -1,13 +1,4 @@
-/**
- * `npm run bench`: each figure against its bare counterpart in the same run, as the median of alternating rounds.
- *
- *   --json      the results as JSON on standard output, progress on standard error
- *   --short     fewer and shorter rounds, under five minutes
- *   --assert    exit 1 when a figure misses its bound; short runs are noisy, so there a timed one may miss it by 15 %
- *   --only N    only figure N: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure; and through a Dapr sidecar onto Redis:
- *               6 one connection, 7 many connections, 8 one connection packed, 9 latency, 10 state operations
- *   --dist DIR  the built product to measure; default dist
- */
+/** `npm run bench`: what `USAGE` says. */
 import { cpus } from "node:os"
 import { resolve } from "node:path"
 import { parseArgs } from "node:util"
@@ -24,8 +15,19 @@ import { lack, startDapr } from "./lib/dapr.mjs"
 import { startServer } from "./lib/server.mjs"
 import { table } from "./lib/stats.mjs"
 
+const USAGE = `npm run bench -- [flags]: each figure against its bare counterpart in the same run, the median of alternating rounds
+
+  --json      the results as JSON on standard output, progress on standard error
+  --short     fewer and shorter rounds, under ten minutes in all
+  --assert    exit 1 when a figure misses its bound; short runs are noisy, so there a timed one may miss it by 15 %
+  --only N    only figure N, may be repeated: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure; and through a Dapr
+              sidecar onto Redis: 6 one connection, 7 many connections, 8 one connection packed, 9 latency,
+              10 state operations
+  --dist DIR  the built product to measure; default dist`
+
 const { values: flags } = parseArgs({
   options: {
+    help: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     short: { type: "boolean", default: false },
     assert: { type: "boolean", default: false },
@@ -33,6 +35,10 @@ const { values: flags } = parseArgs({
     dist: { type: "string", default: resolve(import.meta.dirname, "../../dist") }
   }
 })
+if (flags.help) {
+  process.stdout.write(`${USAGE}\n`)
+  process.exit(0)
+}
 const dist = resolve(flags.dist)
 const SLACK = flags.short ? 0.15 : 0
 
@@ -130,6 +136,7 @@ if (flags.json) {
   const machine = { node: process.version, cpu: cpus()[0]?.model ?? "", cpus: cpus().length }
   process.stdout.write(`${JSON.stringify({ machine, short: flags.short, slack: SLACK, figures: results }, null, 2)}\n`)
 } else {
+  if (results.length === 0) bench.say("nothing was measured")
   const rows = results.map((r) => [
     `${r.figure}`,
     r.name,

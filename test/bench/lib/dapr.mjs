@@ -12,10 +12,13 @@ const BUILD = fileURLToPath(new URL("../../daprd/build.mjs", import.meta.url))
 
 /** What is missing to start them, in words; undefined: nothing. */
 export const lack = () => {
-  if (spawnSync("redis-server", ["--version"]).status !== 0) return "redis-server is not installed"
-  return daprd() === undefined
-    ? "there is no daprd: `npm run build:daprd` builds one, DAPRD=/path names one"
-    : undefined
+  const lacks = [
+    ...(spawnSync("redis-server", ["--version"]).status === 0
+      ? []
+      : ["no redis-server (apt-get install redis-server)"]),
+    ...(daprd() === undefined ? ["no daprd (`npm run build:daprd` builds one, DAPRD=/path names one)"] : [])
+  ]
+  return lacks.length === 0 ? undefined : `there is ${lacks.join(", and ")}`
 }
 
 const daprd = () => {
