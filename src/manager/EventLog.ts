@@ -9,12 +9,14 @@ import * as List from "effect/List"
 import * as LogLevel from "effect/LogLevel"
 import type { LifecycleEvent, LifecycleName } from "../domain/ConnectionEvent.js"
 
+type EventLog = (event: LifecycleEvent, said: Readonly<Record<string, string>>) => void
+
 /** To the loggers, and from the level, of the fiber that runs this. */
-export const make: Effect.Effect<(event: LifecycleEvent) => void> = Effect.map(Effect.getFiberRefs, (context) => {
+export const make: Effect.Effect<EventLog> = Effect.map(Effect.getFiberRefs, (context) => {
   const lowest = FiberRefs.getOrDefault(context, FiberRef.currentMinimumLogLevel)
   const loggers = FiberRefs.getOrDefault(context, FiberRef.currentLoggers)
   const inherited = FiberRefs.getOrDefault(context, FiberRef.currentLogAnnotations)
-  return (event) => {
+  return (event, said) => {
     const logLevel = LEVELS[event.name] ?? LogLevel.Info
     if (LogLevel.lessThan(logLevel, lowest)) return
     const { message, ...attributes } = event.attributes
@@ -23,7 +25,7 @@ export const make: Effect.Effect<(event: LifecycleEvent) => void> = Effect.map(E
     const detail = message === undefined ? {} : { detail: message }
     const annotations = HashMap.union(
       inherited,
-      HashMap.fromIterable(Object.entries({ ...about, ...attributes, ...detail }))
+      HashMap.fromIterable(Object.entries({ ...about, ...attributes, ...said, ...detail }))
     )
     const entry = {
       fiberId: FiberId.none,

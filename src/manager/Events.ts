@@ -29,10 +29,12 @@ const EVENT_BYTES = 256
 export class Events extends Context.Tag("websocketmanager/manager/Events")<
   Events,
   {
+    /** `said`: what the line of the log says beyond the attributes, which are the contract's. */
     readonly emit: (
       name: LifecycleName,
       subject: EventSubject | undefined,
-      attributes?: Readonly<Record<string, string>>
+      attributes?: Readonly<Record<string, string>>,
+      said?: Readonly<Record<string, string>>
     ) => void
     /** Every event from now on that the filter lets through, until the scope closes. */
     readonly watch: (
@@ -51,7 +53,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
       const log = yield* EventLog.make
       const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
 
-      const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}) => {
+      const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}, said = {}) => {
         const now = clock.unsafeCurrentTimeMillis()
         const event = new LifecycleEvent(
           name,
@@ -62,7 +64,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
           attributes,
           uuidv7(now)
         )
-        log(event)
+        log(event, said)
         publisher.announce(event)
         for (const [reader, filter] of readers) {
           if (filter(event, subject)) reader.offer(event, sizeOf(event))

@@ -111,9 +111,9 @@ const make = Effect.gen(function* () {
   // what an instance does it says itself; what befalls it is for the others to say
   yield* Effect.acquireRelease(
     Effect.sync(() =>
-      membership.onInstance(({ address, incarnation, name }) => {
+      membership.onInstance(({ address, id, incarnation, name }) => {
         if (name === "instance-suspect" || name === "instance-dead") {
-          events.emit(name, undefined, { address, incarnation })
+          events.emit(name, undefined, { address, incarnation }, { about: id })
         }
       })
     ),
