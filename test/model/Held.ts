@@ -32,13 +32,13 @@ export class Held {
     }
   }
 
-  /** By count and bytes for each connection, and by the sum: each may go over it by the frame that fills it. */
+  /** By count and bytes for each connection, and by the sum: where all of it is on its way, one more frame is taken. */
   private memory(number: number): void {
     const frames = this.world.gauge(number, "buffer_frames")
     const bytes = this.world.gauge(number, "buffer_bytes")
     const lanes = this.world.check.epochsGiven(number)
     const said = `${number} holds ${frames} frames of ${bytes} bytes, and had ${lanes} connections`
-    if (frames > FRAME_LIMIT * lanes) this.violation("P4 a buffer is over its bound", said)
+    if (frames > (FRAME_LIMIT + 1) * lanes) this.violation("P4 a buffer is over its bound", said)
     if (bytes > (BYTE_LIMIT + LARGEST_FRAME) * lanes) this.violation("P4 a buffer is over its bound in bytes", said)
     if (bytes + frames * OVERHEAD > SUM_LIMIT + (LARGEST_FRAME + OVERHEAD) * lanes) {
       this.violation("P4 the buffers of an instance are over their bound", said)

@@ -293,9 +293,9 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a buffer has no bound",
     edits: [
       edit(
-        "messaging/Lane.ts",
-        "if (this.frames >= this.frameLimit || this.bytes + size > this.byteLimit || tally.full) {",
-        "if (tally.full) {"
+        "messaging/FrameBuffer.ts",
+        "return this.frames >= this.frameLimit || this.bytes + size > this.byteLimit",
+        "return this.frames + size < 0"
       )
     ],
     found: "a flood on a slow topic"

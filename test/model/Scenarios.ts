@@ -149,6 +149,7 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     name: "a late claim of an offer, by a target that has died, finds the offer withdrawn",
     play: (world) => {
       fleet(world, 3)
+      world.refusals = 0
       const id = world.connect(0, "one")
       world.go(6_000)
       let claimed = false
@@ -442,6 +443,7 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     name: "what was dropped with the lease is not noted as published",
     play: (world) => {
       fleet(world, 2)
+      world.refusals = 0
       world.connect(0, "one")
       world.go(1_500)
       world.busDown(30_000)
@@ -469,9 +471,10 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     name: "a flood on a slow topic keeps to the bounds of its buffer, and delays nobody else",
     play: (world) => {
       fleet(world, 2)
+      world.refusals = 0
       for (const key of ["flood-0", "flood-1", "flood-2"]) world.connect(0, key, { topic: "slow" })
       const neighbour = world.connect(0, "neighbour")
-      world.go(1_500)
+      while (world.cluster.sockets.open.size < 4) world.go(100)
       world.cluster.bus.delay = (topic) => (topic === "slow" ? 300 : 0)
       const open = [...world.cluster.sockets.open]
       for (const socket of open) if (whose(socket).id !== neighbour) world.flood(socket, 6_000)
