@@ -20,7 +20,7 @@ for (const [name, { start, tools }] of Object.entries(STORES)) {
           elapse: Effect.sleep,
           maxValueBytes: MAX_VALUE_BYTES,
           deadline: Duration.seconds(4),
-          // what it swallowed never arrives
+          // what it swallowed never arrives; that interruption reaches the sidecar: DaprStateConnection.test.ts
           stall: Effect.acquireRelease(proxy.stall, () => Effect.zipRight(proxy.cut, proxy.resume))
         }
       })
