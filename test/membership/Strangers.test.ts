@@ -1,7 +1,10 @@
 import { describe, expect } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import { PeerRefused, Peers } from "../../src/ports/Peers.js"
 import { PeerNetwork } from "../support/PeerNetwork.js"
 import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
 import { adjust, type Instance, joined, start, stored, until } from "./instances.js"
@@ -141,11 +144,20 @@ describe("a link that broke before", () => {
   it("while it stands, a call that finds another connection refused proves nothing", () =>
     Effect.gen(function* () {
       const here = world()
-      const [a, , c] = yield* fleet(here, ["a", "b", "c"])
-      here.network.refuse(c.address)
+      let refused = false
+      const peers = Layer.map(here.network.layer(address("a")), (context) => {
+        const through = Context.get(context, Peers)
+        const hello: typeof through.hello = (to, me) =>
+          Effect.suspend(() => (refused ? new PeerRefused({ address: to }) : through.hello(to, me)))
+        return Context.make(Peers, { ...through, hello })
+      })
+      const a = yield* joined(here.backend, at(here, "a", { peers }))
+      const c = yield* joined(here.backend, at(here, "c"))
+      yield* adjust("5 seconds")
+      refused = true
       yield* Effect.fork(a.membership.gone({ id: "c", incarnation: c.lease.life().incarnation, address: c.address }))
       yield* adjust("10 seconds")
-      expect(status(here, c)).toBe("alive")
+      expect(c.changes).toEqual(["held"])
     }))
 })
 
