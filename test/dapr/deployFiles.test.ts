@@ -69,7 +69,7 @@ describe("the files of dapr-components", () => {
   })
 
   plain("put a limit of time on store and broker, and neither retry nor circuit breaker", () => {
-    const resiliencies = [documents("dapr-components/resiliency/resiliency.yaml")[0], clusterComponents.find(({ kind }) => kind === "Resiliency")] // prettier-ignore
+    const resiliencies = [documents("dapr-components/resiliency.yaml")[0], clusterComponents.find(({ kind }) => kind === "Resiliency")] // prettier-ignore
     for (const { spec } of resiliencies) {
       expect(Object.keys(spec.policies)).toEqual(["timeouts"])
       for (const name of ["statestore", "pubsub"]) {
@@ -106,9 +106,7 @@ describe("the files of dapr-components", () => {
     expect(rest(inCluster("statestore"))).toEqual(rest(at("postgresql/statestore.yaml")))
     expect(rest(inCluster("pubsub"))).toEqual(rest(at("redis/pubsub.yaml")))
     expect(clusterComponents.find(({ kind }) => kind === "Configuration").spec).toEqual(at("config.yaml").spec)
-    expect(clusterComponents.find(({ kind }) => kind === "Resiliency").spec).toEqual(
-      at("resiliency/resiliency.yaml").spec
-    )
+    expect(clusterComponents.find(({ kind }) => kind === "Resiliency").spec).toEqual(at("resiliency.yaml").spec)
   })
 })
 

@@ -41,9 +41,9 @@ export const deployed = (places: Readonly<Record<string, string>>) =>
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
 
-/** A sidecar as the README starts it: `resiliency`, the folders by name, and `config.yaml`. */
+/** A sidecar as the README starts it: the folders by name, `dapr-components` itself first, and `config.yaml`. */
 export const sidecarOn = (folder: string, names: ReadonlyArray<string>, options: SidecarOptions = {}) => {
-  const folders = ["resiliency", ...names].map((name) => join(folder, name))
+  const folders = [folder, ...names.map((name) => join(folder, name))]
   const kinds = names.flatMap((name) =>
     readdirSync(join(folder, name)).map((file) => resource(readFileSync(join(folder, name, file), "utf8")))
   )
