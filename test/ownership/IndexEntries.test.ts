@@ -40,7 +40,13 @@ it.scoped(
       const backend = new MemoryState.MemoryBackend()
       const store = Context.get(yield* Layer.build(MemoryState.layer(backend)), StateStore)
       const there = () => Object.keys(JSON.parse(backend.entries.get(INDEX_KEY)!.value).ids)
-      const life: Life = { incarnation: "mine", valid: () => true, ended: () => false, storeAway: () => false, remaining: () => 1 }
+      const life: Life = {
+        incarnation: "mine",
+        valid: () => true,
+        ended: () => false,
+        storeAway: () => false,
+        remaining: () => 1
+      }
       yield* store.create(INDEX_KEY, index(["alive", "done", "expired", "lost"]))
       yield* store.create(instanceKey("alive"), record("alive", "alive"))
       yield* store.create(instanceKey("done"), record("done", "done"))
