@@ -59,7 +59,8 @@ const NEVER: ReadonlyArray<readonly [string, string]> = [
 const WORDS: ReadonlyArray<{ word: RegExp; allowed: ReadonlyArray<string> }> = [
   { word: /process\.env/, allowed: ["app", "cli", "main.ts"] },
   { word: /\brunMain\b/, allowed: ["main.ts"] },
-  { word: /@dapr\//, allowed: ["adapters/dapr", "app"] }
+  { word: /@dapr\//, allowed: ["adapters/dapr", "app"] },
+  { word: /@connectrpc\//, allowed: ["adapters/dapr"] }
 ]
 
 const files = (readdirSync(SRC, { recursive: true }) as Array<string>)
