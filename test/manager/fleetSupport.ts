@@ -11,6 +11,7 @@ import type { SettingsShape } from "../../src/config/Settings.js"
 import type { Connection } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { Lease } from "../../src/membership/Lease.js"
+import { Membership } from "../../src/membership/Membership.js"
 import { PubSub } from "../../src/ports/PubSub.js"
 import * as FaultyState from "../support/FaultyStateStore.js"
 import { PeerNetwork, type PeerNetworkOptions } from "../support/PeerNetwork.js"
@@ -72,6 +73,9 @@ export const startFleet = async (
   /** Whoever is a member is asked when somebody lists. */
   const knowsAll = async ({ address, manager }: Node): Promise<boolean> => {
     if (!(await manager.run(Effect.map(Lease, (lease) => lease.valid())))) return false
+    // who only said hello takes no work yet
+    const live = Effect.map(Membership, (membership) => membership.live().length) as unknown as Effect.Effect<number>
+    if ((await manager.run(live)) < nodes.length) return false
     const before = network.sent.length
     await manager.run(manager.service.list({}))
     const asked = network.sent.slice(before).filter(({ from, what }) => from === address && what === "List")
