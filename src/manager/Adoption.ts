@@ -15,7 +15,6 @@ import type { Claimed, Owned } from "../ownership/ConnectionStore.js"
 import type { Core } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
 import { openLane } from "./Publishing.js"
-import { statusChange } from "./ReceiveLoop.js"
 
 /** From an owned record to a connection with its lane; nothing is dialled yet. */
 export const adopt = (
@@ -86,8 +85,6 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
         Effect.annotateLogs({ connection: c.id })
       )
     }
-    c.change("lost")
-    core.store.note(c.owned, () => statusChange(c))
     yield* core.supervisor.start(c, { onlyIfOpens: false })
   })
 

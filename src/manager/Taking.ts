@@ -19,7 +19,6 @@ import { adopt } from "./Adoption.js"
 import type { Core } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import { gap } from "./Publishing.js"
-import { statusChange } from "./ReceiveLoop.js"
 
 /** How long the former owner may take to answer that it has published its last frame. */
 const ANSWER_WITHIN = Duration.seconds(5)
@@ -76,9 +75,6 @@ export const make = (core: Core, peers: Peers["Type"]): Take => {
       // with an overlap nothing is missing, unless the former owner does not say so
       const c = adopt(core, owned, spec.right, overlap ? undefined : before.last)
       c.held = overlap
-      if (!shouldBeUp(c.status)) return c
-      c.change("lost")
-      core.store.note(c.owned, () => statusChange(c))
       return c
     })
 

@@ -1,6 +1,7 @@
 /** One record made mine (architecture, section 2, Taking over, 4): page first, then the record with a higher epoch. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { CONNECTING, RECONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import type { ConnectionRecord } from "../domain/Record.js"
@@ -22,6 +23,7 @@ export const claim = (
   Effect.gen(function* () {
     const mine: ConnectionRecord = {
       ...before,
+      ...withoutSocket(before),
       owner: room.instanceId,
       incarnation: tenure.life.incarnation,
       epoch: nextEpoch(before.epoch, room.elapsed.now()),
@@ -34,6 +36,12 @@ export const claim = (
     if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
     return Option.some({ owned: own(room, tenure, mine, written.version), from: before.owner, before })
   })
+
+/** Of whoever should be up there is no socket now: told by the claim itself, it costs no write of its own. */
+const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {
+  if (!shouldBeUp(status)) return {}
+  return { status: status === CONNECTING ? CONNECTING : RECONNECTING, connectedAt: undefined }
+}
 
 export const own = (room: Room, tenure: Tenure, record: ConnectionRecord, version: Version): OwnedState => {
   const owned = new OwnedState(tenure.life, record, version)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import { RECONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { instanceKey, pageKey } from "../../src/domain/Key.js"
 import { place } from "../../src/ownership/Placement.js"
 import { until } from "../membership/instances.js"
@@ -30,7 +31,8 @@ describe("taking over", () => {
             expect(record(backend, mine.id)).toMatchObject({
               owner: survivor.id,
               incarnation: survivor.lease.life().incarnation,
-              epoch: mine.epoch
+              epoch: mine.epoch,
+              status: RECONNECTING
             })
           }
           expect(new Set(onPages(backend, survivor.id))).toEqual(new Set(survivor.claimed.map((one) => one.owned.id)))
