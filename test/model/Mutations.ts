@@ -157,8 +157,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "membership/Membership.ts",
-        "(ids) => ({ ...ids, [id]: life.incarnation }), life.ended)",
-        "(ids) => (id in ids ? undefined : { ...ids, [id]: life.incarnation }), life.ended)"
+        "        return { ...ids, [id]: life.incarnation }\n",
+        "        return id in ids ? undefined : { ...ids, [id]: life.incarnation }\n"
       )
     ],
     found: "the index entry is written at every joining"

@@ -24,7 +24,8 @@ export const play = ({ play: body, weather = {} }: Scenario, traced = false, see
 
 const fleet = (world: World, n: number): void => {
   for (let i = 0; i < n; i++) world.start()
-  world.go(3_000)
+  // those who start at once have no share of the dials for two intervals
+  world.go(6_000)
 }
 
 /** The chosen fate of the calls that fit, of this instance alone. */
@@ -68,6 +69,8 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
       world.go(1_000)
       world.cutFromStore(0, 15_000)
+      // nobody tells it either
+      for (const other of [1, 2]) world.cutPeers(0, other, 15_000)
       world.go(18_000)
       settle(world)
     }

@@ -20,6 +20,7 @@ const played = async (
 
 describe("the protocol, broken on purpose, is found out", () => {
   it.for(MUTATIONS)("$name", { timeout: 90_000 }, async ({ edits, found, name }) => {
-    expect(await played(name, found, edits)).not.toEqual([])
+    const broken = (await played(name, found, edits)).filter(({ kind }) => kind !== "the scenario did not come about")
+    expect(broken).not.toEqual([])
   })
 })
