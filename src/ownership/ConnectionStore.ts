@@ -9,10 +9,8 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.js"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
@@ -20,7 +18,7 @@ import { type ConnectionRecord, isTombstone } from "../domain/Record.js"
 import { bounded } from "../membership/Bounded.js"
 import * as Elapsed from "../membership/Elapsed.js"
 import { InstanceId } from "../membership/InstanceId.js"
-import { Lease, type Life } from "../membership/Lease.js"
+import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { StateStore } from "../ports/StateStore.js"
 import { claimOwn } from "./Claiming.js"
@@ -28,11 +26,11 @@ import { claimOne } from "./ClaimingOne.js"
 import { create } from "./Creating.js"
 import { claimHandover, offer, takeBack } from "./Offering.js"
 import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
-import * as Pages from "./Pages.js"
 import { make as makeReclaimer, Reclaimer } from "./Reclaimer.js"
 import { read, release, rewrite } from "./Records.js"
 import { ANSWER_WITHIN, remove } from "./Removing.js"
-import type { Room, Tenure } from "./Room.js"
+import type { Room } from "./Room.js"
+import { followLives } from "./Tenures.js"
 import { Turns } from "./Turns.js"
 import * as WriteBehind from "./WriteBehind.js"
 
@@ -248,65 +246,4 @@ const update = (
       })
     )
     if (!written) return yield* new StateStoreUnavailable({ reason: "this instance does not own it any more" })
-  })
-
-/** One tenure for each life: its pages are taken over, then written, until it ends. */
-const followLives = (room: Room, lease: Lease["Type"]) =>
-  Effect.gen(function* () {
-    const tenures = yield* Queue.unbounded<Tenure>()
-    let forgotten: ReadonlyArray<ConnectionRecord> = []
-
-    const begin = (life: Life): void => {
-      if (room.tenure?.life === life) return
-      const wants = new Map<string, number>()
-      const pages = Pages.make({
-        store: room.store,
-        instanceId: room.instanceId,
-        life,
-        check: room.membership.check(life),
-        keep: (id) => room.owned.has(id) || wants.has(id)
-      })
-      room.tenure = { life, pages, wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten }
-      forgotten = []
-      tenures.unsafeOffer(room.tenure)
-    }
-
-    const end = (life: Life): void => {
-      const held = Array.from(room.owned.values()).filter((owned) => owned.life === life)
-      for (const owned of held) room.owned.delete(owned.id)
-      if (room.membership.endOf(life) !== "emptied") return
-      forgotten = held.filter((owned) => !owned.removing).map((owned) => owned.record())
-    }
-
-    const stop = lease.onChange((change, life) => {
-      if (change === "held") begin(life)
-      if (change === "ended") end(life)
-    })
-    yield* Effect.addFinalizer(() => Effect.sync(stop))
-    if (lease.valid()) begin(lease.life())
-
-    const serve = (tenure: Tenure) =>
-      Effect.gen(function* () {
-        if (!(yield* tenure.pages.adopt)) return
-        yield* Deferred.succeed(tenure.adopted, undefined)
-        yield* tenure.pages.writer
-      })
-
-    const over = (life: Life) =>
-      Effect.async<void>((resume) => {
-        if (life.ended()) return resume(Effect.void)
-        const stop = lease.onChange((change, of) => {
-          if (change !== "ended" || of !== life) return
-          stop()
-          resume(Effect.void)
-        })
-        return Effect.sync(stop)
-      })
-
-    yield* Queue.take(tenures).pipe(
-      Effect.flatMap((tenure) => Effect.raceFirst(serve(tenure), over(tenure.life))),
-      Effect.catchAllDefect((defect) => Effect.logError("the pages of this instance cannot be kept", defect)),
-      Effect.forever,
-      Effect.forkScoped
-    )
   })

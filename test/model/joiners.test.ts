@@ -33,21 +33,32 @@ const connected = (w: World, instances: number): void => {
   w.go(6000)
 }
 
+/** Of so many instances, to whom one more comes: without a socket by what is done that long after it was ready. */
+const afterJoining = (
+  seed: number,
+  instances: number,
+  wait: number,
+  act: (w: World) => void
+): ReadonlyArray<number> => {
+  let down: ReadonlyArray<number> = []
+  World.play(seed, { drift: 0 }, (w) => {
+    for (let i = 0; i < instances; i++) w.start()
+    w.go(6000)
+    connected(w, instances)
+    const joiner = w.start()
+    while (!w.cluster.isReady(joiner)) w.go(10)
+    w.go(wait)
+    down = downtimes(w, () => act(w), 15_000)
+  })
+  return down
+}
+
 it(
   "Rebalance onto an instance that has just joined waits until it may dial: nothing is without a socket meanwhile",
   () => {
-    World.play(3, { drift: 0 }, (w) => {
-      w.start()
-      w.start()
-      w.go(6000)
-      connected(w, 2)
-      const joiner = w.start()
-      while (!w.cluster.isReady(joiner)) w.go(10)
-      w.go(1500)
-      const down = downtimes(w, () => w.rebalance(0), 15_000)
-      expect(down.length).toBeGreaterThan(10)
-      expect(median(down)).toBeLessThan(500)
-    })
+    const down = afterJoining(3, 2, 1500, (w) => w.rebalance(0))
+    expect(down.length).toBeGreaterThan(10)
+    expect(median(down)).toBeLessThan(500)
   },
   TIMEOUT
 )
@@ -55,18 +66,9 @@ it(
 it(
   "a drain right after another instance came back does not move feeds to where they could not be dialled yet",
   () => {
-    World.play(5, { drift: 0 }, (w) => {
-      w.start()
-      w.start()
-      w.go(6000)
-      connected(w, 2)
-      const joiner = w.start()
-      while (!w.cluster.isReady(joiner)) w.go(10)
-      w.go(1000)
-      const down = downtimes(w, () => w.drain(0), 15_000)
-      expect(down.length).toBeGreaterThan(10)
-      expect(median(down)).toBeLessThan(500)
-    })
+    const down = afterJoining(5, 2, 1000, (w) => w.drain(0))
+    expect(down.length).toBeGreaterThan(10)
+    expect(median(down)).toBeLessThan(500)
   },
   TIMEOUT
 )
@@ -74,17 +76,9 @@ it(
 it(
   "with nobody else there, a drain waits for the one that has just joined",
   () => {
-    World.play(6, { drift: 0 }, (w) => {
-      w.start()
-      w.go(6000)
-      connected(w, 1)
-      const joiner = w.start()
-      while (!w.cluster.isReady(joiner)) w.go(10)
-      w.go(1000)
-      const down = downtimes(w, () => w.drain(0), 15_000)
-      expect(down.length).toBeGreaterThan(30)
-      expect(median(down)).toBeLessThan(500)
-    })
+    const down = afterJoining(6, 1, 1000, (w) => w.drain(0))
+    expect(down.length).toBeGreaterThan(30)
+    expect(median(down)).toBeLessThan(500)
   },
   TIMEOUT
 )
