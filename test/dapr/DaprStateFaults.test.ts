@@ -172,9 +172,11 @@ requiring("daprd")("the sidecar is away", () => {
       const store = yield* handle(sidecars[0], { deadline: Duration.seconds(10) })
       const keys = Array.from({ length: 60 }, (_, n) => `k${n}`)
       const written = new Map<string, Array<string>>()
-      const write = (key: string) =>
+      // Before the writing: who writes on and on would starve who has not begun yet.
+      const created = yield* Effect.forEach(keys, (key) => store.create(key, value(0)))
+      const write = (key: string, index: number) =>
         Effect.gen(function* () {
-          let version = yield* store.create(key, value(0))
+          let version = created[index]!
           for (let n = 1; ; n++) {
             const next = value(n)
             written.set(key, [...(written.get(key) ?? []), next])
@@ -182,7 +184,7 @@ requiring("daprd")("the sidecar is away", () => {
           }
         })
       const fiber = yield* Effect.fork(
-        Effect.forEach(keys, (key) => outcomeOf(write(key)), { concurrency: "unbounded" })
+        Effect.forEach(keys, (key, index) => outcomeOf(write(key, index)), { concurrency: "unbounded" })
       )
       yield* Effect.retry(
         Effect.suspend(() => (written.size === keys.length ? Effect.void : Effect.fail("not yet"))),
