@@ -32,12 +32,16 @@ export class Held {
     }
   }
 
-  /** By count and bytes for each connection, and by the sum: where all of it is on its way, one more frame is taken. */
+  /**
+   * By count and bytes for each connection, and by the sum: where all of it is on its way, one more frame is taken; and what was
+   * on its way when the lease was lost is held beside what the lane after it takes.
+   */
   private memory(number: number): void {
     const frames = this.world.gauge(number, "buffer_frames")
     const bytes = this.world.gauge(number, "buffer_bytes")
-    const lanes = this.world.check.epochsGiven(number)
-    const said = `${number} holds ${frames} frames of ${bytes} bytes, and had ${lanes} connections`
+    const connections = this.world.check.epochsGiven(number)
+    const lanes = 2 * connections
+    const said = `${number} holds ${frames} frames of ${bytes} bytes, and had ${connections} connections`
     if (frames > (FRAME_LIMIT + 1) * lanes) this.violation("P4 a buffer is over its bound", said)
     if (bytes > (BYTE_LIMIT + LARGEST_FRAME) * lanes) this.violation("P4 a buffer is over its bound in bytes", said)
     if (bytes + frames * OVERHEAD > SUM_LIMIT + (LARGEST_FRAME + OVERHEAD) * lanes) {
