@@ -131,6 +131,44 @@ for (const name of ["redis", "postgresql"] as const) {
   })
 }
 
+requiring("daprd", ...STORES.postgresql.tools)("PostgreSQL stopped under reads of many keys", () => {
+  it.scopedLive("no key is told to be absent: a read has all of them, or fails", () =>
+    Effect.gen(function* () {
+      const { backend, sidecars } = yield* STORES.postgresql.start
+      const store = yield* handle(sidecars[0], { deadline: DEADLINE })
+      const keys = Array.from({ length: 60 }, (_, n) => `k${n}`)
+      yield* Effect.forEach(keys, (key) => store.create(key, value(key)), { concurrency: 8, discard: true })
+      const seen = new Set<number>()
+      let reads = 0
+      const reading = yield* Effect.forkScoped(
+        Effect.forever(
+          Effect.forEach(
+            [1, 2, 3, 4],
+            () =>
+              Effect.map(Effect.option(store.getMany(keys)), (found) => {
+                reads++
+                if (Option.isSome(found)) seen.add(found.value.size)
+              }),
+            { concurrency: "unbounded", discard: true }
+          )
+        )
+      )
+      for (let round = 0; round < 6; round++) {
+        const before = reads
+        yield* Effect.retry(
+          Effect.suspend(() => (reads > before + 8 ? Effect.void : Effect.fail("not yet"))),
+          Schedule.spaced("10 millis")
+        )
+        yield* backend!.stop
+        yield* backend!.start
+        yield* works(store)
+      }
+      yield* Fiber.interrupt(reading)
+      expect([...seen]).toEqual([keys.length])
+    })
+  )
+})
+
 requiring("daprd")("the sidecar is away", () => {
   it.scopedLive("killed: nothing was changed, and it is said so; started again: the first call works", () =>
     Effect.gen(function* () {

@@ -9,6 +9,8 @@ import { encodeKey } from "./storedText.js"
 /** Keys in one request; sqlite's own limit is somewhere above 5,000. */
 const KEYS_AT_ONCE = 500
 const REQUESTS_AT_ONCE = 2
+/** Keys that a bulk read does not have, asked for one by one. */
+const CONFIRMED_AT_ONCE = 16
 /** of the deadline of one call, which each request has for itself */
 const DEADLINES = 5
 
@@ -36,12 +38,30 @@ export const readMany = (
       }
     }
 
+    /**
+     * Of a table the rows come one by one, and where the server goes away between them the component says nothing and gives those
+     * it has (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows). So absent is only what a
+     * read of its own finds absent.
+     */
+    const confirm = (absent: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
+      Effect.forEach(
+        dialect.counts ? [] : absent,
+        (name) =>
+          Effect.suspend(() => {
+            const at = performance.now()
+            const left = Math.max(1, Math.min(deadlineMs, until - at))
+            return Effect.map(client.get(name, left), (item) => item && keep(new Map([[name, item]]), at))
+          }),
+        { concurrency: CONFIRMED_AT_ONCE, discard: true }
+      )
+
     const read = (chunk: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
       Effect.suspend(() => {
         const at = performance.now()
         if (at >= until) return new CallFailed({ kind: "broken", code: 4, message: "no time left" })
         return client.getBulk(chunk, Math.min(deadlineMs, until - at)).pipe(
-          Effect.map((items) => keep(items, at)),
+          Effect.tap((items) => Effect.sync(() => keep(items, at))),
+          Effect.flatMap((items) => confirm(chunk.filter((name) => !items.has(name)))),
           Effect.catchIf(
             (failure) => failure.code === RESOURCE_EXHAUSTED && chunk.length > 1,
             () => {
