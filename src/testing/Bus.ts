@@ -35,9 +35,12 @@ export class Bus {
       }
     }
     const unavailable = new PubSubUnavailable({ reason: "told to fail" })
-    const publish = (topic: string, batch: ReadonlyArray<TopicEvent>) =>
-      Effect.suspend(() => {
+    type Taken = Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
+    const publish = (topic: string, batch: ReadonlyArray<TopicEvent>): Taken =>
+      Effect.suspend((): Taken => {
         if (process.dead) return forever
+        // the end of a turn of the event loop is nobody's clock: it comes for the frozen, too
+        if (process.frozen) return Effect.async((resume) => process.post(() => resume(publish(topic, batch))))
         if (this.down) return Effect.fail(unavailable)
         const ms = this.delay(topic)
         const taken = () => {

@@ -32,6 +32,9 @@ const joined = (instances: number, options = {}) =>
     return cluster
   })
 
+/** What asked for the end of the turn has had it: that is real time, which the test clock does not drive. */
+const turnOfTheLoop = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
 const openAt = (cluster: TestCluster): ReadonlyArray<number> => [...cluster.sockets.open].map((s) => s.instance)
 const connect = (cluster: TestCluster, number: number) =>
   done(cluster.run(number, (manager) => manager.connect({ url: "ws://feed.test/", topic: "t", awaitOpen: true })))
@@ -56,16 +59,22 @@ describe("a cluster under the test clock", () => {
     Effect.gen(function* () {
       const cluster = yield* joined(2)
       yield* connect(cluster, 0)
-      cluster.freeze(0)
       const [socket] = cluster.sockets.open
+      // received, and to be published at the end of this turn of the event loop: that comes when it is frozen already
+      socket!.send("right before")
+      cluster.freeze(0)
       cluster.bus.published.length = 0
       socket!.send("while it sleeps")
       yield* TestClock.adjust("1 second")
+      yield* turnOfTheLoop
       expect(cluster.bus.published.filter(({ instance }) => instance === 0)).toEqual([])
       cluster.thaw(0)
-      yield* stepping(() =>
-        cluster.bus.published.some(({ event, instance }) => instance === 0 && event.kind === "frame")
-      )
+      const frames = () =>
+        cluster.bus.published.flatMap(({ event, instance }) =>
+          instance === 0 && event.kind === "frame" ? [event.data.toString()] : []
+        )
+      yield* stepping(() => frames().length === 2)
+      expect(frames()).toEqual(["right before", "while it sleeps"])
     })
   )
 
