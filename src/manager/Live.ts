@@ -97,7 +97,6 @@ const make = Effect.gen(function* () {
   const drain = yield* Drain.make(fleet, yield* DrainHooks)
 
   metrics.connections(() => byStatus(core))
-  yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
   yield* Effect.acquireRelease(
     Effect.sync(() =>
       store.onDisowned((owned) => {
@@ -120,6 +119,8 @@ const make = Effect.gen(function* () {
     (unsubscribe) => Effect.sync(unsubscribe)
   )
   yield* Lives.follow(core, yield* Reclaimer, settled)
+  // After all that listens, so that it is closed before: a drain takes its time, and the lease may be lost in it.
+  yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
 
   const operations = ConnectionManager.of({
     connect: (request) => Connecting.connect(core, creating, request),
