@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { encodedSize } from "../../src/domain/CloudEvent.js"
 import { Frame, FramePack, type FrameOrigin } from "../../src/domain/Frame.js"
+import { readEvent } from "../../src/domain/ReadEvent.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
-import { streamEvents, streamLength } from "../support/RedisStream.js"
+import { streamEntries, streamEvents, streamLength } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { connect, inMemory, MIB, onJetstream, onRedis } from "./pubsubSupport.js"
 
@@ -83,6 +84,29 @@ requiring("daprd", "redis")("the body limit of the sidecar", () => {
       expect(failure!.reason).toContain("--max-body-size")
       expect(yield* Effect.promise(() => streamLength(redis!.port, "t"))).toBe(1)
     })
+  )
+
+  it.scopedLive(
+    "a pack around it is stored whole or refused, also where the sidecar takes less than it is told to",
+    () =>
+      Effect.gen(function* () {
+        const { redis, sidecar } = yield* onRedis()
+        const origin = originOf()
+        const packOf = (last: string) => new FramePack(origin, [frame("first", origin), frame(last, origin)])
+        const sized = (bytes: number) => packOf("a".repeat(bytes - encodedSize(packOf(""))))
+        const aware = yield* connect(sidecar, { maxBytes: LIMIT })
+        const unaware = yield* connect(sidecar, { maxBytes: 2 * LIMIT })
+        const taken = function* (pubsub: typeof aware, bytes: number) {
+          const [failure] = yield* pubsub.publish(`${bytes}`, [sized(bytes)])
+          if (failure !== undefined) expect([bytes, failure]).toMatchObject([bytes, { index: 0, transient: false }])
+          const stored = yield* Effect.promise(() => streamEntries(redis!.port, `${bytes}`))
+          for (const { data } of stored)
+            expect(readEvent(JSON.parse(data.toString()))).toMatchObject({ kind: "frames" })
+          return [bytes - LIMIT, failure === undefined, stored.length]
+        }
+        for (const bytes of [-2, -1, 0]) expect(yield* taken(aware, LIMIT + bytes)).toEqual([bytes, true, 1])
+        for (const bytes of [1, 2, 3]) expect(yield* taken(unaware, LIMIT + bytes)).toEqual([bytes, false, 0])
+      })
   )
 
   it.scopedLive("a batch is cut by it into requests that the sidecar takes", () =>
