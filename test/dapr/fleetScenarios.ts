@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { expect } from "vitest"
 import { outages } from "../support/countingServer.mjs"
 import type { Server } from "../support/processes.js"
-import { pauses } from "../process/fleetJudge.js"
+import { pauses, sideBySide } from "../process/fleetJudge.js"
 import { EACH, type FleetEvent, NAMES, report } from "../process/fleetSupport.js"
 import { until } from "../process/support.js"
 import type { DaprFleet } from "./fleetDapr.js"
@@ -30,6 +30,8 @@ export const killSidecar = ({ fleet, sidecar }: DaprFleet, what: string) =>
     report(`${what}: sidecar of one killed, from the kill to the new socket`, millis)
     expect(millis).toHaveLength(EACH)
     expect(Math.max(...millis)).toBeLessThan(20_000)
+    // it has let go before anybody takes over: they wait for the end of its lease, and a margin
+    expect(sideBySide(fleet.server.log, "i0", at)).toEqual([])
 
     yield* sidecar("i0").start
     const joined = async () => {

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest"
 import type { GapReport } from "../../src/domain/AcceptInOrder.js"
 import { type Entry, outages, violations } from "../support/countingServer.mjs"
-import { judgeFrames, pauses } from "./fleetJudge.js"
+import { judgeFrames, pauses, sideBySide } from "./fleetJudge.js"
 
 const entry = (epoch: number, instance: string, openedAt: number, closedAt?: number): Entry => ({
   id: "c",
@@ -36,6 +36,15 @@ it("the time without a socket runs from the loss to the next open, and never end
 it("the pauses are the times between two sockets; none where the next was there first", () => {
   const log = [entry(1, "a", 0, 10), entry(2, "b", 25, 40), entry(3, "c", 35)]
   expect(pauses(log)).toEqual([15, 0])
+})
+
+it("a socket of the one who was cut off that stands beside its heir's is found, and one that closed before is not", () => {
+  expect(sideBySide([entry(1, "a", 0, 25), entry(2, "b", 25)], "a", 10)).toEqual([])
+  expect(sideBySide([entry(1, "a", 0, 26), entry(2, "b", 25)], "a", 10)).toHaveLength(1)
+  expect(sideBySide([entry(1, "a", 0), entry(2, "b", 25)], "a", 10)).toHaveLength(1)
+  // what it has dialled since then is not what it had, and who came before was not its heir
+  expect(sideBySide([entry(1, "a", 0, 20), entry(2, "b", 25, 30), entry(3, "a", 30)], "a", 10)).toEqual([])
+  expect(sideBySide([entry(1, "b", 0, 6), entry(2, "a", 5)], "a", 10)).toEqual([])
 })
 
 // ------------------------------------------------------------ a consumer's view

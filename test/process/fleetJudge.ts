@@ -144,3 +144,14 @@ export const pauses = (log: ReadonlyArray<Entry>): ReadonlyArray<number> =>
   [...grouped(log, ({ id }) => id).values()].flatMap((entries) =>
     entries.slice(1).map(({ openedAt }, i) => Math.max(0, openedAt - (entries[i]!.closedAt ?? openedAt)))
   )
+
+/** Connections of that one at that time whose socket there still stood when the next one opened elsewhere. */
+export const sideBySide = (log: ReadonlyArray<Entry>, instance: string, at: number): ReadonlyArray<string> =>
+  [...grouped(log, ({ id }) => id)].flatMap(([id, entries]) => {
+    const old = entries.findLast((entry) => entry.instance === instance && entry.openedAt <= at)
+    const next = entries.find((entry) => entry.instance !== instance && entry.openedAt > at)
+    if (old === undefined || next === undefined || old.closedAt! <= next.openedAt) return []
+    return [`${id}: ${next.instance} opened after ${next.openedAt - at} ms, ${instance} closed ${since(old, at)}`]
+  })
+
+const since = ({ closedAt }: Entry, at: number): string => (closedAt === undefined ? "never" : `after ${closedAt - at}`)
