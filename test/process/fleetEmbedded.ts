@@ -10,9 +10,15 @@ export const embedded = (): FleetBacking => {
     joined: async (instance, topic) => {
       joined.push({ instance, frames: await instance.topic(topic) })
     },
-    // No bus has an order of its own between instances; each epoch is one instance's.
+    // There is no order between the buses; each epoch is one instance's.
     frames: async () =>
       joined.flatMap(({ frames }) => frames).toSorted((a, b) => Number(a["epoch"]) - Number(b["epoch"])),
+    // One that was started again goes on where the former of its name has ended.
+    buses: () => {
+      const buses = new Map<string, Array<TopicEvent>>()
+      for (const { frames, instance } of joined) buses.set(instance.id, [...(buses.get(instance.id) ?? []), ...frames])
+      return buses
+    },
     lifecycle: async () =>
       joined.flatMap(({ instance }) =>
         logOf(instance.process).flatMap(({ connection, message, ...attributes }): ReadonlyArray<FleetEvent> =>

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest"
 import type { GapReport } from "../../src/domain/AcceptInOrder.js"
 import { type Entry, outages, violations } from "../support/countingServer.mjs"
-import { judgeFrames, pauses, sideBySide } from "./fleetJudge.js"
+import { judgeFrames, outOfOrder, pauses, sideBySide } from "./fleetJudge.js"
 
 const entry = (epoch: number, instance: string, openedAt: number, closedAt?: number): Entry => ({
   id: "c",
@@ -122,4 +122,12 @@ it("a late frame of a fenced owner, one out of order, one stamp on two frames, a
   expect(judged(twice).problems).toEqual(["c:2:5 stands on two frames"])
   const stolen = [...ALL, { ...frame(0, 5, 6), epoch: "2" }]
   expect(judged(stolen).problems).toContainEqual(expect.stringContaining("which is not that one's"))
+})
+
+it("on one bus a frame behind a later one of its connection, a repeated one, and one of a former epoch are found", () => {
+  const other = { ...frame(0, 1), connectionid: "d" }
+  expect(outOfOrder([...ALL, other])).toEqual([])
+  expect(outOfOrder([frame(0, 1), frame(0, 3), frame(0, 2)])).toEqual(["c: 1:2 after 1:3"])
+  expect(outOfOrder([frame(0, 1), frame(0, 1)])).toEqual(["c: 1:1 after 1:1"])
+  expect(outOfOrder([frame(0, 1), frame(1, 1), frame(0, 2)])).toEqual(["c: 1:2 after 2:1"])
 })

@@ -83,6 +83,25 @@ const takenOf = (
   return bySocket
 }
 
+/** What one bus took that is not in order, with no repetition: a frame no newer than one of its connection before it. */
+export const outOfOrder = (events: ReadonlyArray<object>): ReadonlyArray<string> => {
+  const last = new Map<string, Position>()
+  const found: Array<string> = []
+  for (const event of events) {
+    const read = readEvent(event)
+    if (read?.kind !== "frames") continue
+    const { connectionId, epoch } = read
+    for (const { sequence } of read.frames) {
+      const before = last.get(connectionId) ?? { epoch: 0, sequence: 0 }
+      const now = { epoch, sequence }
+      if (!isBefore(before, now))
+        found.push(`${connectionId}: ${epoch}:${sequence} after ${before.epoch}:${before.sequence}`)
+      last.set(connectionId, now)
+    }
+  }
+  return found
+}
+
 /** A lost frame: its own stamp, where the frames around it tell, or those it lies between. */
 type Missing = { readonly what: string } & (
   | { readonly at: Position }

@@ -8,7 +8,7 @@ import * as Schedule from "effect/Schedule"
 import { expect, onTestFailed } from "vitest"
 import { readEvent } from "../../src/domain/ReadEvent.js"
 import { type CountingServer, HEADERS, startCountingServer, violations } from "../support/countingServer.mjs"
-import { type Judgement, judgeFrames } from "./fleetJudge.js"
+import { type Judgement, judgeFrames, outOfOrder } from "./fleetJudge.js"
 import { afterwards, Instance, sleep, until } from "./support.js"
 
 const TOPIC = "fleet"
@@ -32,6 +32,8 @@ export interface FleetBacking {
   readonly joined: (instance: Instance, topic: string) => Promise<void>
   /** all that was published to the topic by now, in the order of the bus */
   readonly frames: (topic: string) => Promise<ReadonlyArray<FleetEvent>>
+  /** where each instance has a bus of its own: what each of them took by now, in its order, and whose it is */
+  readonly buses?: () => ReadonlyMap<string, ReadonlyArray<FleetEvent>>
   /** all lifecycle events of connections by now */
   readonly lifecycle: () => Promise<ReadonlyArray<FleetEvent>>
 }
@@ -147,8 +149,8 @@ export class Fleet {
   }
 
   /**
-   * One socket for each connection now; never two of one epoch, no epoch went back; and for a consumer every frame in order,
-   * or missing where a gap was reported. Ends the load.
+   * One socket for each connection now; never two of one epoch, no epoch went back; each instance published in order what it
+   * did; and for a consumer every frame in order, or missing where a gap was reported. Ends the load.
    */
   async judge(): Promise<Judgement> {
     await until(() => this.server.sockets() === this.ids.length, "one socket for each connection")
@@ -160,6 +162,8 @@ export class Fleet {
       await sleep(500)
       judgement = await this.judged()
     }
+    for (const [name, took] of this.backing.buses?.() ?? [])
+      expect([name, outOfOrder(took).slice(0, 20)]).toEqual([name, []])
     const { lost, problems, taken } = judgement
     process.stderr.write(`  ${taken} frames taken, ${lost} lost, ${lost === 0 ? "no gap needed" : "each in a gap"}\n`)
     expect(problems.slice(0, 20)).toEqual([])
