@@ -2,24 +2,17 @@
 import { expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
-import { afterAll, beforeAll } from "vitest"
+import type * as Scope from "effect/Scope"
 import { pubSubConformance } from "../conformance/PubSubConformance.js"
 import { requiring } from "../support/Requirements.js"
 import { StallingProxy } from "../support/StallingProxy.js"
 import { type Broker, connect, inMemory, onJetstream, onRedis, readThrough } from "./pubsubSupport.js"
+import { shared } from "./shared.js"
 
 const suite = (name: string, start: Effect.Effect<Broker, Error, Scope.Scope>): void => {
-  const scope = Effect.runSync(Scope.make())
-  let broker: Broker
-  beforeAll(async () => {
-    broker = await Effect.runPromise(Scope.extend(start, scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
+  const broker = shared(start)
   const harness = Effect.gen(function* () {
-    const { sidecar } = broker
+    const { sidecar } = yield* broker
     const proxy = yield* StallingProxy.start(sidecar.httpPort)
     const pubsub = yield* connect(sidecar, { httpPort: proxy.port, deadline: "2 seconds" })
     return { pubsub, read: readThrough(sidecar), deadline: Duration.seconds(5), stall: proxy.stall }

@@ -5,7 +5,8 @@ import { MAX_VALUE_BYTES } from "../../src/adapters/dapr/DaprState.js"
 import { stateStoreConformance } from "../conformance/StateStoreConformance.js"
 import { requiring } from "../support/Requirements.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { handle, shared, STORES } from "./stateStores.js"
+import { shared } from "./shared.js"
+import { handle, STORES } from "./stateStores.js"
 
 for (const [name, { start, tools }] of Object.entries(STORES)) {
   requiring("daprd", ...tools)(`DaprState (${name})`, () => {

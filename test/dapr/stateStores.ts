@@ -1,12 +1,9 @@
 /** The state stores that are tested, each behind two real sidecars where it can be shared, and handles on them. */
 import { join } from "node:path"
-import { afterAll, beforeAll } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as EffectScope from "effect/Scope"
 import type * as Scope from "effect/Scope"
 import * as DaprState from "../../src/adapters/dapr/DaprState.js"
 import * as DaprSidecar from "../../src/adapters/dapr/Sidecar.js"
@@ -96,16 +93,4 @@ export const STORES: Readonly<
       return { sidecars: yield* two(Components.statePostgres(postgres.connectionString)), backend: postgres }
     })
   }
-}
-
-/** Started for the tests of one file. */
-export const shared = <A>(make: Effect.Effect<A, unknown, Scope.Scope>) => {
-  let scope: Scope.CloseableScope
-  let made: A
-  beforeAll(async () => {
-    scope = await Effect.runPromise(EffectScope.make())
-    made = await Effect.runPromise(EffectScope.extend(make, scope))
-  }, 60_000)
-  afterAll(() => Effect.runPromise(EffectScope.close(scope, Exit.void)))
-  return Effect.sync(() => made)
 }
