@@ -43,11 +43,14 @@ export const follow = (
       for (;;) {
         const life = yield* core.lease.awaitHeld
         core.events.emit("instance-joined", undefined, { address: core.address, incarnation: life.incarnation })
-        yield* claimFormer(core)
-        yield* settled.open
-        core.phase.set("ready")
+        const work = Effect.gen(function* () {
+          yield* claimFormer(core)
+          yield* settled.open
+          core.phase.set("ready")
+          return yield* takeOver(core, reclaimer)
+        })
         const ended = Effect.repeat(Queue.take(ends), { until: (one) => one === life })
-        yield* Effect.raceFirst(ended, takeOver(core, reclaimer))
+        yield* Effect.raceFirst(ended, work)
         core.phase.set("fenced")
         // Who leaves has no next life to wait for.
         if (core.phase.get() === "fenced") yield* settled.close

@@ -25,22 +25,24 @@ const AT_ONCE = 16
 const GROUP = 32
 const PAUSE = "500 millis"
 
-/** Everything on the pages of the present life that was there when it began; ends when all of it is sorted. */
+/** Everything on the pages of the present life that was there when it began; ends when all of it is sorted, or the life has ended. */
 export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> => {
   const former = formerLives(room, tenure)
   return Stream.unwrap(
-    Effect.map(Deferred.await(tenure.adopted), () =>
-      Stream.fromIterable(tenure.pages.ids()).pipe(
-        Stream.rechunk(PAGE_SIZE),
-        Stream.chunks,
-        Stream.mapEffect((ids) => readAll(room, tenure, Chunk.toReadonlyArray(ids))),
-        Stream.flatMap((entries) =>
-          atOnce(Stream.fromIterable(entries), ([id, seen]) => resolve(room, tenure, former, id, seen))
-        ),
-        Stream.concat(atOnce(Stream.fromIterable(tenure.forgotten), (record) => createAnew(room, tenure, record))),
-        Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(room, tenure))))
-      )
-    )
+    Effect.match(Deferred.await(tenure.adopted), {
+      onFailure: () => Stream.empty,
+      onSuccess: () =>
+        Stream.fromIterable(tenure.pages.ids()).pipe(
+          Stream.rechunk(PAGE_SIZE),
+          Stream.chunks,
+          Stream.mapEffect((ids) => readAll(room, tenure, Chunk.toReadonlyArray(ids))),
+          Stream.flatMap((entries) =>
+            atOnce(Stream.fromIterable(entries), ([id, seen]) => resolve(room, tenure, former, id, seen))
+          ),
+          Stream.concat(atOnce(Stream.fromIterable(tenure.forgotten), (record) => createAnew(room, tenure, record))),
+          Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(room, tenure))))
+        )
+    })
   )
 }
 

@@ -55,7 +55,7 @@ export interface Pages {
 }
 
 const PAUSE = "200 millis"
-const LIFE_ENDED = new StateStoreUnavailable({ reason: "this instance was fenced" })
+export const LIFE_ENDED = new StateStoreUnavailable({ reason: "this instance was fenced" })
 
 export const make = ({ check, instanceId, keep, life, store }: PagesServices): Pages => {
   const pages: Array<MyPage> = []

@@ -54,7 +54,9 @@ export const make = (
       const adopted = Effect.gen(function* () {
         yield* lease.awaitHeld
         const { tenure } = room
-        return tenure === undefined ? yield* Effect.never : yield* Effect.as(Deferred.await(tenure.adopted), tenure)
+        if (tenure === undefined) return yield* Effect.never
+        // a life that ends before has nothing to claim, and its run ends with it
+        return yield* Effect.orElse(Effect.as(Deferred.await(tenure.adopted), tenure), () => Effect.never)
       })
       const tenure = yield* Effect.raceFirst(adopted, Effect.as(stop, undefined))
       if (tenure === undefined) return Stream.empty

@@ -2,6 +2,7 @@
 import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { StateStoreUnavailable } from "../domain/Errors.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import type { Elapsed } from "../membership/Elapsed.js"
 import type { Life } from "../membership/Lease.js"
@@ -17,8 +18,8 @@ export interface Tenure {
   readonly pages: Pages
   /** ids that are being created or claimed: they stay on their page */
   readonly wants: Map<string, number>
-  /** the pages of the former life are mine */
-  readonly adopted: Deferred.Deferred<void>
+  /** the pages of the former life are mine; fails when the life ends before they are */
+  readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
   /** what the store forgot: to be created anew */
   readonly forgotten: ReadonlyArray<ConnectionRecord>
 }

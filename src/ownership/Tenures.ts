@@ -62,7 +62,13 @@ export const followLives = (room: Room, lease: Lease["Type"]) =>
       })
 
     yield* Queue.take(tenures).pipe(
-      Effect.flatMap((tenure) => Effect.raceFirst(serve(tenure), over(tenure.life))),
+      Effect.flatMap((tenure) =>
+        // who waits for pages that this life will never have is told so, and leaves the turn to the next one
+        Effect.ensuring(
+          Effect.raceFirst(serve(tenure), over(tenure.life)),
+          Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)
+        )
+      ),
       Effect.catchAllDefect((defect) => Effect.logError("the pages of this instance cannot be kept", defect)),
       Effect.forever,
       Effect.forkScoped

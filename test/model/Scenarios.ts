@@ -498,6 +498,38 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "a life that ends before its pages are its own leaves its connections to the next one",
+    play: (world) => {
+      fleet(world, 1)
+      for (let i = 0; i < 3; i++) world.connect(0, `key-${i}`)
+      world.go(1_000)
+      world.crash(0)
+      const again = world.restart(world.instance(0), "process")
+      const key = instanceKey("instance-0")
+      const page = pageKey("instance-0", 0)
+      const life = () => world.rows().get(key)?.["incarnation"]
+      const before = life()
+      let asked = 0
+      world.fate = only(
+        again,
+        (call) => call.key === page,
+        () => (asked++, LOST)
+      )
+      world.go(4_000)
+      const ended = life()
+      if (asked === 0 || ended === before || world.rows().get(page)?.["incarnation"] !== before) {
+        world.check.violation("the scenario did not come about", "its pages are its own")
+      }
+      world.meddle(key, (record) => ({ ...record, status: "dead", nonce: "a survivor" }))
+      world.go(4_000)
+      world.fate = undefined
+      if (life() === ended) world.check.violation("the scenario did not come about", "it has not joined again")
+      world.go(4_000)
+      if (!world.cluster.isReady(again)) world.check.violation("P2 an instance for ever without work", "instance-0")
+      settle(world)
+    }
+  },
+  {
     name: "a Disconnect whose caller goes away in the middle of it is done, or is not begun",
     play: (world) => {
       fleet(world, 2)

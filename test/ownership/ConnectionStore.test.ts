@@ -3,6 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -761,6 +762,9 @@ describe("when the life ends", () => {
       const backend = new MemoryBackend()
       const one = yield* joined(backend)
       const [kept, removed] = [yield* created(one), yield* created(one)]
+  const fenced = (backend: MemoryBackend) =>
+    meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
+
       yield* one.store.remove(removed)
       backend.entries.clear()
       yield* until(kept.life.ended)
@@ -791,3 +795,42 @@ describe("when the life ends", () => {
     })
   )
 })
+  it.scoped(
+    "before its pages are its own: nobody waits for them any more, and the next life claims what is on them",
+    () =>
+      Effect.gen(function* () {
+        const backend = new MemoryBackend()
+        const one = yield* joined(backend)
+        const owned = yield* created(one)
+        one.faults.only = ({ key }) => key === pageKey("one", 0)
+        one.faults.blackhole = true
+        yield* fenced(backend)
+        yield* until(owned.life.ended)
+        yield* until(one.lease.valid)
+        const second = one.lease.life()
+        const asked = connection({ id: uuidv8FromRequest("waits") })
+        const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+          Stream.runDrain(one.store.claimOwn),
+          Effect.flip(one.store.create(asked, REPEATABLE)),
+          Effect.flip(one.store.claim(owned.id)),
+          Effect.flip(one.store.claimHandover(uuidv7(0), 1))
+        ]
+        const waiting = yield* Effect.forEach(calls, (call) => Effect.fork(call))
+        yield* TestClock.adjust("2 seconds")
+        expect(waiting.map((call) => call.unsafePoll())).toEqual([null, null, null, null])
+        yield* fenced(backend)
+        yield* until(second.ended)
+        yield* TestClock.adjust("10 millis")
+        const [all, ...refused] = waiting.map((call) => call.unsafePoll())
+        expect(all).toEqual(Exit.void)
+        for (const answer of refused) {
+          expect(answer).toMatchObject({ _tag: "Success", value: { _tag: "StateStoreUnavailable" } })
+          expect(answer).not.toMatchObject({ value: { outcome: "unknown" } })
+        }
+        one.faults.heal()
+        yield* until(one.lease.valid)
+        expect(yield* claims(one)).toMatchObject([{ owned: { id: owned.id }, reason: "restart" }])
+        yield* created(one, asked, REPEATABLE)
+      })
+  )
+
