@@ -164,9 +164,14 @@ const make = Effect.gen(function* () {
   const writeBehind = WriteBehind.make(room)
   yield* Effect.forkScoped(writeBehind.loop)
   yield* followLives(room, lease)
+  /** Under the present life: what a former one left stays where it is until it has been read. */
+  const empty = (): boolean => {
+    const { open, tenure } = room
+    return open === 0 && tenure?.life === lease.life() && tenure.pages.empty()
+  }
   room.membership.holds({
     connections: () => room.owned.size,
-    empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true),
+    empty,
     expire: Effect.suspend(() => room.tenure?.pages.expire ?? Effect.void)
   })
 

@@ -46,7 +46,7 @@ export interface Pages {
   /** Takes the id off its page, behind; not if it must be kept by then. */
   readonly drop: (id: string) => void
   readonly ids: () => ReadonlyArray<string>
-  /** Nothing on any page, nothing waiting to be written, no write open. */
+  /** Nothing on any page, nothing waiting to be written, no write open; not known before they are mine. */
   readonly empty: () => boolean
   /** Has the writer write them, empty as they are, to vanish in an hour. Ends when they are written, or the first write fails. */
   readonly expire: Effect.Effect<void>
@@ -65,6 +65,8 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
   /** taken off by the write that is in flight */
   let leaving: ReadonlySet<string> = new Set()
   let writing = false
+  /** all that a former life left has been read */
+  let complete = false
   /** asked for: the pages shall vanish */
   let expired: Deferred.Deferred<void> | undefined
   const wake = Effect.unsafeMakeLatch(false)
@@ -129,7 +131,10 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
         yield* Effect.logWarning(`page ${n} of this instance could not be taken over yet`, adopted.left)
         yield* Effect.sleep("1 second")
       } else if (adopted.right === "mine") n++
-      else return adopted.right !== "ended"
+      else {
+        complete = adopted.right !== "ended"
+        return complete
+      }
     }
     return false
   })
@@ -278,6 +283,6 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
       return Deferred.await(expired)
     }),
     ids: () => [...where.keys()],
-    empty: () => where.size === 0 && adds.size === 0 && !writing
+    empty: () => complete && where.size === 0 && adds.size === 0 && !writing
   }
 }

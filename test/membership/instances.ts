@@ -42,6 +42,8 @@ export interface InstanceOptions {
   /** speaks to its peers, and they to it */
   readonly network?: PeerNetwork
   readonly settings?: Partial<SettingsShape>
+  /** calls of this key fail from the start, until the faults are healed */
+  readonly unavailable?: string
 }
 
 /** One process: what it offers, and what happened to its lease. */
@@ -68,6 +70,10 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
   Effect.gen(function* () {
     const { address = "http://127.0.0.1:5001", id = "one", network } = options
     const faults = yield* FaultyStateStore.make(backend)
+    if (options.unavailable !== undefined) {
+      faults.only = ({ key }) => key === options.unavailable
+      faults.unavailable = true
+    }
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
     const settings = { ...SETTINGS, ...options.settings } as SettingsShape
     const pid = options.pid ?? 1

@@ -469,6 +469,40 @@ describe("leaving with nothing held", () => {
     })
   )
 
+  it.scoped("a page that could not be taken over is not known to be empty: record and index entry stay", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      yield* created(one)
+      yield* one.crash
+      // of a version that can do more
+      yield* meddle(backend, pageKey("one", 0), (value) => ({ ...value, v: 2 }))
+      const again = yield* restarted(backend)
+      yield* TestClock.adjust("3 seconds")
+      yield* leave(again)
+      expect(stored(backend, instanceKey("one"))).toMatchObject({ status: "left" })
+      expect(backend.entries.get(instanceKey("one"))?.expiresAt).toBe(Infinity)
+      expect(stored(backend, INDEX_KEY).ids).toEqual({ one: again.lease.life().incarnation })
+      expect(page(backend).v).toBe(2)
+    })
+  )
+
+  it.scoped("who leaves before it has a lease keeps what a former life left", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      yield* created(one)
+      yield* one.crash
+      const again = yield* start(backend, { pid: 2, gone: (pid) => pid === 1, unavailable: INDEX_KEY })
+      yield* until(() => stored(backend, instanceKey("one")).incarnation === again.lease.life().incarnation)
+      expect(again.lease.valid()).toBe(false)
+      yield* leave(again)
+      expect(stored(backend, instanceKey("one"))).toMatchObject({ status: "left" })
+      expect(backend.entries.get(instanceKey("one"))?.expiresAt).toBe(Infinity)
+      expect(stored(backend, INDEX_KEY).ids).toHaveProperty("one")
+    })
+  )
+
   it.scoped("a page that cannot be written holds the leaving up for half an interval at most", () =>
     Effect.gen(function* () {
       const backend = new MemoryBackend()
@@ -728,6 +762,9 @@ describe("a connection whose owner has ended, claimed on request", () => {
 })
 
 describe("when the life ends", () => {
+  const fenced = (backend: MemoryBackend) =>
+    meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
+
   it.scoped("fenced while it holds connections it owns none, and claims them in its next life", () =>
     Effect.gen(function* () {
       const backend = new MemoryBackend()
@@ -762,9 +799,6 @@ describe("when the life ends", () => {
       const backend = new MemoryBackend()
       const one = yield* joined(backend)
       const [kept, removed] = [yield* created(one), yield* created(one)]
-  const fenced = (backend: MemoryBackend) =>
-    meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
-
       yield* one.store.remove(removed)
       backend.entries.clear()
       yield* until(kept.life.ended)
@@ -777,24 +811,6 @@ describe("when the life ends", () => {
     })
   )
 
-  it.scoped("a removal that was still unknown is finished by the next life", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const one = yield* joined(backend)
-      const owned = yield* created(one)
-      one.faults.only = ({ key }) => key === connectionKey(owned.id)
-      one.faults.unavailable = true
-      yield* Effect.flip(one.store.remove(owned))
-      yield* meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
-      yield* until(owned.life.ended)
-      one.faults.heal()
-      yield* until(one.lease.valid)
-      expect(yield* claims(one)).toEqual([])
-      expect(record(backend, owned.id)).toMatchObject({ tombstone: true })
-      yield* until(() => page(backend).ids.length === 0)
-    })
-  )
-})
   it.scoped(
     "before its pages are its own: nobody waits for them any more, and the next life claims what is on them",
     () =>
@@ -834,3 +850,21 @@ describe("when the life ends", () => {
       })
   )
 
+  it.scoped("a removal that was still unknown is finished by the next life", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const owned = yield* created(one)
+      one.faults.only = ({ key }) => key === connectionKey(owned.id)
+      one.faults.unavailable = true
+      yield* Effect.flip(one.store.remove(owned))
+      yield* meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
+      yield* until(owned.life.ended)
+      one.faults.heal()
+      yield* until(one.lease.valid)
+      expect(yield* claims(one)).toEqual([])
+      expect(record(backend, owned.id)).toMatchObject({ tombstone: true })
+      yield* until(() => page(backend).ids.length === 0)
+    })
+  )
+})

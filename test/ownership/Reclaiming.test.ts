@@ -504,4 +504,25 @@ describe("survivors", () => {
       expect(b.claimed).toMatchObject([{ from: "a", reason: "left", owned: { id: owned.id } }])
     })
   )
+
+  it.scoped("what an instance left before it could read its own pages is found days later, under another name", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const a = yield* member(backend, "a", { reclaims: false })
+      const owned = yield* create(a)
+      a.faults.only = ({ key }) => key === pageKey("a", 0)
+      a.faults.unavailable = true
+      yield* fence(backend, "a")
+      yield* until(owned.life.ended)
+      yield* until(a.lease.valid)
+      yield* TestClock.adjust("3 seconds")
+      yield* stepping(a.membership.leave)
+      expect(heartbeat(backend, "a").status).toBe("left")
+      yield* a.crash
+      yield* TestClock.adjust("50 hours")
+      const b = yield* member(backend, "b")
+      yield* until(() => isDone(backend, "a"))
+      expect(ids(b)).toEqual([owned.id])
+    })
+  )
 })
