@@ -135,7 +135,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     sent.set(nonce, mark)
     if (sent.size > REMEMBERED) sent.delete(sent.keys().next().value!)
     const value = encodeHeartbeat(services.record(life, status, beat, nonce))
-    const options = { ttl: services.ttl(status) }
+    const options = { ttl: services.ttl(status), urgent: true }
     const write =
       life.version === undefined ? store.create(key, value, options) : store.replace(key, value, life.version, options)
     const result = yield* Effect.either(withDeadline(write, { outcome: "unknown" }))

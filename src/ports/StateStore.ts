@@ -47,6 +47,8 @@ export class ValueTooLarge extends Data.TaggedError("ValueTooLarge")<{
 export interface WriteOptions {
   /** The key vanishes after this long; absent: never. A later write without it clears it. */
   readonly ttl?: Duration.Duration | undefined
+  /** Its answer waits for no other write's, where an adapter makes one request of several. */
+  readonly urgent?: boolean | undefined
 }
 
 type WriteFailure = VersionMismatch | ValueTooLarge | StateStoreUnavailable

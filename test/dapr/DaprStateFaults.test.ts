@@ -169,6 +169,47 @@ requiring("daprd", ...STORES.postgresql.tools)("PostgreSQL stopped under reads o
   )
 })
 
+for (const name of ["sqlite", "redis"] as const) {
+  requiring("daprd", ...STORES[name].tools)(`the sidecar is away (${name})`, () => {
+    it.scopedLive("killed under sixty writes in flight: none of them is told that it lost a race", () =>
+      Effect.gen(function* () {
+        const { sidecars } = yield* STORES[name].start
+        const store = yield* handle(sidecars[0], { deadline: Duration.seconds(10) })
+        const keys = Array.from({ length: 60 }, (_, n) => `k${n}`)
+        const written = new Map<string, Array<string>>()
+        // Before the writing: who writes on and on would starve who has not begun yet.
+        const created = yield* Effect.forEach(keys, (key) => store.create(key, value(0)))
+        const write = (key: string, index: number) =>
+          Effect.gen(function* () {
+            let version = created[index]!
+            for (let n = 1; ; n++) {
+              const next = value(n)
+              written.set(key, [...(written.get(key) ?? []), next])
+              version = yield* store.replace(key, next, version)
+            }
+          })
+        const fiber = yield* Effect.fork(
+          Effect.forEach(keys, (key, index) => outcomeOf(write(key, index)), { concurrency: "unbounded" })
+        )
+        yield* Effect.retry(
+          Effect.suspend(() => (written.size === keys.length ? Effect.void : Effect.fail("not yet"))),
+          Schedule.spaced("20 millis")
+        )
+        yield* sidecars[0].kill
+        const outcomes = yield* Fiber.join(fiber)
+        expect(outcomes.filter((outcome) => outcome !== "unavailable" && outcome !== "unknown")).toEqual([])
+        yield* sidecars[0].start
+        // what stands there is one of the last two that were sent
+        const found = yield* store.getMany(keys)
+        for (const key of keys) {
+          const sent = written.get(key)!
+          if (sent.length > 1) expect(sent.slice(-2)).toContain(found.get(key)?.value)
+        }
+      })
+    )
+  })
+}
+
 requiring("daprd")("the sidecar is away", () => {
   it.scopedLive("killed: nothing was changed, and it is said so; started again: the first call works", () =>
     Effect.gen(function* () {
@@ -201,43 +242,6 @@ requiring("daprd")("the sidecar is away", () => {
       yield* sidecars[0].kill
       yield* sidecars[0].start
       yield* store.create("another", value(3))
-    })
-  )
-
-  it.scopedLive("killed under sixty writes in flight: none of them is told that it lost a race", () =>
-    Effect.gen(function* () {
-      const { sidecars } = yield* STORES.sqlite.start
-      const store = yield* handle(sidecars[0], { deadline: Duration.seconds(10) })
-      const keys = Array.from({ length: 60 }, (_, n) => `k${n}`)
-      const written = new Map<string, Array<string>>()
-      // Before the writing: who writes on and on would starve who has not begun yet.
-      const created = yield* Effect.forEach(keys, (key) => store.create(key, value(0)))
-      const write = (key: string, index: number) =>
-        Effect.gen(function* () {
-          let version = created[index]!
-          for (let n = 1; ; n++) {
-            const next = value(n)
-            written.set(key, [...(written.get(key) ?? []), next])
-            version = yield* store.replace(key, next, version)
-          }
-        })
-      const fiber = yield* Effect.fork(
-        Effect.forEach(keys, (key, index) => outcomeOf(write(key, index)), { concurrency: "unbounded" })
-      )
-      yield* Effect.retry(
-        Effect.suspend(() => (written.size === keys.length ? Effect.void : Effect.fail("not yet"))),
-        Schedule.spaced("20 millis")
-      )
-      yield* sidecars[0].kill
-      const outcomes = yield* Fiber.join(fiber)
-      expect(outcomes.filter((outcome) => outcome !== "unavailable" && outcome !== "unknown")).toEqual([])
-      yield* sidecars[0].start
-      // what stands there is one of the last two that were sent
-      const found = yield* store.getMany(keys)
-      for (const key of keys) {
-        const sent = written.get(key)!
-        if (sent.length > 1) expect(sent.slice(-2)).toContain(found.get(key)?.value)
-      }
     })
   )
 

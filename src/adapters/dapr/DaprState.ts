@@ -51,7 +51,7 @@ export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | 
     Effect.gen(function* () {
       const { components, endpoint } = yield* Sidecar
       const { component, dialect } = yield* choose(components, options)
-      const client = yield* StateClient.make(endpoint, component.name)
+      const client = yield* StateClient.make(endpoint, { storeName: component.name, together: dialect.together })
       const at = `${endpoint.host}:${endpoint.grpcPort}`
       const store = make({
         client,
@@ -123,7 +123,8 @@ const make = (store: CompareAndSet.Store): StateStore["Type"] => {
         key: StoredText.encodeKey(key),
         text,
         expected,
-        ttlInSeconds: dialect.ttl(options?.ttl)
+        ttlInSeconds: dialect.ttl(options?.ttl),
+        urgent: options?.urgent ?? false
       }).pipe(Effect.catchTag("Lost", () => new VersionMismatch({ key })))
     })
 
@@ -140,7 +141,7 @@ const make = (store: CompareAndSet.Store): StateStore["Type"] => {
         Effect.catchTag("Lost", () => new VersionMismatch({ key })),
         Effect.asVoid
       ),
-    ping: Effect.asVoid(Effect.mapError(store.client.get(PING_KEY, Math.min(deadlineMs, 1000)), unavailable))
+    ping: Effect.asVoid(Effect.mapError(store.client.getAlone(PING_KEY, Math.min(deadlineMs, 1000)), unavailable))
   }
 }
 

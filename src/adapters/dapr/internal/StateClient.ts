@@ -6,7 +6,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Endpoint } from "../Sidecar.js"
-import { type Call, CallFailed, DEADLINE_EXCEEDED, open, RESOURCE_EXHAUSTED } from "./connection.js"
+import { type Call, CallFailed, DEADLINE_EXCEEDED, failed, isAnswer, open, RESOURCE_EXHAUSTED } from "./connection.js"
+import { type Asking, Together } from "./Together.js"
 
 /** What stands under a key, as stored. */
 export interface Item {
@@ -24,25 +25,46 @@ export interface Write {
 export interface StateClient {
   /** Undefined: absent. */
   readonly get: (key: string, withinMs: number) => Effect.Effect<Item | undefined, CallFailed>
+  /** In a request of its own. */
+  readonly getAlone: StateClient["get"]
   /** Distinct keys; absent ones are absent. One that cannot be read fails the whole call. */
   readonly getBulk: (
     keys: ReadonlyArray<string>,
     withinMs: number
   ) => Effect.Effect<ReadonlyMap<string, Item>, CallFailed>
-  /** A compare-and-set at the etag; without one only if the key is absent. Success never tells the new etag. */
-  readonly save: (write: Write, withinMs: number) => Effect.Effect<void, CallFailed>
+  /**
+   * A compare-and-set at the etag; without one only if the key is absent. Success never tells the new etag. `alone`: in a
+   * request of its own.
+   */
+  readonly save: (write: Write, withinMs: number, alone: boolean) => Effect.Effect<Saved, CallFailed>
 }
+
+/**
+ * What an answer to a write says.
+ *
+ * `Surely`: it is done. `Together`: it was one of several in a request, and what became of it is to be read, whatever the answer:
+ * a failure does not say whose, and a success may be that of others. Where operators gave the sidecar a retry policy only those
+ * that did not lose their race are repeated, and then their success is the answer (runtime 1.18.2, `PerformBulkStoreOperation`).
+ */
+export type Saved = { readonly _tag: "Surely" } | { readonly _tag: "Together"; readonly failure: CallFailed }
 
 const CONCURRENCY_FIRST_WRITE = 1
 const CONSISTENCY_STRONG = 2
 /** Keys that a store without a bulk read of its own asks for at once. */
 const PARALLELISM = 32
 
-/** Its connection is closed with the scope. */
-export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<StateClient, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const call = yield* open(endpoint)
+export interface Options {
+  readonly storeName: string
+  /** calls that begin at once are made as one request */
+  readonly together: boolean
+}
 
+/** Its connection is closed with the scope. */
+export const make = (
+  endpoint: Endpoint,
+  { storeName, together }: Options
+): Effect.Effect<StateClient, never, Scope.Scope> =>
+  Effect.map(open(endpoint), (call) => {
     /** A connection that broke may have been broken for long: what changes nothing is asked once more, on a new one. */
     const read: Call = (withinMs, send) =>
       Effect.suspend(() => {
@@ -54,16 +76,59 @@ export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<State
         )
       })
 
-    return {
-      get: (key, withinMs) =>
-        read(withinMs, (dapr, options) =>
-          dapr.getState({ storeName, key, consistency: CONSISTENCY_STRONG, metadata: {} }, options)
-        ).pipe(Effect.map(({ data, etag }) => itemOf(data, etag))),
+    const bulk = (keys: ReadonlyArray<string>) => ({
+      storeName,
+      keys: [...keys],
+      parallelism: PARALLELISM,
+      metadata: {}
+    })
 
+    const getAlone: Asking<{ readonly key: string }, Item | undefined>["alone"] = async (dapr, { key }, options) => {
+      const asked = { storeName, key, consistency: CONSISTENCY_STRONG, metadata: {} }
+      const { data, etag } = await dapr.getState(asked, options)
+      return itemOf(data, etag)
+    }
+    const gets = new Together({
+      size: ({ key }) => key.length,
+      alone: getAlone,
+      // one that is absent is asked for alone: an answer that lacks it is not believed, see readMany
+      together: async (dapr, wanted, options) => {
+        const { items } = await dapr.getBulkState(bulk(wanted.map(({ key }) => key)), options)
+        const found = new Map<string, Item | undefined>()
+        for (const { data, error, etag, key } of items) if (error === "") found.set(key, itemOf(data, etag))
+        return ({ key }) => found.get(key)
+      },
+      again: (error) => isAnswer(error) || (error as { readonly code?: unknown }).code === RESOURCE_EXHAUSTED
+    })
+
+    const askGet: typeof getAlone = (dapr, question, options) =>
+      together ? gets.ask(dapr, question, options) : getAlone(dapr, question, options)
+
+    const saveAlone: Asking<Write, Saved>["alone"] = async (dapr, write, options) => {
+      await dapr.saveState({ storeName, states: [stateOf(write)] }, options)
+      return SURELY
+    }
+    const saves = new Together<Write, Saved>({
+      size: ({ text }) => text.length * 3,
+      alone: saveAlone,
+      together: async (dapr, writes, options) => {
+        try {
+          await dapr.saveState({ storeName, states: writes.map(stateOf) }, options)
+          return () => TOGETHER
+        } catch (error) {
+          if (!isAnswer(error)) throw error
+          const failure = failed(error)
+          return () => ({ _tag: "Together", failure })
+        }
+      },
+      again: () => false
+    })
+
+    return {
+      get: (key, withinMs) => read(withinMs, (dapr, options) => askGet(dapr, { key }, options)),
+      getAlone: (key, withinMs) => read(withinMs, (dapr, options) => getAlone(dapr, { key }, options)),
       getBulk: (keys, withinMs) =>
-        read(withinMs, (dapr, options) =>
-          dapr.getBulkState({ storeName, keys: [...keys], parallelism: PARALLELISM, metadata: {} }, options)
-        ).pipe(
+        read(withinMs, (dapr, options) => dapr.getBulkState(bulk(keys), options)).pipe(
           Effect.flatMap(({ items }) => {
             const found = new Map<string, Item>()
             for (const { data, error, etag, key } of items) {
@@ -74,19 +139,26 @@ export const make = (endpoint: Endpoint, storeName: string): Effect.Effect<State
             return Effect.succeed(found)
           })
         ),
-
-      save: ({ etag, key, text, ttlInSeconds }, withinMs) => {
-        const state = {
-          key,
-          value: Buffer.from(text),
-          ...(etag !== undefined && { etag: { value: etag } }),
-          metadata: { ttlInSeconds },
-          options: { concurrency: CONCURRENCY_FIRST_WRITE, consistency: CONSISTENCY_STRONG }
-        }
-        return Effect.asVoid(call(withinMs, (dapr, options) => dapr.saveState({ storeName, states: [state] }, options)))
-      }
+      save: (write, withinMs, alone) =>
+        call(withinMs, (dapr, options) =>
+          alone || !together ? saveAlone(dapr, write, options) : saves.ask(dapr, write, options)
+        )
     }
   })
+
+const SURELY: Saved = { _tag: "Surely" }
+const TOGETHER: Saved = {
+  _tag: "Together",
+  failure: new CallFailed({ kind: "answered", code: 2, message: "the key was changed by others meanwhile" })
+}
+
+const stateOf = ({ etag, key, text, ttlInSeconds }: Write) => ({
+  key,
+  value: Buffer.from(text),
+  ...(etag !== undefined && { etag: { value: etag } }),
+  metadata: { ttlInSeconds },
+  options: { concurrency: CONCURRENCY_FIRST_WRITE, consistency: CONSISTENCY_STRONG }
+})
 
 /** What we store is never empty, so no bytes mean no key. */
 const itemOf = (data: Uint8Array, etag: string): Item | undefined =>

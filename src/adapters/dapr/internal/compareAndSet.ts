@@ -1,13 +1,12 @@
 /**
  * One guarded write, and what became of it (S02, S03, S07).
  *
- * Success is done. After anything else the key is read back: my text there: it happened; another's: lost; and where it may
- * still happen nobody can tell, and the call says so. Each repetition begins only where no earlier sending can land any
- * more.
+ * Success is done, for a write that had a request of its own. After anything else the key is read back: my text there: it
+ * happened; another's: lost, or overwritten already; and where it may still happen nobody can tell, and the call says so. Each
+ * repetition begins only where no earlier sending can land any more, or finds the very etag there that it replaced.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { StateStoreUnavailable } from "../../../domain/Errors.js"
 import type { Version } from "../../../ports/StateStore.js"
 import type { Dialect } from "../Dialect.js"
@@ -25,6 +24,8 @@ export interface Put {
   /** undefined: the key must be absent, or removed */
   readonly expected: Version | undefined
   readonly ttlInSeconds: string
+  /** it waits for no other key's write */
+  readonly urgent: boolean
 }
 
 export interface Store {
@@ -55,11 +56,16 @@ const FOR_THE_WRITE = 0.6
 /** gRPC codes by which the sidecar refuses a request before it reaches the store. */
 const REFUSED = new Set([3, 5, 7, 9, 12, 16])
 
-export const see = (store: Store, key: string, withinMs: number): Effect.Effect<Seen | undefined, CallFailed> =>
+export const see = (
+  store: Store,
+  key: string,
+  withinMs: number,
+  alone = false
+): Effect.Effect<Seen | undefined, CallFailed> =>
   Effect.suspend(() => {
     const { client, dialect, etags } = store
     const at = performance.now()
-    return Effect.flatMap(client.get(key, withinMs), (item) => {
+    return Effect.flatMap((alone ? client.getAlone : client.get)(key, withinMs), (item) => {
       if (item === undefined) return Effect.succeed(undefined)
       const seen = seenOf(item.text, item.etag)
       // how long a key that was read has to live is not known
@@ -75,7 +81,7 @@ export const see = (store: Store, key: string, withinMs: number): Effect.Effect<
 const bury = (store: Store, key: string, etag: string, until: number): Effect.Effect<Seen | undefined, CallFailed> => {
   const text = StoredText.tombstone()
   const left = () => until - performance.now()
-  return store.client.save({ key, text, etag, ttlInSeconds: TOMBSTONE_SECONDS }, left()).pipe(
+  return store.client.save({ key, text, etag, ttlInSeconds: TOMBSTONE_SECONDS }, left(), true).pipe(
     Effect.map(() => seenOf(text, String(Number(etag) + 1))),
     Effect.tap(() => Effect.sync(() => store.etags.settled(key))),
     Effect.catchIf(
@@ -92,7 +98,7 @@ export const seenOf = (text: string, etag: string): Seen => ({
 })
 
 /** Writes, only over what is expected. The version of what was written. */
-export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
+export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }: Put) =>
   Effect.gen(function* () {
     const { client, dialect, etags } = store
     const mine = StoredText.versionOf(text)
@@ -104,7 +110,8 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       new StateStoreUnavailable({ outcome: "unknown", reason: store.reason(failure) })
     const fits = (current: Seen | undefined): current is Seen =>
       current !== undefined && current.value !== undefined && current.version === expected
-    const readBack = Effect.suspend(() => Effect.mapError(see(store, key, left()), unknown))
+    /** alone where a request of several broke: whichever key it was, it must not break this one too */
+    const readBack = (alone: boolean) => Effect.suspend(() => Effect.mapError(see(store, key, left(), alone), unknown))
 
     /** It was written over `etag`, as it should, unless that key had vanished before. */
     const landed = (current: Seen | undefined, etag: string, at: number) => {
@@ -125,7 +132,7 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       over = etags.of(key, expected)
       if (over === undefined) {
         if (etags.isLasting(key, expected)) standsUntil = performance.now() + dialect.believedFor
-        const current = yield* Effect.mapError(see(store, key, left()), unavailable)
+        const current = yield* Effect.mapError(see(store, key, left(), urgent), unavailable)
         // an earlier sending of this very write, of which nobody knew
         if (current?.version === mine) return mine
         if (!fits(current)) return yield* new Lost()
@@ -133,14 +140,21 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
       }
     }
 
+    // A tombstone found afterwards does not tell whether it was there before: so who creates must hear of its own key.
+    const alone = urgent || expected === undefined
+    /** an earlier sending may have landed, unseen */
+    let doubtful = false
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const at = performance.now()
       const etag = over ?? dialect.createEtag
       if (expected !== undefined && dialect.counts) etags.sending(key, mine, Number(over) + 1)
-      const sent = yield* Effect.either(client.save({ key, text, etag, ttlInSeconds }, left() * FOR_THE_WRITE))
-      if (Either.isRight(sent)) {
+      const sent = yield* Effect.catchAll(
+        client.save({ key, text, etag, ttlInSeconds }, left() * FOR_THE_WRITE, alone || attempt > 0),
+        (failure) => Effect.succeed({ _tag: "Failed" as const, failure })
+      )
+      if (sent._tag === "Surely") {
         if (expected !== undefined && dialect.counts) {
-          if (attempt > 0 || performance.now() >= standsUntil) return yield* landed(yield* readBack, over!, at)
+          if (attempt > 0 || performance.now() >= standsUntil) return yield* landed(yield* readBack(urgent), over!, at)
           // Not settled: should the whole store have been lost in between, whoever reads it next takes it back.
           if (ttlInSeconds === "-1") etags.note(key, mine, String(Number(over) + 1), at)
           return mine
@@ -149,21 +163,31 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
         if (over === undefined && dialect.counts && ttlInSeconds === "-1") etags.note(key, mine, "1", at)
         return mine
       }
-      const failure = sent.left
-      if (failure.kind === "unsent" || (failure.kind === "answered" && REFUSED.has(failure.code))) {
-        return yield* unavailable(failure)
+      const { failure } = sent
+      const together = sent._tag === "Together"
+      if (!together && (failure.kind === "unsent" || (failure.kind === "answered" && REFUSED.has(failure.code)))) {
+        return yield* (doubtful ? unknown : unavailable)(failure)
       }
-      const lost = failure.kind === "answered" && dialect.lost(failure)
-      const current = yield* readBack
-      if (current?.version === mine) return expected === undefined ? mine : yield* landed(current, over!, at)
+      const current = yield* readBack(!together)
+      if (current?.version === mine) {
+        return expected === undefined ? mine : yield* landed(current, over!, at)
+      }
 
       const free = expected === undefined ? current?.value === undefined : fits(current)
+      if (together) {
+        doubtful = true
+        if (free && current?.etag === over) continue
+        // it may have landed and been removed since
+        if (current === undefined) return yield* unknown(failure)
+        return yield* new Lost()
+      }
+      const lost = failure.kind === "answered" && dialect.lost(failure)
       if (!free) {
         // a counter that begins anew would let a late arrival in
         if (current === undefined && dialect.counts && !lost) return yield* unknown(failure)
         return yield* new Lost()
       }
-      if (current === undefined ? !lost : current.etag === etag) return yield* unknown(failure)
+      if (doubtful || (current === undefined ? !lost : current.etag === etag)) return yield* unknown(failure)
       over = current?.etag
     }
     return yield* new StateStoreUnavailable({ reason: `${key} is created and removed by others all the time` })
@@ -171,4 +195,4 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds }: Put) =>
 
 /** Leaves a tombstone, only over what is expected. */
 export const remove = (store: Store, key: string, expected: Version) =>
-  put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS })
+  put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS, urgent: false })

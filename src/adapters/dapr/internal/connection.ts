@@ -111,17 +111,22 @@ const hostOf = (host: string): string => (host.includes(":") && !host.startsWith
 
 const UNSENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"])
 
-const failed = (error: unknown): CallFailed => {
-  const { cause, code, metadata, rawMessage } = error as {
+/** The client has codes of its own for what happens on the way; only an answer of the sidecar carries its status. */
+export const isAnswer = (error: unknown): boolean => {
+  const { metadata } = error as { readonly metadata?: unknown }
+  return metadata instanceof Headers && metadata.has("grpc-status")
+}
+
+/** What an error of the client says. */
+export const failed = (error: unknown): CallFailed => {
+  const { cause, code, rawMessage } = error as {
     readonly code?: unknown
     readonly rawMessage?: unknown
-    readonly metadata?: unknown
     readonly cause?: unknown
   }
   const message = String(rawMessage ?? error)
   const status = typeof code === "number" ? code : 2
-  // The client has codes of its own for what happens on the way; only an answer of the sidecar carries its status.
-  if (metadata instanceof Headers && metadata.has("grpc-status")) {
+  if (isAnswer(error)) {
     return new CallFailed({ kind: "answered", code: status, message })
   }
   const reason = cause instanceof Error && "code" in cause ? String(cause.code) : ""

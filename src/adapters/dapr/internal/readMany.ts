@@ -50,7 +50,7 @@ export const readMany = (
           Effect.suspend(() => {
             const at = performance.now()
             const left = Math.max(1, Math.min(deadlineMs, until - at))
-            return Effect.map(client.get(name, left), (item) => item && keep(new Map([[name, item]]), at))
+            return Effect.map(client.getAlone(name, left), (item) => item && keep(new Map([[name, item]]), at))
           }),
         { concurrency: CONFIRMED_AT_ONCE, discard: true }
       )

@@ -1,0 +1,148 @@
+/** What a write comes to that was one of several in a request: whatever the answer was, it is to be read. */
+import { expect } from "vitest"
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { judge } from "../../src/adapters/dapr/Dialect.js"
+import { put, type Store } from "../../src/adapters/dapr/internal/compareAndSet.js"
+import { CallFailed } from "../../src/adapters/dapr/internal/connection.js"
+import { Etags } from "../../src/adapters/dapr/internal/Etags.js"
+import type { Item, Saved, Write } from "../../src/adapters/dapr/internal/StateClient.js"
+import * as StoredText from "../../src/adapters/dapr/internal/storedText.js"
+
+const KEY = "k"
+const text = (nonce: string) => StoredText.encode(JSON.stringify({ nonce }))
+const OLD = text("the one before")
+const MINE = text("mine")
+const THEIRS = text("theirs")
+const REMOVED = StoredText.tombstone()
+
+const together = (message: string): Saved => ({
+  _tag: "Together",
+  failure: new CallFailed({ kind: "answered", code: 10, message })
+})
+const UNSENT = new CallFailed({ kind: "unsent", code: 14, message: "nobody listens" })
+
+type Saving = (write: Write, stands: Array<Item>, alone: boolean) => Saved | CallFailed | void
+
+/** One key; what a write says and does to it is the test's to decide. */
+const storeOf = (type: "state.redis" | "state.in-memory", save: Saving) => {
+  const judgement = judge({ name: "s", type, version: "v1", capabilities: ["ETAG", "TTL"] })
+  if (judgement._tag !== "Tested") throw new Error("it is tested")
+  const { dialect } = judgement
+  const stands: Array<Item> = []
+  const writes: Array<Write & { readonly alone: boolean }> = []
+  const get = () => Effect.sync(() => stands.at(-1))
+  const store: Store = {
+    dialect,
+    etags: new Etags(dialect.believedFor),
+    deadlineMs: 1000,
+    reason: ({ message }) => message,
+    client: {
+      get,
+      getAlone: get,
+      getBulk: () => Effect.die("not asked for"),
+      save: (write, _, alone) =>
+        Effect.suspend(() => {
+          writes.push({ ...write, alone })
+          const saved = save(write, stands, alone) ?? (alone ? { _tag: "Surely" as const } : together("it is said"))
+          return saved instanceof CallFailed ? saved : Effect.succeed(saved)
+        })
+    }
+  }
+  return { store, stands, writes }
+}
+
+const replaceOld = (store: Store) =>
+  put(store, { key: KEY, text: MINE, expected: StoredText.versionOf(OLD), ttlInSeconds: "-1", urgent: false })
+const create = (store: Store) =>
+  put(store, { key: KEY, text: MINE, expected: undefined, ttlInSeconds: "-1", urgent: false })
+const next = (stands: ReadonlyArray<Item>) => String(Number(stands.at(-1)?.etag ?? 0) + 1)
+const lands = ({ text }: Write, stands: Array<Item>) => void stands.push({ text, etag: next(stands) })
+
+for (const type of ["state.redis", "state.in-memory"] as const) {
+  describe(`a write among others, ${type}`, () => {
+    it.effect("that landed is mine, and costs no second one", () =>
+      Effect.gen(function* () {
+        const { stands, store, writes } = storeOf(type, lands)
+        stands.push({ text: OLD, etag: "7" })
+        expect(yield* replaceOld(store)).toBe(StoredText.versionOf(MINE))
+        expect(writes).toMatchObject([{ alone: false }])
+      })
+    )
+
+    it.effect("is lost where another's stands, whatever the answer said", () =>
+      Effect.gen(function* () {
+        const { stands, store } = storeOf(type, (_, all) => void all.push({ text: THEIRS, etag: "8" }))
+        stands.push({ text: OLD, etag: "7" })
+        expect((yield* Effect.flip(replaceOld(store)))._tag).toBe("Lost")
+      })
+    )
+
+    it.effect("is repeated alone where nothing has changed", () =>
+      Effect.gen(function* () {
+        const { stands, store, writes } = storeOf(type, (write, all, alone) => {
+          if (alone) lands(write, all)
+        })
+        stands.push({ text: OLD, etag: "7" })
+        expect(yield* replaceOld(store)).toBe(StoredText.versionOf(MINE))
+        expect(writes.map(({ alone, etag }) => ({ alone, etag }))).toEqual([
+          { alone: false, etag: "7" },
+          { alone: true, etag: "7" }
+        ])
+      })
+    )
+
+    it.effect("leaves it unknown where the repetition fails, whichever way", () =>
+      Effect.gen(function* () {
+        const { stands, store } = storeOf(type, (_write, _all, alone) => (alone ? UNSENT : undefined))
+        stands.push({ text: OLD, etag: "7" })
+        expect(yield* Effect.flip(replaceOld(store))).toMatchObject({ outcome: "unknown", reason: "nobody listens" })
+      })
+    )
+
+    it.effect("leaves it unknown where the key has vanished since", () =>
+      Effect.gen(function* () {
+        const { stands, store, writes } = storeOf(type, (_, all) => {
+          all.length = 0
+          return together("another of them was lost")
+        })
+        stands.push({ text: OLD, etag: "7" })
+        expect(yield* Effect.flip(replaceOld(store))).toMatchObject({
+          outcome: "unknown",
+          reason: "another of them was lost"
+        })
+        expect(writes).toHaveLength(1)
+      })
+    )
+
+    it.effect("is never one that creates: it could not tell a tombstone of before from one that came after", () =>
+      Effect.gen(function* () {
+        const { stands, store, writes } = storeOf(type, lands)
+        yield* create(store)
+        stands.push({ text: REMOVED, etag: "3" })
+        yield* create(store)
+        expect(writes).toMatchObject([{ alone: true }, { alone: true }])
+      })
+    )
+  })
+}
+
+describe("a write among others, state.redis", () => {
+  it.effect("that made a vanished key anew is taken back", () =>
+    Effect.gen(function* () {
+      const { stands, store } = storeOf("state.redis", ({ text }, all) => void all.push({ text, etag: "1" }))
+      stands.push({ text: OLD, etag: "7" })
+      expect((yield* Effect.flip(replaceOld(store)))._tag).toBe("Lost")
+      expect(StoredText.decode(stands.at(-1)!.text)).toBeUndefined()
+    })
+  )
+
+  it.effect("that is urgent is not among others", () =>
+    Effect.gen(function* () {
+      const { stands, store, writes } = storeOf("state.redis", lands)
+      stands.push({ text: OLD, etag: "7" })
+      yield* put(store, { key: KEY, text: MINE, expected: StoredText.versionOf(OLD), ttlInSeconds: "-1", urgent: true })
+      expect(writes).toMatchObject([{ alone: true }])
+    })
+  )
+})
