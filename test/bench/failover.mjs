@@ -73,6 +73,7 @@ const FIGURES = [
   ...(flags.dapr ? [] : [{ name: "many", needs: [], run: () => many(bench, false) }]),
   { name: "many", needs: [lack], run: () => many(bench, true) },
   { name: "idle", needs: [], run: () => idle(bench, 3) },
+  { name: "idle", needs: [], run: () => idle(bench, 3, []) },
   { name: "idle", needs: [], run: () => idle(bench, 20) }
 ]
 const names = [...new Set(FIGURES.map(({ name }) => name))]

@@ -85,7 +85,7 @@ export const spread = (/** @type {ReadonlyArray<number>} */ millis) =>
 
 /**
  * How long each connection of the one who was lost at that time was without a socket that somebody stands behind; done when
- * all of them have one again.
+ * all of them have one again. It must have had some.
  *
  * @param {InUse} inUse @param {string} lost @param {number} at milliseconds since 1970 @param {number} withinMs
  */
@@ -93,6 +93,7 @@ export const upAgain = async ({ ids, server }, lost, at, withinMs) => {
   const deadline = Date.now() + withinMs
   for (;;) {
     const millis = outages(server.log, lost, at)
+    if (millis.length === 0) throw new Error(`${lost} had no connections: nothing is measured`)
     if (millis.every((one) => one < Infinity) && server.up(ids) === ids.length) return millis
     if (Date.now() > deadline) {
       const left = millis.filter((one) => one === Infinity).length
