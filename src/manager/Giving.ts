@@ -104,6 +104,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
         Effect.suspend(() => {
           moves.delete(c.id)
           c.moving = undefined
+          c.overlapping = false
           return Deferred.succeed(over, false)
         })
       )
@@ -123,7 +124,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
       if (!offered.right) return yield* letGo(move)
       if (overlap) {
         // Its socket is not dialled anew while the target's is: a peer that allows only one would close them in turn.
-        c.stopping = true
+        c.overlapping = true
       } else {
         yield* core.supervisor.pause(c, closing.code, closing.reason)
         c.change("lost")
@@ -166,7 +167,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
   /** Not confirmed in time: back at the same epoch, and a claim that is still on its way fails; or it was claimed after all. */
   const takenBack = (move: Move): Effect.Effect<Given> =>
     Effect.gen(function* () {
-      const { c, overlap, up } = move
+      const { c, up } = move
       for (;;) {
         const mine = yield* Effect.either(core.store.takeBack(c.owned))
         if (yield* Deferred.isDone(move.heard)) return yield* complete(move)
@@ -178,8 +179,9 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
         yield* Effect.sleep(RETRY)
       }
       c.held = false
-      if (overlap && c.session !== undefined) c.stopping = false
-      else if (c.stopping && up && isHere(c)) {
+      const ended = c.stopping || (c.overlapping && c.session === undefined)
+      c.overlapping = false
+      if (ended && up && isHere(c)) {
         c.change("lost")
         yield* core.supervisor.start(c, { onlyIfOpens: false })
       }

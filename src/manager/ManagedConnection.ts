@@ -47,8 +47,10 @@ export class ManagedConnection implements EventSubject {
   topic: string
   lane: Lane | undefined
   session: Session | undefined
-  /** told to stop: the end of its socket is no loss */
+  /** told to stop: nothing more is sent, and the end of its socket is no loss */
   stopping = false
+  /** handed over with an overlap: its socket is used on until the target's is open, and not dialled anew */
+  overlapping = false
   /** a first dial that fails ends it all: whoever waits for it removes it */
   onlyIfOpens = false
   /** no caller was answered that it exists */

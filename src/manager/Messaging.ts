@@ -15,7 +15,7 @@ import { type Frame, OCTET_STREAM } from "../domain/Frame.js"
 import type { ReceiveResponse, SendRawRequest, SendRequest, SendResponse } from "../domain/Messages.js"
 import { checkSend, checkSendRaw } from "../domain/Validate.js"
 import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
-import { checked, type Core, owned } from "./Core.js"
+import { checked, type Core, owned, settledHere } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
 /** Hands a message to the socket; done once the socket took it. */
@@ -52,6 +52,23 @@ const OUTCOME: Readonly<Record<string, string>> = {
   Interrupted: "aborted"
 }
 
+/** The longest a message waits for the other socket of a planned move, milliseconds. */
+const MOVE_WAIT = 10_000
+
+/**
+ * In a planned move with an overlap there is always a socket, the old one or the new one: a message that finds the one
+ * closed already, or the other not open yet, waits for what comes of it.
+ */
+const ready = (core: Core, c: ManagedConnection, patience: number): Effect.Effect<ManagedConnection, ManagerError> => {
+  if (c.session !== undefined && !c.stopping) return Effect.succeed(c)
+  if (!c.overlapping && !c.held) return Effect.succeed(c)
+  const other = c.overlapping ? settledHere(core, c) : Effect.as(Effect.exit(c.opening), c)
+  return Effect.map(
+    Effect.timeoutOption(other, patience),
+    Option.getOrElse(() => c)
+  )
+}
+
 /** `onSent` is called when the socket took the message. */
 export const send = (
   core: Core,
@@ -59,11 +76,14 @@ export const send = (
   onSent?: () => void
 ): Effect.Effect<SendResponse, ManagerError> =>
   Effect.gen(function* () {
-    const c = yield* owned(core, request.id)
-    const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, c.spec.correlation))
-    if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
+    const found = yield* owned(core, request.id)
+    const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, found.spec.correlation))
     const began = core.steady()
-    const answer = c.correlator.request({ message, binary, correlation, timeoutMs, send: out(core, c, onSent) }).pipe(
+    const c = yield* ready(core, found, Math.min(timeoutMs, MOVE_WAIT))
+    if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
+    const left = Math.max(1, timeoutMs - Math.floor(core.steady() - began))
+    const call = { message, binary, correlation, timeoutMs: left, send: out(core, c, onSent) }
+    const answer = c.correlator.request(call).pipe(
       Effect.catchTags({
         RequestAborted: ({ sent }) => new SendAborted({ id: c.id, sent }),
         // The socket was open when the call came and went away before the message left it.
@@ -78,7 +98,7 @@ export const send = (
 export const sendRaw = (core: Core, request: SendRawRequest): Effect.Effect<void, ManagerError> =>
   Effect.gen(function* () {
     const { binary, id, message } = yield* checked(checkSendRaw(request))
-    const c = yield* owned(core, id)
+    const c = yield* ready(core, yield* owned(core, id), MOVE_WAIT)
     yield* counted(core, out(core, c)(message, binary))
   })
 

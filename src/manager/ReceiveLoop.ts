@@ -119,7 +119,7 @@ const reconnecting = (
         // Most of its life a connection is here: nothing else is on the stack.
         const end = yield* dialled.session.ended
         yield* letGo(c, held)
-        if (c.stopping) return
+        if (c.stopping || c.overlapping) return
         c.lastCloseCode = end.closeCode
         const up = Number((yield* Clock.currentTimeNanos) - dialled.at) / 1e6
         lost = sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)
