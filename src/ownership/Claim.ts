@@ -38,7 +38,7 @@ export const claim = (
   })
 
 /** Of whoever should be up there is no socket now: told by the claim itself, it costs no write of its own. */
-const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {
+export const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {
   if (!shouldBeUp(status)) return {}
   return { status: status === CONNECTING ? CONNECTING : RECONNECTING, connectedAt: undefined }
 }

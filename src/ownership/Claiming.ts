@@ -14,7 +14,7 @@ import { PAGE_SIZE } from "../domain/Key.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import type { ValueTooLarge } from "../ports/StateStore.js"
-import { claim, own } from "./Claim.js"
+import { claim, own, withoutSocket } from "./Claim.js"
 import type { Claimed } from "./ConnectionStore.js"
 import { write } from "./Records.js"
 import { bury } from "./Removing.js"
@@ -39,7 +39,11 @@ export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> => 
           Stream.flatMap((entries) =>
             atOnce(Stream.fromIterable(entries), ([id, seen]) => resolve(room, tenure, former, id, seen))
           ),
-          Stream.concat(atOnce(Stream.fromIterable(tenure.forgotten), (record) => createAnew(room, tenure, record))),
+          Stream.concat(
+            atOnce(Stream.fromIterable([...tenure.forgotten.values()]), (record) =>
+              createAnew(room, tenure, former, record)
+            )
+          ),
           Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(room, tenure))))
         )
     })
@@ -111,9 +115,9 @@ const resolve = (
   tenure: Tenure,
   former: Former,
   id: string,
-  first: Either.Either<Sight, Unsettleable>
+  first?: Either.Either<Sight, Unsettleable>
 ): Effect.Effect<Option.Option<Claimed>> => {
-  let seen: typeof first | undefined = first
+  let seen = first
   return Effect.gen(function* () {
     yield* breathe
     if (yield* waited(room, id)) seen = undefined
@@ -124,6 +128,8 @@ const resolve = (
       return Option.none()
     }
     if (tenure.wants.has(id)) return yield* again
+    // a tombstone here would be in the way of creating it anew
+    if (sight.stored === undefined && tenure.forgotten.has(id)) return Option.none()
     const verdict = yield* sort(room, tenure, former, sight, { patient: true })
     if (verdict._tag === "Again") return yield* again
     if (verdict._tag === "Orphan") {
@@ -139,8 +145,16 @@ const resolve = (
   )
 }
 
-/** The store came back empty: what this instance held is created anew, by create-if-absent. */
-const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effect.Effect<Option.Option<Claimed>> => {
+/**
+ * The store came back empty: what this instance held is created anew, by create-if-absent. Where a record stands already, it
+ * may be one that the former life created before it saw the store empty, and that no page names: it is sorted like any other.
+ */
+const createAnew = (
+  room: Room,
+  tenure: Tenure,
+  former: Former,
+  before: ConnectionRecord
+): Effect.Effect<Option.Option<Claimed>> => {
   const { id } = before
   return Effect.gen(function* () {
     yield* waited(room, id)
@@ -150,16 +164,19 @@ const createAnew = (room: Room, tenure: Tenure, before: ConnectionRecord): Effec
     const claimed = yield* Effect.gen(function* () {
       yield* tenure.pages.add(id)
       const epoch = nextEpoch(before.epoch, room.elapsed.now())
-      const mine: ConnectionRecord = { ...before, incarnation: tenure.life.incarnation, epoch, handover: undefined }
+      const { incarnation } = tenure.life
+      const mine: ConnectionRecord = { ...before, ...withoutSocket(before), incarnation, epoch, handover: undefined }
       const written = yield* write(room, tenure.life, undefined, mine, { patient: true })
       if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
       const owned = own(room, tenure, mine, written.version)
       return Option.some<Claimed>({ owned, from: room.instanceId, reason: "restart", before })
     }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
-    if (Option.isNone(claimed)) tenure.pages.drop(id)
-    return claimed
+    return Option.isNone(claimed) ? yield* resolve(room, tenure, former, id) : claimed
   }).pipe(
     Effect.catchTag("ValueTooLarge", leftAsItIs(id)),
-    persistently(tenure, `connection ${id} cannot be created anew yet`, Option.none())
+    persistently(tenure, `connection ${id} cannot be created anew yet`, Option.none()),
+    Effect.tap(() => {
+      if (!tenure.life.ended()) tenure.forgotten.delete(id)
+    })
   )
 }
