@@ -20,8 +20,8 @@ export interface Tenure {
   readonly wants: Map<string, number>
   /** the pages of the former life are mine; fails when the life ends before they are */
   readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
-  /** what the store forgot: to be created anew */
-  readonly forgotten: ReadonlyArray<ConnectionRecord>
+  /** what the store forgot, by id: to be created anew, by the next life where this one does not come to it */
+  readonly forgotten: Map<string, ConnectionRecord>
 }
 
 export interface Room {

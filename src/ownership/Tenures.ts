@@ -12,7 +12,7 @@ import type { Room, Tenure } from "./Room.js"
 export const followLives = (room: Room, lease: Lease["Type"]) =>
   Effect.gen(function* () {
     const tenures = yield* Queue.unbounded<Tenure>()
-    let forgotten: ReadonlyArray<ConnectionRecord> = []
+    let forgotten = new Map<string, ConnectionRecord>()
 
     const begin = (life: Life): void => {
       if (room.tenure?.life === life) return
@@ -25,15 +25,16 @@ export const followLives = (room: Room, lease: Lease["Type"]) =>
         keep: (id) => room.owned.has(id) || wants.has(id)
       })
       room.tenure = { life, pages, wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten }
-      forgotten = []
+      forgotten = new Map()
       tenures.unsafeOffer(room.tenure)
     }
 
     const end = (life: Life): void => {
       const held = Array.from(room.owned.values()).filter((owned) => owned.life === life)
       for (const owned of held) room.owned.delete(owned.id)
+      if (room.tenure?.life === life) forgotten = new Map(room.tenure.forgotten)
       if (room.membership.endOf(life) !== "emptied") return
-      forgotten = held.filter((owned) => !owned.removing).map((owned) => owned.record())
+      for (const owned of held) if (!owned.removing) forgotten.set(owned.id, owned.record())
     }
 
     const stop = lease.onChange((change, life) => {

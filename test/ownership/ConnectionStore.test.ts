@@ -850,6 +850,35 @@ describe("when the life ends", () => {
       })
   )
 
+  it.scoped("what a store that came back empty did not get back by then is created anew by the life after it", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const one = yield* joined(backend)
+      const [first, second, third] = [yield* created(one), yield* created(one), yield* created(one)]
+      one.faults.only = ({ key }) => key === connectionKey(second.id) || key === connectionKey(third.id)
+      one.faults.unavailable = true
+      backend.entries.clear()
+      yield* until(first.life.ended)
+      yield* until(one.lease.valid)
+      const between = one.lease.life()
+      const some = yield* Effect.fork(Stream.runCollect(one.store.claimOwn))
+      yield* until(() => record(backend, first.id) !== undefined)
+      yield* fenced(backend)
+      yield* until(between.ended)
+      yield* until(() => some.unsafePoll() !== null)
+      one.faults.heal()
+      yield* until(one.lease.valid)
+      const claimed = yield* claims(one)
+      expect(new Set(claimed.map(({ owned }) => owned.id))).toEqual(new Set([first.id, second.id, third.id]))
+      yield* one.store.remove(claimed.find(({ owned }) => owned.id === second.id)!.owned)
+      // all of it is back: nothing is left to be created anew in any later life
+      yield* fenced(backend)
+      yield* until(claimed[0]!.owned.life.ended)
+      backend.entries.delete(connectionKey(second.id))
+      expect((yield* claims(one)).map(({ owned }) => owned.id).sort()).toEqual([first.id, third.id].sort())
+    })
+  )
+
   it.scoped("a removal that was still unknown is finished by the next life", () =>
     Effect.gen(function* () {
       const backend = new MemoryBackend()
