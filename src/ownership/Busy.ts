@@ -1,4 +1,4 @@
-/** One create, removal or claim of an id at a time. */
+/** One create or claim of an id at a time; none begins in the middle of a removal. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { Room } from "./Room.js"
@@ -12,7 +12,8 @@ export const alone = <A, E>(room: Room, id: string, work: Effect.Effect<A, E>): 
     return yield* Effect.ensuring(
       work,
       Effect.suspend(() => {
-        room.busy.delete(id)
+        // a removal waits for nobody, and may have put its own there meanwhile
+        if (room.busy.get(id) === settled) room.busy.delete(id)
         return Deferred.succeed(settled, undefined)
       })
     )
