@@ -1,14 +1,17 @@
 /** The commands against a real HTTP port with a manager that echoes, and fails as the id says. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { ErrorTag } from "../../src/domain/Errors.js"
 import { howToTry } from "../../src/cli/commands/local.js"
 import * as FakeDoors from "../support/FakeDoors.js"
-import { SAMPLE_ERRORS } from "../support/FakeManager.js"
+import { instance, SAMPLE_ERRORS } from "../support/FakeManager.js"
 import { type HostOptions, wsm } from "./support.js"
 
 const doors = (options: FakeDoors.DoorsOptions = {}) =>
@@ -202,6 +205,54 @@ describe("wsm and a manager", () => {
       })
       assert.match((yield* call(["rebalance", "--dry-run"])).out, /^would move +0\n\nINSTANCE +CONNECTIONS\nfake +1\n$/)
       assert.strictEqual((yield* call(["disconnect", "x", "--json"])).out, "{}\n")
+    })
+  )
+
+  it.scopedLive("drain tells how far it is: each connection that left this instance counts, once, and no other", () =>
+    Effect.gen(function* () {
+      const event = (type: string, connectionId: string, instanceId = "fake", migratefrom = "fake") => ({
+        type,
+        connectionId,
+        instanceId,
+        time: new Date(1_700_000_000_000),
+        attributes: type === "migrated" ? { migratefrom } : {},
+        missed: 0
+      })
+      const leaving = () => [
+        event("migrated", "given"),
+        event("migrated", "given"),
+        event("disconnected", "closed"),
+        event("connected", "staying"),
+        // the other side of the move, one that came, and another instance's
+        event("migrated", "given", "other"),
+        event("migrated", "taken", "fake", "other"),
+        event("disconnected", "elsewhere", "other")
+      ]
+      for (const terminal of [true, false]) {
+        const told = leaving()
+        const events = yield* Queue.unbounded<ReturnType<typeof event>>()
+        const over = yield* Deferred.make<void>()
+        const { call } = yield* doors({
+          manager: {
+            listInstances: Effect.succeed([{ ...instance, connections: 3 }]),
+            watch: () => Effect.succeed(Stream.fromQueue(events)),
+            drain: () => Effect.as(Deferred.await(over), { migrated: 1, closed: 1, abandoned: 1 })
+          }
+        })
+        // nothing leaves before it was said that nothing has left
+        const wrote = (text: string) => {
+          if (text.includes("0 of 3")) for (const one of told.splice(0)) events.unsafeOffer(one)
+          if (text.includes("2 of 3")) Deferred.unsafeDone(over, Exit.void)
+        }
+        const { err, out, status } = yield* call(["drain"], { terminal, wrote })
+        assert.strictEqual(status, 0)
+        const said = Array.from((terminal ? out : err).matchAll(/(\[[#-]+\]|\S+:) +(\d) of 3 connections gone/g))
+        assert.deepStrictEqual(said[0]?.slice(1), [terminal ? `[${"-".repeat(40)}]` : "fake:", "0"])
+        assert.deepStrictEqual(said.at(-1)?.slice(1), [
+          terminal ? `[${"#".repeat(26)}${"-".repeat(14)}]` : "fake:",
+          "2"
+        ])
+      }
     })
   )
 

@@ -11,6 +11,8 @@ export interface HostOptions {
   readonly terminal?: boolean
   readonly columns?: number
   readonly stdin?: string
+  /** Called with all that is written, to standard output and standard error. */
+  readonly wrote?: (text: string) => void
   /** the reader of standard output goes away after this many writes */
   readonly closeAfter?: number
 }
@@ -29,6 +31,7 @@ export const wsm = (argv: ReadonlyArray<string>, options: HostOptions = {}): Eff
     const out: Array<Buffer> = []
     const err: Array<string> = []
     let endWithin: number | undefined
+    const { wrote = () => {} } = options
     const terminal = options.terminal === true
     const status = yield* Effect.provideService(program(argv, "9.9.9").run, Host, {
       env: options.env ?? {},
@@ -38,8 +41,15 @@ export const wsm = (argv: ReadonlyArray<string>, options: HostOptions = {}): Eff
       write: (text) =>
         out.length >= (options.closeAfter ?? Infinity)
           ? Effect.fail(new OutputClosed())
-          : Effect.sync(() => void out.push(Buffer.from(text))),
-      complain: (line) => Effect.sync(() => void err.push(`${line}\n`)),
+          : Effect.sync(() => {
+              out.push(Buffer.from(text))
+              wrote(text.toString())
+            }),
+      complain: (line) =>
+        Effect.sync(() => {
+          err.push(`${line}\n`)
+          wrote(line)
+        }),
       stdin: Effect.succeed(Buffer.from(options.stdin ?? "")),
       endWithin: (millis) => Effect.sync(() => void (endWithin = millis))
     })

@@ -35,12 +35,13 @@ export interface DoorsOptions {
   readonly settings?: Partial<SettingsShape>
   readonly advertised?: string
   readonly quota?: number
+  readonly manager?: Parameters<typeof FakeManager.make>[0]
 }
 
 /** Serves until the scope closes. */
 export const start = (options: DoorsOptions = {}) =>
   Effect.gen(function* () {
-    const fake = FakeManager.make()
+    const fake = FakeManager.make(options.manager)
     const health: FakeHealth = { phase: "ready", ready: true }
     const fakeHealth = Layer.succeed(Health, {
       ready: () => health.ready,

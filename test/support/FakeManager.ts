@@ -57,6 +57,16 @@ export const connection = (id: string, changes: Partial<M.Connection> = {}): M.C
   ...changes
 })
 
+export const instance: M.Instance = {
+  id: "fake",
+  incarnation: "0190",
+  status: "INSTANCE_STATUS_ALIVE",
+  address: "http://127.0.0.1:1",
+  connections: 1,
+  startedAt: new Date(1_700_000_000_000),
+  lastSeenAt: new Date(1_700_000_000_000)
+}
+
 const frame = (sequence: number, size: number, missed = 0): M.ReceiveResponse => ({
   data: Buffer.alloc(size, sequence % 251),
   contentType: "application/octet-stream",
@@ -66,7 +76,8 @@ const frame = (sequence: number, size: number, missed = 0): M.ReceiveResponse =>
   missed
 })
 
-export const make = () => {
+/** `instead`: what of it is another one for this test. */
+export const make = (instead: Partial<ConnectionManager["Type"]> = {}) => {
   const log = {
     /** ids of calls and streams that ended by interruption */
     interrupted: [] as Array<string>,
@@ -191,20 +202,11 @@ export const make = () => {
           }))
         )
       ),
-    listInstances: Effect.succeed([
-      {
-        id: "fake",
-        incarnation: "0190",
-        status: "INSTANCE_STATUS_ALIVE",
-        address: "http://127.0.0.1:1",
-        connections: 1,
-        startedAt: new Date(1_700_000_000_000),
-        lastSeenAt: new Date(1_700_000_000_000)
-      }
-    ]),
+    listInstances: Effect.succeed([instance]),
     migrate: ({ id }) => shown(id),
     drain: () => Effect.succeed({ migrated: 0, closed: 1, abandoned: 2 }),
-    rebalance: () => Effect.succeed({ moved: 0, failed: 0, connections: { fake: 1 } })
+    rebalance: () => Effect.succeed({ moved: 0, failed: 0, connections: { fake: 1 } }),
+    ...instead
   }
   return { manager, log, layer: Layer.succeed(ConnectionManager, manager) }
 }
