@@ -20,6 +20,7 @@ const USAGE = `npm run bench -- [flags]: each figure against its bare counterpar
   --json      the results as JSON on standard output, progress on standard error
   --short     fewer and shorter rounds, under ten minutes in all
   --assert    exit 1 when a figure misses its bound; short runs are noisy, so there a timed one may miss it by 15 %
+              (without it too where frames were missing or out of order, or, with WSM_REQUIRE_ALL=1, a figure is left out)
   --only N    only figure N, may be repeated: 1 receive, 2 sparse, 3 memory, 4 send, 5 back-pressure; and through a Dapr
               sidecar onto Redis: 6 one connection, 7 many connections, 8 one connection packed, 9 latency,
               10 state operations
@@ -105,8 +106,8 @@ const FIGURES = [
   { number: 10, dapr: true, run: () => operations(bench) }
 ]
 
-const verdict = ({ bound, holds, timed, value }) => {
-  if (!holds) return "MISSED"
+const verdict = ({ bound, exact = true, holds, timed, value }) => {
+  if (!exact || !holds) return "MISSED"
   if (bound === undefined) return ""
   const slack = timed ? SLACK : 0
   const { atLeast = 0, atMost = Infinity } = bound
@@ -120,10 +121,15 @@ const boundText = ({ aim, bound }) => {
 }
 
 const results = []
+/** Frames missing or out of order, or a figure that had to be measured and was not: no machine is too slow for that. */
+let broken = false
 try {
   const wanted = FIGURES.filter(({ number }) => flags.only.length === 0 || flags.only.includes(String(number)))
   const lacking = wanted.some((figure) => figure.dapr) ? lack() : undefined
-  if (lacking !== undefined) bench.say(`the figures of Dapr are left out: ${lacking}`)
+  if (lacking !== undefined) {
+    bench.say(`the figures of Dapr are left out: ${lacking}`)
+    broken = process.env["WSM_REQUIRE_ALL"] === "1"
+  }
   for (const { dapr = false, run } of wanted) {
     if (dapr && lacking !== undefined) continue
     for (const result of await run()) results.push({ ...result, verdict: verdict(result) })
@@ -152,4 +158,5 @@ if (flags.json) {
     `\n${table([["", "figure", "bare", "ours", "unit", "result", "bound", "", "notes"], ...rows])}\n`
   )
 }
-if (flags.assert && results.some((result) => result.verdict === "MISSED")) process.exitCode = 1
+broken ||= results.some(({ exact }) => exact === false)
+if (broken || (flags.assert && results.some((result) => result.verdict === "MISSED"))) process.exitCode = 1

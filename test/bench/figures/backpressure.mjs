@@ -59,7 +59,8 @@ export const backpressure = async (bench) => {
       what: "MB",
       bound: { atMost: MOST_MB },
       timed: false,
-      holds: stood && exact,
+      exact,
+      holds: stood,
       notes: [
         stood
           ? `peer stood still for ${Math.round((bench.stopMs * 2) / 3)} ms;`

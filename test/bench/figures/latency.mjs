@@ -60,7 +60,8 @@ export const latency = async (bench) => {
       value: fixed((of("managed", "p50") - of("bare", "p50")) / 1000),
       what: "ms added",
       timed: true,
-      holds: missing === 0,
+      exact: missing === 0,
+      holds: true,
       notes: [
         `p99 ${Math.round(of("managed", "p99"))} (bare ${Math.round(of("bare", "p99"))}) us,`,
         missing === 0 ? "all there" : `NOT EXACT: ${missing} frames missing`

@@ -52,7 +52,8 @@ export const receive = async (bench, sockets, bound) => {
       what: "of bare",
       bound: { atLeast: bound },
       timed: true,
-      holds: exact,
+      exact,
+      holds: true,
       notes: [
         `CPU per frame ${fixed(median(cpuRatios))} x bare`,
         exact ? `${end.frames} frames, none missed, all in order` : `NOT EXACT: ${JSON.stringify({ ...end, sent })}`

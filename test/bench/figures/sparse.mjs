@@ -48,7 +48,8 @@ export const sparse = async (bench) => {
       bound: { atMost: 2 },
       aim: 1.5,
       timed: true,
-      holds: exact,
+      exact,
+      holds: true,
       notes: [
         exact ? `${end.frames} frames, none missed, all in order` : `NOT EXACT: ${JSON.stringify({ ...end, sent })}`
       ]
