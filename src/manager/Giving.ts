@@ -27,6 +27,7 @@ const OPEN_WITHIN = Duration.seconds(20)
 /** How long what was read may take to reach the broker; the target waits a little longer. */
 const PUBLISH_WITHIN = Duration.seconds(3)
 const RETRY = "500 millis"
+const LOOK = "100 millis"
 /** Moves that came to an end, kept for a target that asks again because the answer was lost. */
 const REMEMBERED = 4096
 
@@ -72,7 +73,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
   const give: Giving["give"] = (c, target, closing) =>
     Effect.gen(function* () {
       const answer = yield* Deferred.make<Given>()
-      const work = c.changing.run(handOver(c, target, closing)).pipe(
+      const work = Effect.zipRight(alone(c), c.changing.run(handOver(c, target, closing))).pipe(
         Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a move failed", defect), "gone" as const)),
         Effect.onExit((exit) => Deferred.done(answer, exit)),
         Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
@@ -80,6 +81,12 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
       core.fork(work)
       return yield* Deferred.await(answer)
     })
+
+  /** Who received it with an overlap gives it on once its former owner has closed its socket, or must have let go. */
+  const alone = (c: ManagedConnection): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      c.held && !c.gone && core.steady() < c.sharedUntil ? Effect.zipRight(Effect.sleep(LOOK), alone(c)) : Effect.void
+    )
 
   const isHere = (c: ManagedConnection) => !c.gone && core.connections.get(c.id) === c && c.owned.owned()
 
@@ -208,6 +215,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
       const since = move.heardAt ?? core.steady()
       c.held = false
       yield* core.supervisor.stop(c, closing.code, closing.reason)
+      c.change("lost")
       const overlapMs = overlap ? Math.round(core.steady() - since) : 0
       yield* published(c)
       dropUnpublished(core, c)

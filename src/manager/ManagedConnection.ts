@@ -51,6 +51,8 @@ export class ManagedConnection implements EventSubject {
   stopping = false
   /** handed over with an overlap: its socket is used on until the target's is open, and not dialled anew */
   overlapping = false
+  /** received with an overlap: until then its former owner may have a socket too; steady milliseconds */
+  sharedUntil = 0
   /** a first dial that fails ends it all: whoever waits for it removes it */
   onlyIfOpens = false
   /** no caller was answered that it exists */

@@ -119,7 +119,9 @@ const reconnecting = (
         // Most of its life a connection is here: nothing else is on the stack.
         const end = yield* dialled.session.ended
         yield* letGo(c, held)
-        if (c.stopping || c.overlapping) return
+        if (c.stopping) return
+        // the target's is dialled: until it is open, or it is taken back, there is none
+        if (c.overlapping) return c.change("lost")
         c.lastCloseCode = end.closeCode
         const up = Number((yield* Clock.currentTimeNanos) - dialled.at) / 1e6
         lost = sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)

@@ -26,6 +26,8 @@ const AGAIN = Schedule.spaced("300 millis")
 /** A store that does not answer is asked again for so long; the former owner takes it back meanwhile. */
 const CLAIM_AGAIN = Schedule.spaced("200 millis").pipe(Schedule.intersect(Schedule.recurs(10)))
 const LOOK = "200 millis"
+/** The longest that a former owner which hears nothing keeps its socket: its patience, and what it needs to ask the store. */
+const SHARED_FOR = Duration.seconds(25)
 
 /** True: it will be tried. */
 export type Take = (from: Peer, handover: Handover) => Effect.Effect<boolean>
@@ -75,13 +77,18 @@ export const make = (core: Core, peers: Peers["Type"]): Take => {
       // with an overlap nothing is missing, unless the former owner does not say so
       const c = adopt(core, owned, spec.right, overlap ? undefined : before.last)
       c.held = overlap
+      if (overlap) c.sharedUntil = core.steady() + Duration.toMillis(SHARED_FOR)
       return c
     })
 
   const overlapping = (from: Peer, epoch: number, handed: Handed, c: ManagedConnection): Effect.Effect<void> =>
     Effect.gen(function* () {
       const opened = yield* opening(c)
-      if (!opened) return
+      if (!opened) {
+        // the former owner's socket is all that is left of it, and no other one comes
+        core.fork(tell(c, from, epoch))
+        return
+      }
       const since = core.steady()
       const first: Position = { epoch: c.epoch, sequence: 1, at: c.connectedAt }
       // no topic changes and no further move, before what waits may be published
