@@ -39,19 +39,21 @@ export class Bus {
     const publish = (topic: string, batch: ReadonlyArray<TopicEvent>): Taken =>
       Effect.suspend((): Taken => {
         if (process.dead) return forever
-        // the end of a turn of the event loop is nobody's clock: it comes for the frozen, too
-        if (process.frozen) return Effect.async((resume) => process.post(() => resume(publish(topic, batch))))
         if (this.down) return Effect.fail(unavailable)
         const ms = this.delay(topic)
         const taken = () => {
           take(topic, batch)
           return this.inner.publish(topic, batch)
         }
-        if (ms <= 0) return taken()
+        const arrived = () => (this.down ? Effect.fail(unavailable) : taken())
+        if (ms <= 0) {
+          // the end of a turn of the event loop is nobody's clock: it comes for the frozen, too
+          return process.frozen ? Effect.async((resume) => process.post(() => resume(arrived()))) : taken()
+        }
         // on its way: it arrives whatever becomes of whoever waits for the answer, unless the process dies
-        return Effect.async<ReadonlyArray<PublishFailure>, PubSubUnavailable>((resume) => {
+        return Effect.async((resume) => {
           this.ground.after(ms, () => {
-            if (!process.dead) resume(this.down ? Effect.fail(unavailable) : taken())
+            if (!process.dead) resume(arrived())
           })
         })
       })
