@@ -7,7 +7,9 @@ import type { MemorySocket } from "../../src/testing/MemorySockets.js"
 import { Frames } from "./Frames.js"
 import { Held } from "./Held.js"
 import { CONNECTIONS } from "./Limits.js"
+import { type Actor, Moves } from "./Moves.js"
 import { whose } from "./Sockets.js"
+import { START } from "./VirtualTime.js"
 import type { World } from "./World.js"
 
 export interface Violation {
@@ -29,10 +31,12 @@ export interface Fence {
 
 /** What stands in the store under a connection's key, as far as it matters here. */
 export type Row = Partial<
-  Pick<ConnectionRecord, "owner" | "incarnation" | "epoch" | "status" | "handover" | "last">
+  Pick<ConnectionRecord, "owner" | "incarnation" | "epoch" | "status" | "handover" | "last" | "spec">
 > & {
   readonly tombstone?: true
   readonly v?: number
+  /** ISO 8601 */
+  readonly createdAt?: string
 }
 
 interface Operation {
@@ -41,6 +45,8 @@ interface Operation {
   readonly from: number
   to: number
   result: "ok" | "refused" | "unknown"
+  /** the store was emptied after it began */
+  forgotten?: true
 }
 
 export class Checker {
@@ -49,20 +55,26 @@ export class Checker {
   readonly fences: Array<Fence> = []
   /** what was refused falsely: by the strange network, while the process lived */
   strange = 0
+  /** when the store came back empty, milliseconds since the start */
+  private wipedAt = -Infinity
   private readonly operations: Array<Operation> = []
   private readonly owners = new Map<string, string>()
+  private readonly given: Array<{ readonly incarnation: string; readonly at: number }> = []
   private readonly highest = new Map<string, number>()
-  private readonly moves = new Set<string>()
   /** incarnation -> number of the instance */
   private readonly lives = new Map<string, number>()
+  /** what stood in the store when it was emptied */
+  private readonly forgotten = new Set<string>()
   private readonly removed = new Set<string>()
   readonly frames: Frames
+  private readonly moves: Moves
   private readonly held: Held
   private readonly consumer = acceptInOrder()
   private readonly seen = new Set<string>()
 
   constructor(private readonly world: World) {
     this.frames = new Frames(world)
+    this.moves = new Moves(world)
     this.held = new Held(world)
   }
 
@@ -113,14 +125,13 @@ export class Checker {
       return
     }
     if (value.last !== undefined) this.frames.noted(id, value.last)
-    if (value.handover !== undefined) this.moves.add(`${id}@${epoch}`)
     const changed =
       old === undefined ||
       old.tombstone === true ||
       old.owner !== value.owner ||
       old.incarnation !== value.incarnation ||
       old.epoch !== epoch
-    if (!changed) return
+    if (!changed) return this.moves.rewritten(id, value, old)
     if (epoch <= highest) {
       this.violation(
         old === undefined || old.tombstone ? "P1 an epoch is used again" : "P1 an epoch does not grow",
@@ -128,10 +139,17 @@ export class Checker {
       )
     }
     this.highest.set(id, Math.max(highest, epoch))
+    // created anew by one who held it, and not by a caller
+    if (old === undefined && this.forgotten.delete(id) && Date.parse(value.createdAt!) < START + this.wipedAt) {
+      this.frames.takenOver(id, epoch, value.owner!, value.last!, false)
+    }
     if (old !== undefined && old.tombstone === undefined) {
+      this.moves.takenOver(id, value, old)
       this.frames.takenOver(id, epoch, old.owner!, old.last!, old.handover?.incarnation === value.incarnation)
     }
-    if (value.incarnation !== undefined) this.owners.set(`${id}@${epoch}`, value.incarnation)
+    if (value.incarnation === undefined) return
+    this.owners.set(`${id}@${epoch}`, value.incarnation)
+    this.given.push({ incarnation: value.incarnation, at: this.world.time.now })
   }
 
   /** Whether the life that an epoch (`id@epoch`) was given to still has a process. */
@@ -140,10 +158,12 @@ export class Checker {
     return holder !== undefined && !this.world.instance(holder).process.dead
   }
 
-  /** How many epochs were given to this instance. */
-  epochsGiven(number: number): number {
+  /** How many epochs were given to this instance since. */
+  epochsGiven(number: number, since: number): number {
     let count = 0
-    for (const incarnation of this.owners.values()) if (this.lives.get(incarnation) === number) count++
+    for (let i = this.given.length - 1; i >= 0 && this.given[i]!.at >= since; i--) {
+      if (this.lives.get(this.given[i]!.incarnation) === number) count++
+    }
     return count
   }
 
@@ -152,32 +172,68 @@ export class Checker {
     return [...this.owners.keys()].filter((key) => key.startsWith(`${id}@`)).length
   }
 
+  /** The store is about to forget everything: what callers were answered before binds nobody any more. */
+  wiped(rows: ReadonlyMap<string, Record<string, any>>): void {
+    this.wipedAt = this.world.time.now
+    for (const [key, row] of rows) {
+      if (key.startsWith(CONNECTIONS) && !row["tombstone"]) this.forgotten.add(key.slice(CONNECTIONS.length))
+    }
+    for (const operation of this.operations) {
+      operation.to = Math.min(operation.to, this.world.time.now)
+      operation.result = "unknown"
+      operation.forgotten = true
+    }
+  }
+
   // ------------------------------------------------------------ sockets and frames
 
   opened(socket: MemorySocket): void {
     const { epoch, id } = whose(socket)
     this.acts(socket.instance, id, epoch, "opens a socket")
+    this.moves.opened(socket)
     for (const other of this.world.cluster.sockets.open) {
-      const of = whose(other)
-      if (other === socket || of.id !== id) continue
-      if (other.instance === socket.instance && of.epoch === epoch) {
-        this.violation("P1 two sockets of one owner", `${id} epoch ${epoch} at ${socket.instance}`)
-        continue
-      }
-      const [old, young] = of.epoch <= epoch ? [other, socket] : [socket, other]
-      const excuse = this.excuse(old.instance, id, whose(old).epoch)
-      this.bump(`overlap: ${excuse ?? "none"}`)
-      if (excuse === undefined) {
-        this.violation(
-          "P1 two sockets of one connection",
-          `${id}: epoch ${whose(old).epoch} at ${old.instance}, epoch ${whose(young).epoch} at ${young.instance}`
-        )
+      if (other !== socket && whose(other).id === id) this.bump(`overlap: ${this.beside(other, socket) ?? "none"}`)
+    }
+  }
+
+  /** All sockets that are open now. */
+  overlaps(): void {
+    const seen = new Map<string, Array<MemorySocket>>()
+    for (const socket of this.world.cluster.sockets.open) {
+      const { id } = whose(socket)
+      const others = seen.get(id)
+      if (others === undefined) seen.set(id, [socket])
+      else {
+        for (const other of others) this.beside(other, socket)
+        others.push(socket)
       }
     }
   }
 
+  /** Two sockets of one connection; why they may be there. */
+  private beside(one: MemorySocket, other: MemorySocket): string | undefined {
+    const [old, young] = whose(one).epoch <= whose(other).epoch ? [one, other] : [other, one]
+    const { id, epoch } = whose(old)
+    if (old.instance === young.instance && epoch === whose(young).epoch) {
+      this.violation("P1 two sockets of one owner", `${id} epoch ${epoch} at ${old.instance}`)
+      return undefined
+    }
+    const [source, target] = [actor(old), actor(young)]
+    const excuse = this.excuse(old.instance, id, epoch) ?? this.moves.mayHold(id, source, target, old)
+    if (excuse === undefined) {
+      this.violation(
+        "P1 two sockets of one connection",
+        `${id}: epoch ${epoch} at ${old.instance}, epoch ${target.epoch} at ${young.instance}`
+      )
+    }
+    return excuse
+  }
+
   published({ event, instance, topic }: Published): void {
-    if (event.kind === "lifecycle") return this.frames.lifecycle(event)
+    if (event.kind === "lifecycle") {
+      this.moves.lifecycle(event, instance)
+      return this.frames.lifecycle(event)
+    }
     const frames = event.kind === "frame" ? [event] : event.frames
     for (const frame of frames) {
       const { connectionId: id, epoch } = frame.origin
@@ -188,7 +244,7 @@ export class Checker {
     const name = (sequence: number) => `${frames[0]!.origin.connectionId}:${frames[0]!.origin.epoch}:${sequence}`
     const accepted = new Set(this.consumer.accept(JSON.parse(encode(event))).frames.map(({ sequence }) => sequence))
     for (const { sequence } of frames) {
-      if (!accepted.has(sequence) && !this.seen.has(name(sequence)) && !this.moves.has(name(0).slice(0, -2))) {
+      if (!accepted.has(sequence) && !this.seen.has(name(sequence))) {
         this.bump("a frame of an old epoch comes late")
       }
       this.seen.add(name(sequence))
@@ -211,7 +267,9 @@ export class Checker {
       const of = whose(other)
       if (of.id !== id || of.epoch <= epoch || other.instance === instance) continue
       // what waits of a connection that was removed on request is still published
-      const excuse = this.removed.has(`${id}@${epoch}`) ? "removed on request" : this.excuse(instance, id, epoch)
+      const excuse = this.removed.has(`${id}@${epoch}`)
+        ? "removed on request"
+        : (this.excuse(instance, id, epoch) ?? this.moves.mayPublish(id, { instance, epoch }, actor(other)))
       this.bump(`publishes beside the new owner: ${excuse ?? "none"}`)
       if (excuse === undefined) {
         this.violation(
@@ -224,16 +282,27 @@ export class Checker {
 
   /** Why an old owner's socket may still be there: what the architecture says cannot be helped. */
   private excuse(old: number, id: string, epoch: number): string | undefined {
-    if (this.moves.has(`${id}@${epoch}`)) return "make before break"
     const { process } = this.world.instance(old)
     if (process.frozen) return "frozen with an open socket"
     if (this.world.time.now - this.world.thawedAt(old) <= 1) return "frozen with an open socket"
-    const life = this.owners.get(`${id}@${epoch}`)
-    const fence = this.fences.find((f) => f.incarnation === life)
+    if (this.isForgotten(old, `${id}@${epoch}`)) return "the store came back empty"
+    const fence = this.fenceOf(this.owners.get(`${id}@${epoch}`))
     if (this.strange > 0 && fence?.reason === "refused" && fence.ofLiving) return "refused by a strange network"
     if (this.strange > 0 && this.world.refusedOnce(old)) return "its asker believed a strange network"
     if (fence?.stranger && this.world.wasCut(old, this.numberOf(fence.by) ?? -1)) return "fenced by a stranger"
     return undefined
+  }
+
+  /** Owned before the store was emptied, by one that may not have seen it yet. */
+  private isForgotten(old: number, key: string): boolean {
+    const { now } = this.world.time
+    const given = this.given.findLast(({ incarnation }) => incarnation === this.owners.get(key))
+    if (given === undefined || given.at > this.wipedAt || this.wipedAt === -Infinity) return false
+    return now <= Math.max(this.wipedAt, this.world.hindered([old], this.wipedAt) ?? 0) + SEEN_WITHIN
+  }
+
+  fenceOf(incarnation: string | undefined): Fence | undefined {
+    return this.fences.find((fence) => fence.incarnation === incarnation)
   }
 
   // ------------------------------------------------------------ callers
@@ -257,7 +326,7 @@ export class Checker {
       (o) =>
         o.kind === "connect" &&
         o.result === "ok" &&
-        !all.some((d) => d.kind === "disconnect" && (d.to > o.from || d.result !== "ok"))
+        !all.some((d) => d.kind === "disconnect" && (d.to > o.from || d.result !== "ok") && d.forgotten !== true)
     )
   }
 
@@ -272,6 +341,7 @@ export class Checker {
 
   /** What must hold at every moment. */
   always(): void {
+    this.overlaps()
     this.held.look()
   }
 
@@ -309,6 +379,7 @@ export class Checker {
       }
     }
     this.frames.settled()
+    this.held.settled()
   }
 
   private connectionSettled(
@@ -347,4 +418,7 @@ export class Checker {
   }
 }
 
+/** From the emptying of the store to the end of every life that began before, where nothing hinders it: milliseconds. */
+const SEEN_WITHIN = 8_000
 const INDEX = "websocketmanager/instances/_index"
+const actor = (socket: MemorySocket): Actor => ({ instance: socket.instance, epoch: whose(socket).epoch })

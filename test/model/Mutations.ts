@@ -14,6 +14,8 @@ export interface Mutation {
   readonly edits: ReadonlyArray<Edit>
   /** the beginning of a scenario's name */
   readonly found: string
+  /** the beginning of what must be broken; any promise, where it is not said */
+  readonly kind?: string
 }
 
 const edit = (file: string, text: string, by: string): Edit => ({ file, text, by })
@@ -186,11 +188,23 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "ownership/ConnectionStore.ts",
-        "empty: () => room.open === 0 && (room.tenure?.pages.empty() ?? true)",
-        "empty: () => room.tenure?.pages.ids().length === 0"
+        "return open === 0 && tenure?.life === lease.life() && tenure.pages.empty()",
+        "return tenure?.pages.ids().length === 0"
       )
     ],
     found: "who leaves with a write on its way"
+  },
+  {
+    name: "nobody is told of a life that ends before its pages are its own",
+    edits: [
+      edit("ownership/Tenures.ts", "Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)", "Effect.void"),
+      edit(
+        "manager/Lives.ts",
+        "        yield* Effect.raceFirst(ended, work)",
+        "        yield* claimFormer(core)\n        yield* Effect.raceFirst(ended, work)"
+      )
+    ],
+    found: "a life that ends before its pages"
   },
   {
     name: "a stranger is unknown to two who extend each other",
@@ -299,5 +313,96 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       )
     ],
     found: "a flood on a slow topic"
+  },
+  {
+    name: "what is dropped with the lease keeps its place in memory",
+    edits: [
+      edit(
+        "manager/Publishing.ts",
+        "  const lost = lane.discard()\n  c.lane",
+        "  const lost = lane.pendingFrames()\n  c.lane"
+      )
+    ],
+    found: "what waits when the lease is lost",
+    kind: "P4"
+  },
+  // ------------------------------------------------------------ planned moves
+  {
+    name: "break before make, and the source keeps its socket until it hears of the target",
+    edits: [
+      edit(
+        "manager/Giving.ts",
+        "        yield* core.supervisor.pause(c, closing.code, closing.reason)\n        c.change",
+        "        c.change"
+      )
+    ],
+    found: "break before make: the target cannot tell",
+    kind: "P1"
+  },
+  {
+    name: "the source goes on after the target has confirmed",
+    edits: [
+      edit(
+        "manager/Giving.ts",
+        "      yield* core.supervisor.stop(c, closing.code, closing.reason)\n",
+        "      void closing\n"
+      )
+    ],
+    found: "make before break: a move with nothing",
+    kind: "P1"
+  },
+  {
+    name: "a connection that is being moved outlives the lease of its source",
+    edits: [
+      edit(
+        "manager/Lives.ts",
+        "            if (c.owned.life !== life) continue\n",
+        "            if (c.owned.life !== life || c.moving !== undefined) continue\n"
+      ),
+      edit(
+        "manager/Adoption.ts",
+        "filter((c) => c.owned.life === life)",
+        "filter((c) => c.owned.life === life && c.moving === undefined)"
+      )
+    ],
+    found: "make before break: the source is cut off alone once it is claimed",
+    kind: "P1"
+  },
+  {
+    name: "an offer is taken back in memory alone",
+    edits: [
+      edit(
+        "ownership/Offering.ts",
+        "    return rewrite(room, owned, (record) => ({ ...record, handover: undefined }), { patient: true }).pipe(",
+        "    return Effect.succeed(true).pipe("
+      )
+    ],
+    found: "break before make: a claim lands late",
+    kind: "P1"
+  },
+  // ------------------------------------------------------------ the store comes back empty
+  {
+    name: "what the store forgot is forgotten",
+    edits: [
+      edit(
+        "ownership/Tenures.ts",
+        "      for (const owned of held) if (!owned.removing) forgotten",
+        "      for (const owned of []) forgotten"
+      )
+    ],
+    found: "the store comes back empty: everybody",
+    kind: "P2"
+  },
+  {
+    name: "what the store forgot begins with its old epoch",
+    edits: [
+      edit(
+        "ownership/Claiming.ts",
+        "      const epoch = nextEpoch(before.epoch, room.elapsed.now())\n      const mine",
+        "      const { epoch } = before\n      const mine"
+      )
+    ],
+    found: "the store comes back empty: everybody",
+    kind: "P1"
   }
 ]

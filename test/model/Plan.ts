@@ -44,6 +44,10 @@ export interface Plan {
   readonly connections: number
   readonly weather: Partial<Weather>
   readonly steps: ReadonlyArray<Step>
+  /** which connections are moved by make before break: a bit for each, by its key */
+  readonly overlapping: number
+  /** before which step the store forgets everything; one that is not there: never */
+  readonly wiped: number
 }
 
 const { array, boolean, constant, constantFrom, integer, nat, oneof, record } = FastCheck
@@ -86,7 +90,11 @@ export const plans: FastCheck.Arbitrary<Plan> = FastCheck.subarray([...FAULTS], 
       steps: array(
         step([...faults, ...faults, "connect", "connect", "connect", "disconnect", "migrate", ...strange(faults)]),
         { minLength: 4, maxLength: 24, size: "max" }
-      )
+      ),
+      // last, so that a seed draws the same steps with it
+      overlapping: integer({ min: 0, max: 0xffff }),
+      // rare: nothing that was answered before binds anybody
+      wiped: oneof({ arbitrary: constant(-1), weight: 15 }, nat(23))
     })
 )
 
@@ -112,13 +120,22 @@ export const planOf = (seed: number): Plan => {
 const pick = <A>(from: ReadonlyArray<A>, n: number): A | undefined => from[n % Math.max(1, from.length)]
 const KEYS = ["one", "two", "three"]
 
-const act = (world: World, { a, b, c, d, kind }: Step, n: number): void => {
+/** The same for the same key, so that a repeated connect asks for the same. */
+const handoverOf = ({ overlapping }: Plan, key: string) => {
+  const bit = [...key].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 16
+  return { handover: ((overlapping >> bit) & 1) === 1 ? "HANDOVER_MAKE_BEFORE_BREAK" : "HANDOVER_BREAK_BEFORE_MAKE" }
+}
+
+const connect = (world: World, plan: Plan, number: number, key: string): void =>
+  void world.connect(number, key, handoverOf(plan, key))
+
+const act = (world: World, plan: Plan, { a, b, c, d, kind }: Step, n: number): void => {
   const some = pick(world.living, a)
   const ready = pick(world.ready, a)
   const other = pick(world.living, b)
   switch (kind) {
     case "connect":
-      if (ready !== undefined) world.connect(ready.number, c % 2 === 0 ? KEYS[b % KEYS.length]! : `new-${n}`)
+      if (ready !== undefined) connect(world, plan, ready.number, c % 2 === 0 ? KEYS[b % KEYS.length]! : `new-${n}`)
       return
     case "disconnect":
     case "migrate": {
@@ -197,10 +214,11 @@ export const run = (plan: Plan, traced = false): Outcome => {
         world = playing
         for (let i = 0; i < plan.instances; i++) playing.start()
         playing.go(1_500)
-        for (let i = 0; i < plan.connections; i++) playing.connect(i % plan.instances, `first-${i}`)
+        for (let i = 0; i < plan.connections; i++) connect(playing, plan, i % plan.instances, `first-${i}`)
         for (const [n, step] of plan.steps.entries()) {
           playing.go(step.after)
-          act(playing, step, n)
+          if (n === plan.wiped) playing.wipe()
+          act(playing, plan, step, n)
           playing.go(0)
         }
         playing.go(4_000)
@@ -219,12 +237,12 @@ export const run = (plan: Plan, traced = false): Outcome => {
   }
 }
 
-/** The smallest plan found within a minute that breaks the same promise as that of this seed. */
-export const shrink = (seed: number, kind: string): Plan => {
+/** The smallest plan found in that time, milliseconds, that breaks the same promise as that of this seed. */
+export const shrink = (seed: number, kind: string, within: number): Plan => {
   const fails = (plan: Plan) => run(plan).found.some((violation) => violation.kind === kind)
   const { counterexample } = FastCheck.check(
     FastCheck.property(plans, (plan) => !fails(plan)),
-    { ...ONE, seed, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false }
+    { ...ONE, seed, interruptAfterTimeLimit: within, markInterruptAsFailure: false }
   )
   return counterexample?.[0] ?? planOf(seed)
 }
@@ -244,6 +262,8 @@ export const describe = (plan: Plan): string =>
     seed: plan.seed,
     instances: plan.instances,
     connections: plan.connections,
+    overlapping: plan.overlapping,
+    wiped: plan.wiped,
     weather: plan.weather,
     steps: plan.steps.map(({ a, after, b, c, d, kind }) => `+${after} ${kind} a${a} b${b} c${c} d${d}`)
   })

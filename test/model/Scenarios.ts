@@ -5,39 +5,11 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
-import type { Fate, StoreCall } from "../../src/testing/StoreLink.js"
+import { fleet, LOST, only, type Scenario, writes } from "./Directing.js"
 import { FRAME_LIMIT } from "./Limits.js"
+import { MOVES } from "./MoveScenarios.js"
 import { settle } from "./Plan.js"
 import { whose } from "./Sockets.js"
-import { type Weather, World } from "./World.js"
-
-export interface Scenario {
-  readonly name: string
-  readonly weather?: Partial<Weather>
-  readonly play: (world: World) => void
-}
-
-const SEED = 7
-
-export const play = ({ play: body, weather = {} }: Scenario, traced = false, seed = SEED): World =>
-  World.play(seed, { drift: 0, ...weather }, body, traced)
-
-const fleet = (world: World, n: number): void => {
-  for (let i = 0; i < n; i++) world.start()
-  // those who start at once have no share of the dials for two intervals
-  world.go(6_000)
-}
-
-/** The chosen fate of the calls that fit, of this instance alone. */
-const only =
-  (number: number, fits: (call: StoreCall) => boolean, fate: () => Fate | undefined) =>
-  (instance: number, call: StoreCall): Fate | undefined =>
-    instance === number && fits(call) ? fate() : undefined
-
-const writes = (key: string) => (call: StoreCall) =>
-  call.key === key && (call.operation === "create" || call.operation === "replace")
-
-const LOST: Fate = {}
 
 export const SCENARIOS: ReadonlyArray<Scenario> = [
   {
@@ -471,6 +443,26 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "what waits when the lease is lost, again and again, takes no room for ever",
+    play: (world) => {
+      fleet(world, 3)
+      world.refusals = 0
+      world.connect(0, "flood-0", { topic: "slow" })
+      world.connect(0, "flood-1", { topic: "slow" })
+      world.go(3_000)
+      for (let i = 0; i < 4; i++) {
+        world.busDown(4_000)
+        for (const socket of world.cluster.sockets.open) world.flood(socket, 1_000)
+        world.go(1_500)
+        const owners = new Set([...world.cluster.sockets.open].map(({ instance }) => instance))
+        for (const number of owners) world.freeze(number, 11_000)
+        world.go(20_000)
+      }
+      if (world.check.fences.length < 4) world.check.violation("the scenario did not come about", "nobody was fenced")
+      settle(world)
+    }
+  },
+  {
     name: "a flood on a slow topic keeps to the bounds of its buffer, and delays nobody else",
     play: (world) => {
       fleet(world, 2)
@@ -495,6 +487,77 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       if (world.check.counts["gap overflow"] === undefined) {
         world.check.violation("P3 dropped, and nobody was told", "no gap overflow")
       }
+    }
+  },
+  {
+    name: "the store comes back empty: everybody joins again, and creates anew what it held",
+    play: (world) => {
+      fleet(world, 3)
+      world.refusals = 0
+      const ids = Array.from({ length: 9 }, (_, i) => world.connect(i % 3, `key-${i}`))
+      world.go(4_000)
+      const before = [0, 1, 2].map((number) => world.incarnation(number))
+      const epochs = new Map(ids.map((id) => [id, world.rows().get(connectionKey(id))?.["epoch"] as number]))
+      world.wipe()
+      // nothing is shown as connected that is being dialled
+      for (let i = 0; i < 600; i++) world.go(20)
+      for (const number of [0, 1, 2]) {
+        if (world.incarnation(number) === before[number]) {
+          world.check.violation("P1 the store is empty, and a life goes on", `${number}`)
+        }
+      }
+      for (const [i, id] of ids.entries()) {
+        const record = world.rows().get(connectionKey(id))
+        if (record?.["owner"] !== `instance-${i % 3}` || record["epoch"] <= epochs.get(id)!) {
+          world.check.violation("P2 what the store forgot is not created anew", `${id}: ${JSON.stringify(record)}`)
+        }
+        const open = [...world.cluster.sockets.open].filter((socket) => whose(socket).id === id)
+        if (open.length !== 1) world.check.violation("P2 not up exactly once", `${id}: ${open.length} sockets`)
+      }
+      if (world.check.fences.length > 0) {
+        world.check.violation("P2 somebody is taken for dead", JSON.stringify(world.check.fences[0]))
+      }
+      settle(world)
+    }
+  },
+  {
+    name: "the store comes back empty under a Connect: the record that still lands is claimed, though no page names it",
+    play: (world) => {
+      fleet(world, 3)
+      const id = world.idOf("one")
+      world.fate = only(0, writes(connectionKey(id)), () => ({ arrives: 400, answers: 5 }))
+      world.connect(0, "one")
+      while (world.rows().get(pageKey("instance-0", 0))?.["ids"].length !== 1) world.go(1)
+      world.wipe()
+      world.go(450)
+      if (!world.rows().has(connectionKey(id))) world.check.violation("the scenario did not come about", "no record")
+      world.fate = undefined
+      world.go(12_000)
+      settle(world)
+      const open = [...world.cluster.sockets.open].filter((socket) => whose(socket).id === id)
+      if (open.length !== 1) world.check.violation("P2 not up exactly once", `${open.length} sockets`)
+    }
+  },
+  {
+    name: "the store comes back empty while one is killed: the others' connections are up, once each",
+    play: (world) => {
+      fleet(world, 3)
+      world.refusals = 0
+      const ids = Array.from({ length: 6 }, (_, i) => world.connect(i % 3, `key-${i}`))
+      world.go(4_000)
+      world.outage(10_000)
+      world.go(5_000)
+      world.crash(2)
+      world.wipe()
+      world.go(20_000)
+      for (const [i, id] of ids.entries()) {
+        const open = [...world.cluster.sockets.open].filter((socket) => whose(socket).id === id)
+        // what only the dead one and the store knew is nobody's
+        if (open.length !== (i % 3 === 2 ? 0 : 1)) {
+          world.check.violation("P2 not up exactly once", `${id}: ${open.length} sockets`)
+        }
+      }
+      settle(world)
     }
   },
   {
@@ -551,5 +614,6 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       world.go(5_000)
       settle(world)
     }
-  }
+  },
+  ...MOVES
 ]

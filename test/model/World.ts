@@ -67,6 +67,12 @@ export class World {
   private readonly thawed = new Map<number, number>()
   private readonly cutLog: Array<{ readonly a: number; readonly b: number; readonly from: number; to: number }> = []
   private readonly refused = new Set<number>()
+  private readonly busTroubles: Array<{ readonly from: number; readonly to: number }> = []
+  private readonly hindrances: Array<{
+    readonly who: ReadonlyArray<number> | "all"
+    readonly from: number
+    readonly to: number
+  }> = []
   private readonly feed: Feed
   private readonly keys = new Set<string>()
   private outageUntil = 0
@@ -200,6 +206,8 @@ export class World {
 
   /** The store forgets everything. */
   wipe(): void {
+    this.log("WIPE")
+    this.check.wiped(this.rows())
     this.backend.entries.clear()
   }
 
@@ -248,6 +256,7 @@ export class World {
   freeze(number: number, ms: number, suspended = false): void {
     if (this.instance(number).process.dead) return
     this.log("FREEZE", number, Math.round(ms), suspended ? "suspended" : "")
+    this.hinder([number], ms)
     this.cluster.freeze(number, suspended)
     this.time.after(ms, () => this.thaw(number))
   }
@@ -278,6 +287,7 @@ export class World {
 
   cutFromStore(number: number, ms: number): void {
     this.log("CUT", number, Math.round(ms))
+    this.hinder([number], ms)
     this.cluster.cutFromStore(number)
     this.time.after(ms, () => {
       this.log("UNCUT", number)
@@ -290,6 +300,7 @@ export class World {
     this.log("CUTPAIR", a, b, Math.round(ms))
     const cut = { a, b, from: this.time.now, to: this.time.now + ms }
     this.cutLog.push(cut)
+    this.hinder([a, b], ms)
     this.cluster.cutFromPeers(a, b)
     this.time.after(ms, () => this.cluster.network.heal(this.instance(a).address, this.instance(b).address))
   }
@@ -303,6 +314,7 @@ export class World {
     const { address } = this.instance(number)
     this.log("REFUSES FALSELY", number, Math.round(ms))
     this.check.strange++
+    this.hinder("all", ms)
     this.refused.add(number)
     this.cluster.network.refuse(address)
     for (const other of this.living) if (other.number !== number) this.cluster.network.reset(address, other.address)
@@ -312,8 +324,21 @@ export class World {
     return this.refused.size > 0 && !this.refused.has(number)
   }
 
+  private hinder(who: ReadonlyArray<number> | "all", ms: number): void {
+    this.hindrances.push({ who, from: this.time.now, to: this.time.now + ms })
+  }
+
+  /** Until when one of these was frozen, or cut off from the store or from a peer, at any time since; at most until now. */
+  hindered(numbers: ReadonlyArray<number>, since: number): number | undefined {
+    const ends = this.hindrances
+      .filter(({ to, who }) => to >= since && (who === "all" || who.some((number) => numbers.includes(number))))
+      .map(({ to }) => Math.min(to, this.time.now))
+    return ends.length === 0 ? undefined : Math.max(...ends)
+  }
+
   outage(ms: number): void {
     this.log("OUTAGE", Math.round(ms))
+    this.hinder("all", ms)
     this.cluster.outage()
     this.outageUntil = Math.max(this.outageUntil, this.time.now + ms)
     this.time.after(ms, () => {
@@ -323,7 +348,17 @@ export class World {
     })
   }
 
+  /** The beginning of this stretch of time, or of what troubled the bus in it and so long before. */
+  busTroubleSince(since: number, before: number): number {
+    let from = since
+    for (const trouble of this.busTroubles.toReversed()) {
+      if (trouble.to >= from - before && trouble.from - before < from) from = trouble.from - before
+    }
+    return from
+  }
+
   busDown(ms: number): void {
+    this.busTroubles.push({ from: this.time.now, to: this.time.now + ms })
     this.log("BUS DOWN", Math.round(ms))
     this.cluster.bus.down = true
     this.time.after(ms, () => {
@@ -333,6 +368,7 @@ export class World {
 
   /** A batch takes the bus that long, for a while. */
   busSlow(ms: number, during: number): void {
+    this.busTroubles.push({ from: this.time.now, to: this.time.now + during })
     this.log("BUS SLOW", ms, Math.round(during))
     this.cluster.bus.delay = () => (this.healing ? 0 : ms)
     this.time.after(during, () => {

@@ -1,15 +1,17 @@
 /**
  * Plays what its arguments say, and prints a line of JSON for each: `scenario <beginning of its name>…`, or
- * `seeds <from> <to> [--trace] [--as-drawn]`, one plan a seed; one that breaks a promise is made small, unless it shall stay as
- * it was drawn.
+ * `seeds <from> <to> [--trace] [--as-drawn] [--shrink-for <seconds>]`, one plan a seed. One that breaks a promise is told at once;
+ * then it is made small, as long as the seconds of this process last, and told again, unless it shall stay as it was drawn.
  */
 import { describe, planOf, run, shrink } from "./Plan.js"
-import { play, SCENARIOS } from "./Scenarios.js"
+import { play } from "./Directing.js"
+import { SCENARIOS } from "./Scenarios.js"
 
 const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`)
 const [what, ...rest] = process.argv.slice(2)
 const traced = rest.includes("--trace")
-const asDrawn = rest.includes("--as-drawn")
+const at = rest.indexOf("--shrink-for")
+const shrinkFor = rest.includes("--as-drawn") ? 0 : 1000 * (at === -1 ? 60 : Number(rest[at + 1]))
 
 if (what === "scenario") {
   for (const name of rest.filter((word) => word !== "--trace")) {
@@ -20,13 +22,15 @@ if (what === "scenario") {
   }
 } else {
   const [from = 1, to = from] = rest.map(Number)
+  let left = shrinkFor
   for (let seed = from; seed <= to; seed++) {
     const plan = planOf(seed)
     const { counts, found, trace } = run(plan, traced)
-    const failed = found.length > 0 && {
-      plan: describe(plan),
-      ...(!asDrawn && { small: describe(shrink(seed, found[0]!.kind)) })
-    }
-    say({ seed, found, counts, ...(traced && { trace }), ...failed })
+    say({ seed, found, counts, ...(traced && { trace }), ...(found.length > 0 && { plan: describe(plan) }) })
+    if (found.length === 0 || left <= 0) continue
+    const began = Date.now()
+    const small = shrink(seed, found[0]!.kind, left)
+    left -= Date.now() - began
+    say({ seed, small: describe(small), steps: [plan.steps.length, small.steps.length] })
   }
 }
