@@ -398,8 +398,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "ownership/Claiming.ts",
-        "      const epoch = nextEpoch(before.epoch, room.elapsed.now())\n      const mine",
-        "      const { epoch } = before\n      const mine"
+        "      const epoch = nextEpoch(before.epoch, room.elapsed.now())\n      const { incarnation }",
+        "      const { epoch } = before\n      const { incarnation }"
       )
     ],
     found: "the store comes back empty: everybody",
