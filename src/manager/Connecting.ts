@@ -206,9 +206,11 @@ const remove = (core: Core, c: ManagedConnection, code: number, reason: string) 
     Effect.gen(function* () {
       core.leaving.add(c.id)
       if (core.connections.get(c.id) === c) core.connections.delete(c.id)
-      yield* core.supervisor.stop(c, code, reason)
-      forget(c)
-      yield* core.store.remove(c.owned)
+      const closing = Effect.zipRight(
+        core.supervisor.stop(c, code, reason),
+        Effect.sync(() => forget(c))
+      )
+      yield* Effect.suspend(() => core.store.remove(c.owned, closing))
     }).pipe(Effect.ensuring(Effect.sync(() => core.leaving.delete(c.id))))
   )
 

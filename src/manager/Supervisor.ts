@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { ConnectionNotOpen } from "../domain/Errors.js"
 import { Once } from "../domain/Once.js"
@@ -60,6 +61,8 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
     const halt = (c: ManagedConnection, code: number, reason: string) =>
       Effect.gen(function* () {
         c.stopping = true
+        // by now, and no other: a later life may dial for the same id while this socket is still closing
+        const loop = FiberMap.unsafeGet(loops, c.id)
         const { session } = c
         if (session !== undefined) {
           session.close(code, reason)
@@ -73,7 +76,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
           )
           if (Exit.isSuccess(waited)) c.lastCloseCode = waited.value.closeCode
         }
-        yield* FiberMap.remove(loops, c.id)
+        if (Option.isSome(loop)) yield* Fiber.interrupt(loop.value)
       })
 
     const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) => Effect.uninterruptible(c.dialling.run(effect))

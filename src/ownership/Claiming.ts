@@ -50,10 +50,10 @@ export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> => 
   )
 }
 
-/** What was doomed and stands on no page of mine was sorted by somebody else. */
+/** What was doomed and stands on no page of mine was sorted by somebody else; but for what this life removes now. */
 const forgetDoomed = (room: Room, tenure: Tenure): void => {
   if (tenure.life.ended()) return
-  for (const id of Array.from(room.doomed)) if (!room.busy.has(id)) room.doomed.delete(id)
+  for (const id of Array.from(room.doomed)) if (!room.owned.get(id)?.removing) room.doomed.delete(id)
 }
 
 /** A few side by side, handed on group by group: a stream that merges single elements costs more than the writes. */

@@ -86,8 +86,11 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     readonly update: (owned: Owned, change: RecordChange) => Effect.Effect<void, StateStoreUnavailable | InvalidRequest>
     /** Writes the record behind: coalesced, at most once in 5 seconds a connection. Synchronous, never fails. */
     readonly note: (owned: Owned, change: () => RecordChange) => void
-    /** Tombstone, then off the page. While the store is away the answer is `outcome: "unknown"` and it goes on trying. */
-    readonly remove: (owned: Owned) => Effect.Effect<void, StateStoreUnavailable>
+    /**
+     * Tombstone, then off the page. While the store is away the answer is `outcome: "unknown"` and it goes on trying.
+     * `closing`, its socket's, comes first; a life that begins in that time does not claim it.
+     */
+    readonly remove: (owned: Owned, closing?: Effect.Effect<void>) => Effect.Effect<void, StateStoreUnavailable>
     /** Stops owning without a word to the store (drain, fence): the record stays for whoever comes. */
     readonly release: (owned: Owned) => void
     /**
@@ -196,11 +199,15 @@ const make = Effect.gen(function* () {
       const state = mine(owned)
       if (state !== undefined) writeBehind.note(state, change)
     },
-    remove: (owned) => {
+    remove: (owned, closing = Effect.void) => {
       const state = mine(owned)
-      if (state !== undefined) return remove(room, state)
+      if (state !== undefined) return remove(room, state, closing)
+      // before the next life has looked at what this one left
       if (owned.life.ended()) room.doomed.add(owned.id)
-      return new StateStoreUnavailable({ outcome: "unknown", reason: "this instance was fenced meanwhile" })
+      return Effect.zipRight(
+        closing,
+        new StateStoreUnavailable({ outcome: "unknown", reason: "this instance was fenced meanwhile" })
+      )
     },
     release: (owned) => release(room, owned),
     claimOwn: Stream.unwrap(

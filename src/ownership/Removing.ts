@@ -18,9 +18,14 @@ const unknown = (reason: string) => new StateStoreUnavailable({ outcome: "unknow
 
 /**
  * Answers when the tombstone stands. At the first sign of trouble the answer is `unknown`, since a crash now would bring the
- * connection back; it goes on trying, over later lives of this instance too.
+ * connection back; it goes on trying, over later lives of this instance too. `closing` comes before the tombstone; nobody
+ * claims the id in that time, nor creates it anew.
  */
-export const remove = (room: Room, owned: OwnedState): Effect.Effect<void, StateStoreUnavailable> =>
+export const remove = (
+  room: Room,
+  owned: OwnedState,
+  closing: Effect.Effect<void> = Effect.void
+): Effect.Effect<void, StateStoreUnavailable> =>
   Effect.gen(function* () {
     const { id } = owned
     if (owned.removing) return yield* unknown("it is being removed already")
@@ -29,6 +34,11 @@ export const remove = (room: Room, owned: OwnedState): Effect.Effect<void, State
     const settled = yield* Deferred.make<void>()
     const answer = yield* Deferred.make<void, StateStoreUnavailable>()
     room.busy.set(id, settled)
+    const over = Effect.suspend(() => {
+      if (room.busy.get(id) === settled) room.busy.delete(id)
+      return Deferred.succeed(settled, undefined)
+    })
+    yield* Effect.onError(closing, () => over)
     const task = Effect.gen(function* () {
       const written = yield* Effect.either(
         rewrite(room, owned, (record) => tombstone(room, id, record.epoch), {
@@ -45,15 +55,8 @@ export const remove = (room: Room, owned: OwnedState): Effect.Effect<void, State
       yield* gone
         ? Deferred.succeed(answer, undefined)
         : Deferred.fail(answer, unknown("this instance was fenced meanwhile"))
-    }).pipe(
-      Effect.ensuring(
-        Effect.suspend(() => {
-          if (room.busy.get(id) === settled) room.busy.delete(id)
-          return Deferred.succeed(settled, undefined)
-        })
-      )
-    )
-    yield* Effect.forkIn(task, room.scope)
+    })
+    yield* Effect.forkIn(Effect.ensuring(task, over), room.scope)
     yield* Deferred.await(answer).pipe(
       Effect.timeoutFail({ duration: ANSWER_WITHIN, onTimeout: () => unknown("the store does not answer") })
     )

@@ -4,10 +4,24 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { OneAtATime } from "../../src/domain/OneAtATime.js"
 import type { ManagedConnection } from "../../src/manager/ManagedConnection.js"
 import type { LoopServices } from "../../src/manager/ReceiveLoop.js"
 import * as Supervisor from "../../src/manager/Supervisor.js"
+
+/** A connection whose loop waits for the lease. */
+const waiting = (): ManagedConnection => {
+  const life = { valid: () => false, ended: () => false }
+  const connection: Partial<ManagedConnection> = {
+    id: "one",
+    status: CONNECTING,
+    dialling: new OneAtATime(),
+    owned: { life } as ManagedConnection["owned"]
+  }
+  return connection as ManagedConnection
+}
 
 const neverEnding = (): ManagedConnection => {
   const connection: Partial<ManagedConnection> = {
@@ -28,7 +42,8 @@ const neverEnding = (): ManagedConnection => {
 
 const supervised = Effect.gen(function* () {
   const scope = yield* Scope.make()
-  return { scope, supervisor: yield* Scope.extend(Supervisor.make({} as LoopServices), scope) }
+  const services: Partial<LoopServices> = { lease: { awaitHeld: Effect.never } as unknown as LoopServices["lease"] }
+  return { scope, supervisor: yield* Scope.extend(Supervisor.make(services as LoopServices), scope) }
 })
 
 it.effect("whoever stops a connection waits for its socket no longer than the supervisor lives", () =>
@@ -40,5 +55,22 @@ it.effect("whoever stops a connection waits for its socket no longer than the su
     yield* Scope.close(scope, Exit.void)
     // the clock stands still: no time-out ends it
     expect(Exit.isSuccess(yield* Fiber.await(stopping))).toBe(true)
+  })
+)
+
+it.effect("whoever stops a connection leaves alone what dials for it under the next life", () =>
+  Effect.gen(function* () {
+    const { scope, supervisor } = yield* supervised
+    const stopping = yield* Effect.fork(supervisor.stop(neverEnding(), 1000, ""))
+    yield* Effect.yieldNow()
+    const next = waiting()
+    yield* supervisor.start(next, { onlyIfOpens: false })
+    const opening = yield* Effect.fork(next.opening)
+    yield* TestClock.adjust("2 seconds")
+    expect(Exit.isSuccess(yield* Fiber.await(stopping))).toBe(true)
+    expect(opening.unsafePoll()).toBeNull()
+    yield* supervisor.stop(next, 1000, "")
+    expect(Exit.isFailure(yield* Fiber.await(opening))).toBe(true)
+    yield* Scope.close(scope, Exit.void)
   })
 )

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { describe, expect, it, type TestContext, vi } from "vitest"
-import { connectionKey } from "../../src/domain/Key.js"
+import { connectionKey, instanceKey } from "../../src/domain/Key.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { alone } from "./alone.js"
 
@@ -51,6 +51,27 @@ describe("Disconnect", () => {
         id
       })
     }
+  })
+})
+
+describe("Disconnect and a fence", () => {
+  it("the connection is ended for good, though the next life begins while its socket is closing", async (test) => {
+    const { backend, connect, manager, server } = await arranged(test)
+    const id = await connect({ requestId: "k" })
+    // it does not answer the close frame: closing takes a second, and the next life half of that
+    server.last.stopReading()
+    const read = (key: string) => JSON.parse(backend.entries.get(key)!.value) as Readonly<Record<string, unknown>>
+    const fence = { ...read(instanceKey(ID)), status: "dead", reason: "silence", by: "somebody", nonce: "foreign" }
+    backend.write(instanceKey(ID), JSON.stringify(fence), Infinity, Date.now())
+    const removed = await manager.run(Effect.either(manager.service.disconnect({ id })))
+    if (removed._tag === "Left") expect(removed.left).toMatchObject({ outcome: "unknown" })
+    await manager.until(() => read(connectionKey(id))["tombstone"] === true, "the tombstone")
+    expect(server.peers.length).toBe(1)
+    expect(manager.types(id)).not.toContain("claimed")
+    expect(await manager.refused(manager.service.get(id))).toMatchObject({ _tag: "ConnectionNotFound" })
+    expect(await connect({ requestId: "k" })).toBe(id)
+    server.last.send("up")
+    await manager.until(() => manager.runtime.runSync(manager.service.get(id)).framesReceived === 1)
   })
 })
 
