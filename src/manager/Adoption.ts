@@ -72,6 +72,9 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
         Effect.annotateLogs({ connection: before.id })
       )
     }
+    // Offered to one that died with it: what was read under the old epoch would hold up the frames of the new one for ever.
+    const former = core.connections.get(before.id)
+    if (former !== undefined) yield* abandon(core, former)
     const c = adopt(core, owned, spec.right, before.last)
     const claimedAt = core.steady()
     c.whenOpen = () => {

@@ -212,6 +212,9 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
   const complete = (move: Move): Effect.Effect<Given> =>
     Effect.gen(function* () {
       const { c, closing, overlap, target } = move
+      const present = core.connections.get(c.id)
+      // claimed anew from a target that died: this epoch is over here too
+      if (present !== undefined && present !== c) return "gone" as const
       const since = move.heardAt ?? core.steady()
       c.held = false
       yield* core.supervisor.stop(c, closing.code, closing.reason)

@@ -27,6 +27,7 @@ interface Takeover {
 
 export class Frames {
   private readonly streams = new Map<string, Stream>()
+  private readonly counted = new Map<string, number>()
   private readonly reported = new Map<string, number>()
   private readonly takeovers = new Map<string, Takeover>()
   /** epochs in which a socket was open */
@@ -84,6 +85,8 @@ export class Frames {
 
   private gap(key: string, attributes: LifecycleEvent["attributes"]): void {
     const lost = attributes["lost"] === "unknown" ? Infinity : Number(attributes["lost"])
+    // one of unknown size is what no socket received: nothing of this one
+    if (Number.isFinite(lost)) this.counted.set(key, (this.counted.get(key) ?? 0) + lost)
     if (!Number.isNaN(lost)) this.reported.set(key, (this.reported.get(key) ?? 0) + lost)
     this.world.check.bump(`gap ${attributes["cause"]}`)
     const takeover = this.takeovers.get(key)
@@ -121,7 +124,7 @@ export class Frames {
       const { epoch, id } = whose(socket)
       const key = `${id}@${epoch}`
       const lost = this.unpublished(socket, 3_000)
-      const reported = this.reported.get(key) ?? 0
+      const reported = this.counted.get(key) ?? 0
       if (lost.length > reported) {
         this.violation("P3 received and not published", `${key}: ${lost.length} frames, ${reported} reported`)
       }

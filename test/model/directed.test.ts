@@ -1,7 +1,10 @@
 /** What goes wrong where a rule is missing does not go wrong. */
-import { describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { play } from "./Directing.js"
 import { SCENARIOS } from "./Scenarios.js"
+
+// Each is one synchronous call: the runner must hear from us between two of them.
+afterEach(() => new Promise((resolve) => setTimeout(resolve, 5)))
 
 describe("directed faults, over managers in virtual time", () => {
   it.each(SCENARIOS)("$name", { timeout: 60_000 }, (scenario) => {
