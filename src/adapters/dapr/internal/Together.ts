@@ -25,6 +25,8 @@ interface Waiting<Question, Answer> {
   readonly dapr: Client<typeof Dapr>
   readonly question: Question
   readonly options: CallOptions
+  /** its deadline, monotonic milliseconds */
+  readonly until: number
   readonly resolve: (answer: Answer | Promise<Answer>) => void
   readonly reject: (error: unknown) => void
 }
@@ -44,7 +46,7 @@ export class Together<Question extends { readonly key: string }, Answer> {
 
   ask(dapr: Client<typeof Dapr>, question: Question, options: CallOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ dapr, question, options, resolve, reject })
+      this.waiting.push({ dapr, question, options, until: performance.now() + options.timeoutMs, resolve, reject })
       if (this.waiting.length === 1) setImmediate(this.flush)
     })
   }
@@ -55,7 +57,7 @@ export class Together<Question extends { readonly key: string }, Answer> {
     while (rest.length > 0) {
       const { later, now } = this.split(rest.filter(({ options }) => !options.signal.aborted))
       rest = later
-      if (now.length === 1) this.askAlone(now[0]!, now[0]!.options)
+      if (now.length === 1) this.askAlone(now[0]!)
       else if (now.length > 1) void this.askTogether(now)
     }
   }
@@ -67,9 +69,9 @@ export class Together<Question extends { readonly key: string }, Answer> {
     const keys = new Set<string>()
     let bytes = 0
     for (const one of all) {
-      const { options, question } = one
-      const first = all[0]!.options.timeoutMs
-      const alike = Math.min(options.timeoutMs, first) >= ALIKE * Math.max(options.timeoutMs, first)
+      const { question } = one
+      const [mine, first] = [left(one), left(all[0]!)]
+      const alike = Math.min(mine, first) >= ALIKE * Math.max(mine, first)
       const size = this.asking.size(question)
       const fits = now.length < MOST && (now.length === 0 || bytes + size <= MOST_BYTES)
       if (!fits || !alike || keys.has(question.key)) {
@@ -83,19 +85,18 @@ export class Together<Question extends { readonly key: string }, Answer> {
     return { now, later }
   }
 
-  private askAlone({ dapr, question, reject, resolve }: Waiting<Question, Answer>, options: CallOptions): void {
-    this.asking.alone(dapr, question, options).then(resolve, reject)
+  private askAlone(one: Waiting<Question, Answer>): void {
+    const { dapr, options, question, reject, resolve } = one
+    this.asking.alone(dapr, question, { ...options, timeoutMs: left(one) }).then(resolve, reject)
   }
 
   private async askTogether(all: ReadonlyArray<Waiting<Question, Answer>>): Promise<void> {
     const { dapr, options } = all[0]!
-    const began = performance.now()
-    const timeoutMs = Math.min(...all.map((one) => one.options.timeoutMs))
+    const timeoutMs = Math.min(...all.map(left))
     const again = (one: Waiting<Question, Answer>, error: unknown): void => {
-      const left = one.options.timeoutMs - (performance.now() - began)
       if (one.options.signal.aborted) return
-      if (left < LEAST_MS) one.reject(error)
-      else this.askAlone(one, { ...one.options, timeoutMs: Math.ceil(left) })
+      if (left(one) < LEAST_MS) one.reject(error)
+      else this.askAlone(one)
     }
     const questions = all.map(({ question }) => question)
     try {
@@ -119,6 +120,9 @@ export class Together<Question extends { readonly key: string }, Answer> {
 }
 
 const NO_TIME = new Error("no time left to ask alone")
+
+/** of its time, milliseconds; a time-out of nothing would be none at all */
+const left = ({ until }: { readonly until: number }): number => Math.max(1, Math.ceil(until - performance.now()))
 
 const whenAllAborted = (all: ReadonlyArray<{ readonly options: CallOptions }>): AbortSignal => {
   const controller = new AbortController()

@@ -3,7 +3,7 @@
  *
  * Success is done, for a write that had a request of its own. After anything else the key is read back: my text there: it
  * happened; another's: lost, or overwritten already; and where it may still happen nobody can tell, and the call says so. Each
- * repetition begins only where no earlier sending can land any more, or finds the very etag there that it replaced.
+ * repetition begins only where no earlier sending can land any more.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -142,8 +142,6 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
 
     // A tombstone found afterwards does not tell whether it was there before: so who creates must hear of its own key.
     const alone = urgent || expected === undefined
-    /** an earlier sending may have landed, unseen */
-    let doubtful = false
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const at = performance.now()
       const etag = over ?? dialect.createEtag
@@ -166,7 +164,7 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       const { failure } = sent
       const together = sent._tag === "Together"
       if (!together && (failure.kind === "unsent" || (failure.kind === "answered" && REFUSED.has(failure.code)))) {
-        return yield* (doubtful ? unknown : unavailable)(failure)
+        return yield* unavailable(failure)
       }
       const current = yield* readBack(!together)
       if (current?.version === mine) {
@@ -174,25 +172,20 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       }
 
       const free = expected === undefined ? current?.value === undefined : fits(current)
-      if (together) {
-        doubtful = true
-        if (free && current?.etag === over) continue
-        // it may have landed and been removed since
-        if (current === undefined) return yield* unknown(failure)
-        return yield* new Lost()
-      }
+      // As it was, or removed since: it is the caller's to repeat, who knows whether it still may.
+      if (together) return yield* free || current === undefined ? unknown(failure) : new Lost()
       const lost = failure.kind === "answered" && dialect.lost(failure)
       if (!free) {
         // a counter that begins anew would let a late arrival in
         if (current === undefined && dialect.counts && !lost) return yield* unknown(failure)
         return yield* new Lost()
       }
-      if (doubtful || (current === undefined ? !lost : current.etag === etag)) return yield* unknown(failure)
+      if (current === undefined ? !lost : current.etag === etag) return yield* unknown(failure)
       over = current?.etag
     }
     return yield* new StateStoreUnavailable({ reason: `${key} is created and removed by others all the time` })
   })
 
-/** Leaves a tombstone, only over what is expected. */
+/** Leaves a tombstone, only over what is expected; alone, since others may create over it before it could be read. */
 export const remove = (store: Store, key: string, expected: Version) =>
-  put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS, urgent: false })
+  put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS, urgent: true })
