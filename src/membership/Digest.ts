@@ -70,7 +70,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
       named.set(id, undefined)
       if (id === me.id || before === undefined || view.indexed.has(id)) continue
       if (!view.ended.has(before.incarnation)) conclude(fleet, before, undefined)
-      view.known.delete(id)
+      view.lose(before)
       continue
     }
     const decoded = decodeHeartbeat(id, row.value)
@@ -86,7 +86,10 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
       continue
     }
     if (before?.incarnation !== record.incarnation) {
-      if (before !== undefined && !view.ended.has(before.incarnation)) conclude(fleet, before, record)
+      if (before !== undefined) {
+        if (!view.ended.has(before.incarnation)) conclude(fleet, before, record)
+        view.lose(before)
+      }
       appeared(record, row.version)
     } else {
       if (before.record.beat !== record.beat) {
@@ -103,7 +106,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
     } else {
       conclude(fleet, known, record)
       // taken over to the end: nothing will be read of it any more
-      if (record.status === "done" && !view.indexed.has(id)) view.known.delete(id)
+      if (record.status === "done" && !view.indexed.has(id)) view.lose(known)
     }
   }
   weigh(fleet, named, sent)

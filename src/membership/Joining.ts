@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { decodeHeartbeat, encodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
 import { instanceKey } from "../domain/Key.js"
+import { keepLatest } from "../domain/Latest.js"
 import { uuidv7 } from "../domain/Uuid.js"
 import type { Peers } from "../ports/Peers.js"
 import type { Version } from "../ports/StateStore.js"
@@ -23,10 +24,15 @@ export interface JoiningServices extends HeartbeatServices {
   readonly identity: ProcessIdentity["Type"]
   readonly peers: Peers["Type"]
   readonly address: string
-  /** the incarnations this process tried or lived: none of them lives beside the one that is joining */
+  /**
+   * The incarnations this process tried or lived last: none of them lives beside the one that is joining. The record of one
+   * that is forgotten, landing after so long, would be waited for like a stranger's: it does not beat, and is fenced.
+   */
   readonly own: Set<string>
 }
 
+/** tries to join that may still land: eight minutes of them at least */
+const REMEMBERED = 1024
 const SAY_EVERY = 5_000
 
 /** What was seen of the incarnation that holds the id. */
@@ -82,7 +88,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
       // each try has an incarnation of its own; the first the one by which it said hello
       if (own.has(view.incarnation)) view.incarnation = uuidv7(elapsed.now())
       const life = new LifeState(view.incarnation, elapsed, periods, () => view.members())
-      own.add(life.incarnation)
+      keepLatest(own.add(life.incarnation), REMEMBERED)
       const mark = elapsed.mark()
       const written = yield* put(store, {
         key,

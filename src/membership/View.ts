@@ -4,6 +4,7 @@
  * Fetching fills it (Watch), judging reads it; it holds no fiber and touches no store.
  */
 import type { HeartbeatRecord } from "../domain/Instance.js"
+import { keepLatest } from "../domain/Latest.js"
 import type { Peer } from "../ports/Peers.js"
 import type { Version } from "../ports/StateStore.js"
 import type { Mark } from "./Elapsed.js"
@@ -56,6 +57,7 @@ interface Met extends Peer {
   heardAt: number
 }
 
+/** Of each kind; more than any fleet has at a time. */
 const REMEMBERED = 4096
 
 export class View {
@@ -65,12 +67,16 @@ export class View {
   readonly met = new Map<string, Met>()
   /** incarnations that will never act again, by the store */
   readonly ended = new Set<string>()
-  /** incarnations whose process is known to be gone, whatever the store says */
+  /**
+   * Incarnations whose process is known to be gone, whatever the store says, until the store says that they have ended. One
+   * that is forgotten before is a member again where it is still read, which errs on the safe side: it extends no lease.
+   */
   readonly gone = new Set<string>()
   /** incarnations that a fence of mine is on its way to */
   readonly fencing = new Set<string>()
   /** the index as read last: instance id -> incarnation */
   readonly indexed = new Map<string, string>()
+  /** by incarnation, as long as its record is the one that is read: after that nothing is left to take over */
   readonly victims = new Map<string, Victim>()
   /** monotonic; undefined: silence does not count now */
   listeningSince: number | undefined = undefined
@@ -112,7 +118,7 @@ export class View {
       met.heardAt = now
       return
     }
-    remember(this.met, from.incarnation, { ...from, since: now, heardAt: now })
+    keepLatest(this.met.set(from.incarnation, { ...from, since: now, heardAt: now }), REMEMBERED)
     this.changed()
   }
 
@@ -126,15 +132,15 @@ export class View {
   end(incarnation: string): void {
     if (this.ended.has(incarnation)) return
     this.beforeLoss()
-    this.ended.add(incarnation)
-    if (this.ended.size > REMEMBERED) this.ended.delete(this.ended.values().next().value!)
+    keepLatest(this.ended.add(incarnation), REMEMBERED)
+    this.gone.delete(incarnation)
     this.met.delete(incarnation)
     this.changed()
   }
 
   goneFor(incarnation: string): void {
     this.beforeLoss()
-    this.gone.add(incarnation)
+    if (!this.ended.has(incarnation)) keepLatest(this.gone.add(incarnation), REMEMBERED)
     this.met.delete(incarnation)
     this.changed()
   }
@@ -145,6 +151,12 @@ export class View {
     if (met !== undefined) return met.id !== id
     for (const known of this.known.values()) if (known.incarnation === incarnation) return known.id !== id
     return false
+  }
+
+  /** Nothing is read of this incarnation any more, or another has taken its place: there is nothing left to take over. */
+  lose({ id, incarnation }: Peer): void {
+    if (this.known.get(id)?.incarnation === incarnation) this.known.delete(id)
+    this.victims.delete(incarnation)
   }
 
   /** The incarnation, while it is the one I read last of its instance and has not ended. */
@@ -195,9 +207,4 @@ export class View {
       }
     })
   }
-}
-
-const remember = <A>(map: Map<string, A>, key: string, value: A): void => {
-  map.set(key, value)
-  if (map.size > REMEMBERED) map.delete(map.keys().next().value!)
 }

@@ -81,7 +81,13 @@ export const make = (
           Effect.sync(() => {
             if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
             begun.add(victim.incarnation)
-            fork(guarded(`taking over instance ${victim.id}`, takeOver(services, victim)))
+            const work = guarded(`taking over instance ${victim.id}`, takeOver(services, victim))
+            fork(
+              Effect.ensuring(
+                work,
+                Effect.sync(() => begun.delete(victim.incarnation))
+              )
+            )
           })
         )
       )

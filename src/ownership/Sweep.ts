@@ -35,6 +35,8 @@ export const sweep = (services: Omit<TakeoverServices, "live" | "interval">): Ef
 
   const once = Effect.gen(function* () {
     const astray = pages.ids().filter((id) => !isTaken(room, tenure, id))
+    // what has left my pages is not met again
+    if (astray.length === 0) former.renewed.clear()
     const twice = astray.filter((id) => before.has(id))
     before = new Set(astray)
     for (let at = 0; at < twice.length && life.valid(); at += PAGE_SIZE) {

@@ -1,7 +1,10 @@
 /** What goes wrong without each step of a takeover (architecture, section 2), one scenario each. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { connectionKey, INDEX_KEY, instanceKey, PAGE_SIZE, pageKey } from "../../src/domain/Key.js"
@@ -330,6 +333,40 @@ describe("finishing", () => {
       b.faults.heal()
       yield* TestClock.adjust("10 seconds")
       expect(index(backend)["a"]).toBe("another")
+    })
+  )
+
+  it.scoped("who asks anew for the victims hears of none that is done, or whose id has joined again", () =>
+    Effect.gen(function* () {
+      const backend = new MemoryBackend()
+      const [a, c] = [
+        yield* member(backend, "a", { reclaims: false }),
+        yield* member(backend, "c", { reclaims: false })
+      ]
+      const b = yield* member(backend, "b")
+      yield* createMany(a, 2)
+      const heard = Effect.gen(function* () {
+        const found = yield* Effect.fork(
+          Stream.runCollect(Stream.interruptAfter(b.membership.victims, "1 millis")).pipe(
+            Effect.map((victims) => Chunk.toReadonlyArray(victims).map(({ id }) => id))
+          )
+        )
+        yield* TestClock.adjust("1 millis")
+        return yield* Fiber.join(found)
+      })
+      b.faults.only = ({ key }) => key.startsWith(pageKey("a", 0)) || key.startsWith(pageKey("c", 0))
+      b.faults.unavailable = true
+      yield* kill(backend, a)
+      yield* kill(backend, c)
+      yield* until(() => b.victims.length === 2)
+      expect((yield* heard).sort()).toEqual(["a", "c"])
+      yield* member(backend, "c", { reclaims: false })
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* heard).toEqual(["a"])
+      b.faults.heal()
+      yield* until(() => isDone(backend, "a"))
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* heard).toEqual([])
     })
   )
 

@@ -18,6 +18,7 @@ import { DEADLINE_HEADER } from "../../api/rpc/PeerRpcs.js"
 import { encodablePayload } from "../../api/rpc/Strict.js"
 import { Settings } from "../../config/Settings.js"
 import { type InvalidRequest, type ManagerError } from "../../domain/Errors.js"
+import { keepLatest } from "../../domain/Latest.js"
 import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
 import { type PeerFailure, PeerRefused, Peers, PeerSilent, type SendProgress, type Verdict } from "../../ports/Peers.js"
 import * as Kept from "./Kept.js"
@@ -68,6 +69,9 @@ const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string
     return { headers: { [DEADLINE_HEADER]: String(ms) }, ms }
   })
 
+/** Addresses of which it is known what was said; one that is forgotten is said again. */
+const REMEMBERED = 1024
+
 /** Says why a peer cannot be spoken to, once until it can: a token or a certificate is for the operator to mend. */
 const complaining = (dial: (address: string, silentPings: number) => ReturnType<typeof Session.make>): typeof dial => {
   const said = new Map<string, string>()
@@ -77,7 +81,7 @@ const complaining = (dial: (address: string, silentPings: number) => ReturnType<
       Effect.tapErrorTag("PeerSilent", ({ reason }) =>
         Effect.suspend(() => {
           if (said.get(address) === reason) return Effect.void
-          said.set(address, reason)
+          keepLatest(said.set(address, reason), REMEMBERED)
           return Effect.logWarning(`the instance at ${address} cannot be spoken to: ${reason}`)
         })
       )
