@@ -14,7 +14,7 @@ import * as Correlator from "../messaging/Correlator.js"
 import type { Claimed, Owned } from "../ownership/ConnectionStore.js"
 import type { Core } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
-import { openLane } from "./Publishing.js"
+import { endWithLife, openLane } from "./Publishing.js"
 
 /** From an owned record to a connection with its lane; nothing is dialled yet. */
 export const adopt = (
@@ -45,6 +45,13 @@ export const forget = (c: ManagedConnection): void => {
   c.correlator.abort()
   for (const reader of c.readers) reader.end()
   c.readers.clear()
+}
+
+/** As `forget`; what waits is dropped once its life has ended. */
+export const forgetUnderLife = (core: Core, c: ManagedConnection): void => {
+  const { lane } = c
+  forget(c)
+  if (lane !== undefined) endWithLife(core, c, lane)
 }
 
 /** This life may not act for it any more: the socket is cut, and what waits is dropped, counted. */

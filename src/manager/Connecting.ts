@@ -20,7 +20,7 @@ import { specHash } from "../domain/SpecHash.js"
 import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
 import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validate.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
-import { adopt, forget, take } from "./Adoption.js"
+import { adopt, forgetUnderLife, take } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned, settledHere } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
@@ -208,7 +208,7 @@ const remove = (core: Core, c: ManagedConnection, code: number, reason: string) 
       if (core.connections.get(c.id) === c) core.connections.delete(c.id)
       const closing = Effect.zipRight(
         core.supervisor.stop(c, code, reason),
-        Effect.sync(() => forget(c))
+        Effect.sync(() => forgetUnderLife(core, c))
       )
       yield* Effect.suspend(() => core.store.remove(c.owned, closing))
     }).pipe(Effect.ensuring(Effect.sync(() => core.leaving.delete(c.id))))

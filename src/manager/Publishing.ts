@@ -40,10 +40,23 @@ export const openLane = (core: Core, c: ManagedConnection, start: Position = c.p
   c.lane = lane
 }
 
+/** What waits in a lane that was closed is published as long as its life may do so, and dropped, counted, once that has ended. */
+export const endWithLife = (core: Core, c: ManagedConnection, lane: Lane): void => {
+  if (lane.pendingFrames() === 0) return
+  const { life } = c.owned
+  if (life.ended()) return void lane.discard()
+  const stop = core.lease.onChange((change, of) => {
+    if (change === "ended" && of === life) lane.discard()
+  })
+  core.fork(Effect.zipRight(lane.drained, Effect.sync(stop)))
+}
+
 /** No further frame goes to the topic; what waits is still published. */
-export const closeLane = (c: ManagedConnection): void => {
-  c.lane?.close()
+export const closeLane = (core: Core, c: ManagedConnection): void => {
+  const { lane } = c
+  lane?.close()
   c.lane = undefined
+  if (lane !== undefined) endWithLife(core, c, lane)
   if (!c.paused) return
   c.paused = false
   c.session?.resume()
@@ -94,7 +107,7 @@ export const startPublish = (core: Core, request: StartPublishRequest): Effect.E
       const asked = c.owned.record().spec
       const spec = request.publishing === undefined ? {} : { spec: { ...asked, publishing: request.publishing } }
       yield* core.store.update(c.owned, { topic, ...spec })
-      closeLane(c)
+      closeLane(core, c)
       c.topic = topic
       c.spec = { ...c.spec, publishing }
       openLane(core, c)
@@ -112,7 +125,7 @@ export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, M
       const { topic } = c
       if (topic === "") return c.view()
       yield* core.store.update(c.owned, { topic: "" })
-      closeLane(c)
+      closeLane(core, c)
       c.topic = ""
       core.events.emit("unpublished", c, { topic })
       return c.view()

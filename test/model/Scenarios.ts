@@ -463,6 +463,25 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "what waits of a connection that was removed goes, at the latest, with the life that read it",
+    play: (world) => {
+      fleet(world, 3)
+      world.refusals = 0
+      const id = world.connect(0, "flood-0")
+      world.go(3_000)
+      world.busDown(6_000)
+      for (const socket of world.cluster.sockets.open) world.flood(socket, 500)
+      world.go(1_000)
+      world.disconnect(0, id)
+      world.go(500)
+      if (world.gauge(0, "buffer_frames") === 0)
+        world.check.violation("the scenario did not come about", "nothing waits")
+      world.freeze(0, 11_000)
+      world.go(20_000)
+      settle(world)
+    }
+  },
+  {
     name: "a flood on a slow topic keeps to the bounds of its buffer, and delays nobody else",
     play: (world) => {
       fleet(world, 2)
