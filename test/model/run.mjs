@@ -1,14 +1,30 @@
-// npm run test:model [-- --seed N | --seeds N | --from N | --jobs N | --as-drawn | --trace | --quick]
-//
-// Plays 3,000 generated sequences (--quick: the 300 of CI), as many at a time as there are processors (--jobs: other so many), and
-// prints every one that breaks a promise, at once and then made small, a minute for every 25 of them (--as-drawn: only as it is). --seed N repeats one, --trace tells it
-// line by line.
+/** The generated sequences of the model test, as many as are asked for. */
 import { spawn } from "node:child_process"
 import { availableParallelism } from "node:os"
 import { createInterface } from "node:readline"
 import { bundle } from "./bundle.mjs"
 
+const HELP = `npm run test:model -- [flags]
+
+  --seeds N   sequences to play; default 3000
+  --quick     the 300 of CI
+  --from N    the first seed; default 1
+  --seed N    repeat this one
+  --trace     with --seed: tell it line by line
+  --as-drawn  do not make sequences that break a promise small, which takes at most a minute for every 25 of them
+  --jobs N    processes; default one for each processor
+  --help
+
+A sequence that breaks a promise is printed at once, with its seed, and then made small. 3,000 take about 20 minutes on two processors.
+`
+const FLAGS = ["--seeds", "--quick", "--from", "--seed", "--trace", "--as-drawn", "--jobs", "--help"]
+
 const args = process.argv.slice(2)
+const stranger = args.find((arg) => arg.startsWith("-") && !FLAGS.includes(arg))
+if (args.includes("--help") || stranger !== undefined) {
+  process.stdout.write(stranger === undefined ? HELP : `there is no flag ${stranger}\n\n${HELP}`)
+  process.exit(stranger === undefined ? 0 : 2)
+}
 const number = (name, otherwise) => {
   const at = args.indexOf(`--${name}`)
   const value = at === -1 ? otherwise : Number(args[at + 1])
