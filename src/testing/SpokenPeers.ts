@@ -130,8 +130,9 @@ const inside = <A, E>(runtime: Runtime.Runtime<never>, to: string, effect: Effec
       const gone = exit._tag === "Failure" && exit.cause._tag === "Interrupt"
       resume(gone ? Effect.fail(new PeerSilent({ address: to, reason: "it is stopping", sent: true })) : exit)
     })
+    // not waited for: where the peer has died its fiber never ends
     return Effect.suspend(() => {
       ours = true
-      return Effect.asVoid(Fiber.interrupt(fiber))
+      return Effect.asVoid(Fiber.interruptFork(fiber))
     })
   })
