@@ -1,20 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import type { TestContext } from "vitest"
 import type { Node, TestFleet } from "./fleetSupport.js"
-import { startFleet } from "./fleetSupport.js"
-import { allLive, consumer, told, toldTypes } from "./movesSupport.js"
+import { consumer, three, told, toldTypes } from "./movesSupport.js"
 
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK" } as const
-const PATIENCE = { deadlineMs: 500, handoverMs: 1500 }
-const PERIODS = { heartbeatTtl: Duration.seconds(6) }
-
-const three = async (test: TestContext) => {
-  const fleet = await startFleet(test, ["a", "b", "c"], PERIODS, PATIENCE)
-  const [a, b, c] = fleet.nodes as [Node, Node, Node]
-  await allLive(fleet.nodes)
-  return { fleet, a, b, c, server: fleet.server }
-}
 
 /** Each open socket gets the next number of its own every few milliseconds; all that was sent, socket by socket. */
 const feed = (fleet: TestFleet, { onTestFinished }: TestContext) => {

@@ -1,23 +1,16 @@
 /** Messages during a planned move that overlaps: the old socket takes them until the new one is open. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { TestContext } from "vitest"
 import type { Node } from "./fleetSupport.js"
-import { startFleet } from "./fleetSupport.js"
-import { allLive } from "./movesSupport.js"
+import { three } from "./movesSupport.js"
 
 /** It opens with the peer's first frame. */
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK", handshake: [{ expect: { timeoutMs: 15_000 } }] } as const
-const PATIENCE = { deadlineMs: 500, handoverMs: 1500 }
-const PERIODS = { heartbeatTtl: Duration.seconds(6) }
 
 const connected = async (test: TestContext) => {
-  const fleet = await startFleet(test, ["a", "b", "c"], PERIODS, PATIENCE)
-  const [a, b, c] = fleet.nodes as [Node, Node, Node]
-  await allLive(fleet.nodes)
-  const { server } = fleet
+  const { a, b, c, fleet, server } = await three(test)
   server.onOpen = (peer) => {
     if (peer === server.peers[0]) peer.send("welcome")
   }

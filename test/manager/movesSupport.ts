@@ -1,9 +1,11 @@
 /** What tests of planned moves share. */
+import * as Duration from "effect/Duration"
+import type { TestContext } from "vitest"
 import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import { encode } from "../../src/domain/CloudEvent.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
-import type { Node } from "./fleetSupport.js"
+import { type Node, startFleet } from "./fleetSupport.js"
 
 /** What a consumer that keeps the rule has taken of a topic by now: the text of each frame, by connection, in order. */
 export const consumer = (events: ReadonlyArray<TopicEvent>): (() => ReadonlyMap<string, ReadonlyArray<string>>) => {
@@ -31,6 +33,15 @@ export const allLive = async (nodes: ReadonlyArray<Node>): Promise<void> => {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
+}
+
+/** Three that may give to each other, and lose patience with each other soon. */
+export const three = async (test: TestContext) => {
+  const periods = { heartbeatTtl: Duration.seconds(6) }
+  const fleet = await startFleet(test, ["a", "b", "c"], periods, { deadlineMs: 500, handoverMs: 1500 })
+  const [a, b, c] = fleet.nodes as [Node, Node, Node]
+  await allLive(fleet.nodes)
+  return { fleet, a, b, c, server: fleet.server }
 }
 
 /** What a node itself told of a connection, in order. */

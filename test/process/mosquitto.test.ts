@@ -137,6 +137,7 @@ const answers = (port: number): Promise<void> =>
 
 // ------------------------------------------------------------ the tests
 
+// Optional on a user's machine: skipped with one line that says what to install. With WSM_REQUIRE_ALL=1, as in CI, it runs and fails.
 const suite = installed || required ? describe : describe.skip
 if (!installed && !required) process.stdout.write(`${HOW}\n`)
 

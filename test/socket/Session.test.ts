@@ -279,7 +279,7 @@ describe("Session", () => {
       })
     )
 
-    it.scopedLive("a paused socket closes as quickly as any, and hands on nothing more", () =>
+    it.scopedLive("a paused socket closes as quickly as others, and hands on nothing more", () =>
       Effect.gen(function* () {
         const server = yield* ScriptedServer.scoped()
         const { frames, session } = yield* open(specOf(server.url))

@@ -11,6 +11,7 @@ export const requiring =
   (name: string, body: () => void): void => {
     const missing = tools.map(requirement).filter(({ available }) => !available)
     if (missing.length === 0) return void describe(name, body)
+    // optional on a user's machine; in CI nothing may be skipped
     if (process.env["WSM_REQUIRE_ALL"] !== "1") return void describe.skip(name, body)
     describe(name, () => {
       beforeAll(() => {

@@ -60,7 +60,7 @@ export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | 
         deadlineMs: Duration.toMillis(options.deadline ?? Duration.millis(1800)),
         reason: (failure) => reasonOf(failure, component, at)
       })
-      // for as long as any call: this is the one that opens the connection
+      // opens the connection, and so has the whole deadline of a call, where `ping` has less
       yield* store.get(PING_KEY)
       return store
     })

@@ -126,9 +126,9 @@ const left = ({ until }: { readonly until: number }): number => Math.max(1, Math
 
 const whenAllAborted = (all: ReadonlyArray<{ readonly options: CallOptions }>): AbortSignal => {
   const controller = new AbortController()
-  let left = all.length
+  let interested = all.length
   const aborted = () => {
-    if (--left === 0) controller.abort()
+    if (--interested === 0) controller.abort()
   }
   for (const { options } of all) options.signal.addEventListener("abort", aborted, { once: true })
   return controller.signal
