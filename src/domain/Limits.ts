@@ -1,0 +1,78 @@
+/**
+ * What one party may cost before any work is done for it: the one table of such numbers. Each is looked at before bytes are
+ * kept, decoded or walked. The same rows stand in `proto/README.md`, and a test compares the two.
+ *
+ * A name ends in what it counts: `_BYTES`, `_MS`, `_CHARS`, `_DEPTH`; without such an ending it is a number of things.
+ */
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const SECOND = 1000
+const HOUR = 3600 * SECOND
+
+/** Reaches a port and has shown no token. */
+export const STRANGER = {
+  /** streams of one HTTP/2 connection at the gRPC door */
+  GRPC_STREAMS: 250,
+  /** headers of one gRPC call, as HTTP/2 counts them */
+  GRPC_HEADER_BYTES: 16 * KIB,
+  /** one message to the health service */
+  GRPC_HEALTH_MESSAGE_BYTES: KIB,
+  /** health watches at the gRPC door, all strangers together */
+  GRPC_HEALTH_WATCHES: 100,
+  /** how long a refused upgrade may keep its socket */
+  REFUSED_UPGRADE_MS: SECOND
+} as const
+
+/** Has shown the token, or needs none. */
+export const CALLER = {
+  /** one text step of a login, one application-level ping */
+  TEXT_STEP_BYTES: 64 * KIB,
+  SUBPROTOCOLS: 16,
+  SUBPROTOCOL_CHARS: 256,
+  /** a JSON path */
+  PATH_CHARS: 256,
+  PATH_STEPS: 32,
+  /** what stands between `${` and `}` */
+  PLACEHOLDER_CHARS: 140,
+  /** captures of one login */
+  CAPTURES: 16,
+  /** filters of one List, Watch or Subscribe */
+  FILTERS: 50,
+  /** ids in one request */
+  IDS: 1000,
+  /** Sends in mode NEXT that wait for their turn on one connection */
+  NEXT_WAITING: 64,
+  /** the shortest `ping_interval_ms` */
+  PING_INTERVAL_MS: 100,
+  /** the longest `dead_after_ms` */
+  DEAD_AFTER_MS: HOUR,
+  /** the longest `timeout_ms` of a Send or a login step */
+  TIMEOUT_MS: HOUR,
+  /** MessagePack: containers inside containers */
+  MSGPACK_DEPTH: 32,
+  /** RPC messages in one HTTP body */
+  MESSAGES_PER_BODY: 64,
+  /** RPC messages in one WebSocket message */
+  MESSAGES_PER_FRAME: 16
+} as const
+
+/** Another instance of the fleet. */
+export const PEER = {
+  /** an address in a hello or a heartbeat record */
+  ADDRESS_CHARS: 256
+} as const
+
+/** The remote WebSocket server that somebody connected to. */
+export const FEED = {
+  /** what one capture of a login may hold */
+  CAPTURE_BYTES: 64 * KIB,
+  /** containers inside containers in a frame that is looked into; a deeper one is an ordinary frame */
+  JSON_DEPTH: 512,
+  /** the largest frame that is looked into for a reply or a login step, unless the connection says otherwise */
+  REPLY_BYTES: MIB,
+  /** processor time of one connection in one turn of the event loop */
+  TURN_MS: 250,
+  /** how often a connection may be over that before it is quarantined */
+  TURNS_TOO_EXPENSIVE: 3
+} as const
