@@ -13,7 +13,7 @@ export const oneLine = (doc: HelpDoc.HelpDoc): string =>
   HelpDoc.toAnsiText(doc).replace(ANSI, "").replace(/\s+/g, " ").trim()
 
 const SECTIONS: ReadonlyArray<readonly [title: string, commands: ReadonlyArray<string>]> = [
-  ["Run", ["serve", "feed", "check-config"]],
+  ["Run", ["serve", "feed", "check-config", "backup"]],
   ["Connections", ["connect", "ls", "get", "publish", "unpublish", "reconnect", "disconnect"]],
   ["Messages", ["send", "tail", "subscribe"]],
   ["Fleet", ["events", "instances", "migrate", "drain", "rebalance"]]

@@ -1,4 +1,17 @@
-import { readdirSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
 import Libsql from "libsql"
@@ -7,6 +20,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import * as FileState from "../../src/adapters/embedded/FileState.js"
 import { StateStore } from "../../src/ports/StateStore.js"
@@ -175,8 +189,9 @@ const failing = (path: string, fault: { lands: boolean; readable: boolean }) => 
       }
     }
   }
+  const broken = { prepare } as never as ReturnType<Parameters<typeof FileState.make>[0]["current"]>
   return {
-    database: { open: true, prepare } as never as Parameters<typeof FileState.make>[0],
+    database: { open: true, current: () => broken },
     arm: () => (armed = true)
   }
 }
@@ -222,3 +237,127 @@ for (const [fault, expected] of [
     })
   )
 }
+
+it.scoped("after a clean close the file alone is the whole store", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.scoped(
+      Effect.flatMap(handle(dataDir), (store) =>
+        Effect.forEach(
+          Array.from({ length: 200 }, (_, i) => i),
+          (i) => store.create(`k${i}`, "v".repeat(1000))
+        )
+      )
+    )
+    const copied = yield* temporaryDirectory
+    copyFileSync(join(dataDir, "state.db"), join(copied, "state.db"))
+    const copy = yield* handle(copied)
+    expect((yield* copy.getMany(Array.from({ length: 200 }, (_, i) => `k${i}`))).size).toBe(200)
+  })
+)
+
+it.scoped("what others of the host could read is for its owner alone from the next start on", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.scoped(Effect.flatMap(handle(dataDir), (store) => store.create("k", "v")))
+    chmodSync(dataDir, 0o777)
+    for (const name of readdirSync(dataDir)) chmodSync(join(dataDir, name), 0o666)
+    const store = yield* handle(dataDir)
+    yield* store.create("l", "v")
+    expect(mode(dataDir)).toBe("755")
+    expect(new Set(readdirSync(dataDir).map((name) => mode(join(dataDir, name))))).toEqual(new Set(["600"]))
+  })
+)
+
+for (const [name, make] of [
+  ["state.db", (path: string, elsewhere: string) => symlinkSync(elsewhere, path)],
+  ["state.db-wal", (path: string, elsewhere: string) => symlinkSync(elsewhere, path)],
+  ["state.db", (path: string) => symlinkSync(join(path, "../not-there-yet"), path)],
+  ["state.db-shm", (path: string) => mkdirSync(path)]
+] as const) {
+  it.scoped(`a ${name} that leads elsewhere, or is no file, is refused by name and left alone (${make})`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const elsewhere = join(yield* temporaryDirectory, "victim")
+      writeFileSync(elsewhere, "not ours")
+      make(join(dataDir, name), elsewhere)
+      const refusal = yield* Effect.flip(handle(dataDir))
+      expect(refusal.reason).toMatch(/symbolic link|no file|ELOOP/)
+      expect(refusal.reason).toContain(name)
+      expect(readFileSync(elsewhere, "utf8")).toBe("not ours")
+      expect(existsSync(join(dataDir, "not-there-yet"))).toBe(false)
+    })
+  )
+}
+
+it.scoped("a file of another user is refused, and the refusal says whose it is", () =>
+  Effect.gen(function* () {
+    if (process.getuid?.() !== 0) return
+    const dataDir = yield* temporaryDirectory
+    writeFileSync(join(dataDir, "state.db"), "")
+    chownSync(join(dataDir, "state.db"), 12_345, 12_345)
+    expect((yield* Effect.flip(handle(dataDir))).reason).toMatch(/belongs to user 12345.*chown/)
+  })
+)
+
+for (const [how, take] of [
+  ["all files are removed", (dataDir: string) => rmSync(dataDir, { recursive: true })],
+  ["the file alone is removed", (dataDir: string) => rmSync(join(dataDir, "state.db"))],
+  ["the file is moved away", (dataDir: string) => renameSync(join(dataDir, "state.db"), join(dataDir, "old.db"))],
+  [
+    "another file takes its name",
+    (dataDir: string) => {
+      copyFileSync(join(dataDir, "state.db"), join(dataDir, "new.db"))
+      renameSync(join(dataDir, "new.db"), join(dataDir, "state.db"))
+    }
+  ]
+] as const) {
+  it.scopedLive(`when ${how} under an open handle, it says so, and goes on with whatever the name leads to`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const store = yield* handle(dataDir)
+      yield* store.create("before", "v")
+      take(dataDir)
+      const noticed = yield* store
+        .get("before")
+        .pipe(Effect.flip, Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 100 }))
+      expect(noticed.reason).toContain("was removed or replaced while it was in use")
+      yield* store.create("after", "v")
+      const other = yield* handle(dataDir)
+      expect(yield* other.get("after")).toMatchObject(Option.some({ value: "v" }))
+      const written = yield* other.create("by another", "v")
+      expect(yield* store.get("by another")).toMatchObject(Option.some({ version: written }))
+    })
+  )
+}
+
+it.scoped("a backup is the store of that moment, in one new file for its owner alone, while the store is in use", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const store = yield* handle(dataDir)
+    const version = yield* store.create("k", "v")
+    const copied = yield* temporaryDirectory
+    const file = join(copied, "state.db")
+    expect(yield* FileState.backup(dataDir, file)).toBe(statSync(file).size)
+    yield* store.create("later", "v")
+    expect(mode(file)).toBe("600")
+    const copy = yield* handle(copied)
+    expect(yield* copy.get("k")).toMatchObject(Option.some({ value: "v", version }))
+    expect(yield* copy.get("later")).toEqual(Option.none())
+  })
+)
+
+it.scoped("a backup never writes over a file, and leaves none behind when there is nothing to copy", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* handle(dataDir)
+    const folder = yield* temporaryDirectory
+    writeFileSync(join(folder, "there"), "mine")
+    expect((yield* Effect.flip(FileState.backup(dataDir, join(folder, "there")))).reason).toContain("EEXIST")
+    expect(readFileSync(join(folder, "there"), "utf8")).toBe("mine")
+    expect((yield* Effect.flip(FileState.backup(join(folder, "none"), join(folder, "new")))).reason).toContain(
+      "there is no"
+    )
+    expect(readdirSync(folder)).toEqual(["there"])
+  })
+)

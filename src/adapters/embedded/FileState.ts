@@ -13,7 +13,7 @@ import { StateStoreUnavailable } from "../../domain/Errors.js"
 import { StateStore, VersionMismatch, type Version, type Versioned, type WriteOptions } from "../../ports/StateStore.js"
 import * as Database from "./internal/database.js"
 import { tooLarge } from "./internal/limits.js"
-import { isBusy, makePatient } from "./internal/patience.js"
+import { asUnavailable, isBusy, makePatient } from "./internal/patience.js"
 
 /** Keys in one statement of getMany: bounds the time the event loop is held. */
 const KEYS_AT_ONCE = 100
@@ -36,27 +36,36 @@ const versioned = (row: Row): Versioned => ({
   version: row.version as Version
 })
 
-/** A handle on an open database. */
-export const make = (database: Database.Database): typeof StateStore.Service => {
-  const select = database.prepare(`select ${VALUE} from kv where k = ? and ${ALIVE}`)
-  const selectMany = database.prepare(
+const statementsOf = (database: Database.Database) => ({
+  database,
+  select: database.prepare(`select ${VALUE} from kv where k = ? and ${ALIVE}`),
+  selectMany: database.prepare(
     `select wanted.key as i, ${VALUE} from json_each(?) wanted join kv on k = wanted.value where ${ALIVE}`
-  )
-  const selectVersion = database.prepare("select version from kv where k = ?")
-  const insert = database.prepare(
+  ),
+  selectVersion: database.prepare("select version from kv where k = ?"),
+  insert: database.prepare(
     "insert into kv (k, v, version, expires_at) values (?, ?, ?, ?) on conflict (k) do update" +
       " set v = excluded.v, version = excluded.version, expires_at = excluded.expires_at where kv.expires_at <= ?"
-  )
-  const update = database.prepare(
-    `update kv set v = ?, version = ?, expires_at = ? where k = ? and version = ? and ${ALIVE}`
-  )
-  const remove = database.prepare(`delete from kv where k = ? and version = ? and ${ALIVE}`)
-  const sweep = database.prepare(
-    `delete from kv where k in (select k from kv where expires_at <= ? limit ${SWEEP_EVERY})`
-  )
+  ),
+  update: database.prepare(`update kv set v = ?, version = ?, expires_at = ? where k = ? and version = ? and ${ALIVE}`),
+  remove: database.prepare(`delete from kv where k = ? and version = ? and ${ALIVE}`),
+  sweep: database.prepare(`delete from kv where k in (select k from kv where expires_at <= ? limit ${SWEEP_EVERY})`)
+})
 
-  const reading = makePatient(database)
-  const writing = makePatient(database)
+type Statements = ReturnType<typeof statementsOf>
+
+/** A store over an open handle. */
+export const make = (handle: Pick<Database.Handle, "open" | "current">): typeof StateStore.Service => {
+  let made = statementsOf(handle.current())
+  /** Of the database that is open now. */
+  const statements = () => {
+    const database = handle.current()
+    if (made.database !== database) made = statementsOf(database)
+    return made
+  }
+
+  const reading = makePatient(handle)
+  const writing = makePatient(handle)
   let writes = 0
 
   /** Whether the statement changed its row. An error that may have come after the change is settled by `landed`. */
@@ -70,7 +79,7 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
     }
     if ((writes += 1) % SWEEP_EVERY === 0) {
       try {
-        sweep.run(now)
+        made.sweep.run(now)
       } catch {
         // Expired rows are absent anyway; the next sweep takes them.
       }
@@ -79,13 +88,13 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
   }
 
   const versionOf = (key: string): string | undefined =>
-    (selectVersion.get(key) as { readonly version: string } | undefined)?.version
+    (made.selectVersion.get(key) as { readonly version: string } | undefined)?.version
 
   const write = (
     key: string,
     value: string,
     options: WriteOptions | undefined,
-    statement: (version: Version, expiresAt: number | null, now: number) => { readonly changes: number }
+    statement: (on: Statements, version: Version, expiresAt: number | null, now: number) => { readonly changes: number }
   ) =>
     Effect.clockWith((clock) =>
       Effect.suspend((): Written => {
@@ -93,11 +102,12 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
         if (refusal !== undefined) return Effect.fail(refusal)
         const version = randomUUID() as string as Version
         const attempt = writing(() => {
+          const on = statements()
           const now = clock.unsafeCurrentTimeMillis()
           const expiresAt = options?.ttl === undefined ? null : now + Duration.toMillis(options.ttl)
           return run(
             now,
-            () => statement(version, expiresAt, now),
+            () => statement(on, version, expiresAt, now),
             () => versionOf(key) === version
           )
         })
@@ -110,7 +120,7 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
   const readChunk = (keys: ReadonlyArray<string>, found: Map<string, Versioned>) =>
     Effect.clockWith((clock) =>
       reading(() => {
-        const rows = selectMany.all(JSON.stringify(keys), clock.unsafeCurrentTimeMillis())
+        const rows = statements().selectMany.all(JSON.stringify(keys), clock.unsafeCurrentTimeMillis())
         for (const row of rows as Array<Row & { readonly i: number }>) found.set(keys[row.i]!, versioned(row))
       })
     )
@@ -120,7 +130,7 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
       Effect.clockWith((clock) =>
         reading(() =>
           Option.map(
-            Option.fromNullable(select.get(key, clock.unsafeCurrentTimeMillis()) as Row | undefined),
+            Option.fromNullable(statements().select.get(key, clock.unsafeCurrentTimeMillis()) as Row | undefined),
             versioned
           )
         )
@@ -135,23 +145,24 @@ export const make = (database: Database.Database): typeof StateStore.Service => 
         }).pipe(Effect.as(found))
       }),
     create: (key, value, options) =>
-      write(key, value, options, (version, expiresAt, now) => insert.run(key, value, version, expiresAt, now)),
+      write(key, value, options, (on, version, expiresAt, now) => on.insert.run(key, value, version, expiresAt, now)),
     replace: (key, value, expected, options) =>
-      write(key, value, options, (version, expiresAt, now) =>
-        update.run(value, version, expiresAt, key, expected, now)
+      write(key, value, options, (on, version, expiresAt, now) =>
+        on.update.run(value, version, expiresAt, key, expected, now)
       ),
     remove: (key, expected) =>
       Effect.clockWith((clock) =>
         writing(() => {
+          const on = statements()
           const now = clock.unsafeCurrentTimeMillis()
           return run(
             now,
-            () => remove.run(key, expected, now),
+            () => on.remove.run(key, expected, now),
             () => versionOf(key) === undefined
           )
         })
       ).pipe(Effect.flatMap((removed) => (removed ? Effect.void : Effect.fail(new VersionMismatch({ key }))))),
-    ping: Effect.asVoid(reading(() => select.get("", 0)))
+    ping: Effect.asVoid(reading(() => statements().select.get("", 0)))
   }
 }
 
@@ -166,4 +177,10 @@ const settled = (landed: () => boolean): boolean => {
 
 /** A handle on `<dataDir>/state.db`. */
 export const layer = (dataDir: string): Layer.Layer<StateStore, StateStoreUnavailable> =>
-  Layer.scoped(StateStore, Effect.map(Database.open(dataDir), make))
+  Layer.scoped(
+    StateStore,
+    Effect.flatMap(Database.open(dataDir), (handle) => Effect.try({ try: () => make(handle), catch: asUnavailable }))
+  )
+
+/** Copies `<dataDir>/state.db` as it is at this moment into a new file; answers with its size in bytes. Others go on meanwhile. */
+export const backup = Database.backup

@@ -1,4 +1,4 @@
-/** Commands that need no manager: serve, check-config, feed. */
+/** Commands that need no manager: serve, check-config, backup, feed. */
 import * as Command from "@effect/cli/Command"
 import type * as Options from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
@@ -11,9 +11,9 @@ import type { SettingsShape } from "../../config/Settings.js"
 import { helpText, loadedRows } from "../../config/Table.js"
 import { CommandFailed, Ended } from "../Failure.js"
 import { Host } from "../Host.js"
-import { flag, optional, optionalText } from "../Parameters.js"
+import { argument, flag, optional, optionalText } from "../Parameters.js"
 import { duration, integer, rate, size } from "../Values.js"
-import { jsonLine, plain, table } from "../Text.js"
+import { jsonLine, plain, size as shownSize, table } from "../Text.js"
 import { SettingFlags } from "../SettingFlags.js"
 import { DEFAULT_SERVER } from "../Server.js"
 import { print } from "./shared.js"
@@ -30,11 +30,14 @@ const settingOptions: Record<string, Options.Options<unknown>> = Object.fromEntr
   })
 )
 
+const DATA_DIR = flagOf("dataDir")
 const SETTING_NAMES: ReadonlySet<string> = new Set(KEYS.map(flagOf))
 
 /** Whether an option of a command is a setting. */
 export const isSetting = (command: string, option: string): boolean =>
-  (command === "serve" || command === "check-config") && SETTING_NAMES.has(option)
+  command === "backup"
+    ? option === DATA_DIR
+    : (command === "serve" || command === "check-config") && SETTING_NAMES.has(option)
 
 /** The settings of this process. A bad one is one line; a variable that nobody reads is a warning. */
 const settings: Effect.Effect<Loaded, CommandFailed, Host | SettingFlags> = Effect.gen(function* () {
@@ -106,6 +109,24 @@ const checkConfig = Command.make(
     })
 ).pipe(Command.withDescription("Show the settings that would be in force, and where each comes from"))
 
+const backup = Command.make(
+  "backup",
+  {
+    file: argument("FILE", "A new file for the copy; put it back as state.db of an empty folder"),
+    [DATA_DIR]: settingOptions[DATA_DIR]!
+  },
+  ({ file }) =>
+    Effect.gen(function* () {
+      const { settings: known } = yield* settings
+      const { backup } = yield* Effect.promise(() => import("../../app/Backup.js"))
+      const bytes = yield* Effect.mapError(
+        backup(known, file as string),
+        (error) => new CommandFailed({ line: plain(`cannot back up: ${error.reason ?? error.message}`) })
+      )
+      yield* print(`${plain(file as string)}: ${shownSize(bytes)}, the state of ${plain(known.dataDir)} as it was now`)
+    })
+).pipe(Command.withDescription("Copy the embedded state into a file, while instances use it"))
+
 export const FEED_PORT = 8999
 
 const feed = Command.make(
@@ -137,4 +158,4 @@ const feed = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("A sample WebSocket server to try things on"))
 
-export const localCommands = [serve, feed, checkConfig] as const
+export const localCommands = [serve, feed, checkConfig, backup] as const

@@ -1,10 +1,11 @@
-/** The file itself: opened for several processes, readable by its owner alone, its layout known by number. */
-import { closeSync, existsSync, mkdirSync, openSync } from "node:fs"
-import { dirname, join, resolve } from "node:path"
+/** The database itself: opened for several processes, its layout known by number, opened anew when its file was taken away. */
+import { rmSync } from "node:fs"
+import { join, resolve } from "node:path"
 import type Libsql from "libsql"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { StateStoreUnavailable } from "../../../domain/Errors.js"
+import * as Files from "./files.js"
 import { BUSY_TIMEOUT_MS, asUnavailable, makePatient } from "./patience.js"
 
 export type Database = Libsql.Database
@@ -20,41 +21,124 @@ const SCHEMA = `
   pragma user_version = ${LAYOUT};
 `
 
+/** How often it is looked whether the file is still the one that was opened, at most. */
+const LOOK_AGAIN_MS = 250
+
+/** Loaded late, because a command that serves nothing need not wait for a native library. */
+const library = Effect.promise(async () => (await import("libsql")).default)
+
+/** `<dataDir>/state.db`, whichever file that is by now. */
+export class Handle {
+  private lookAt = 0
+
+  constructor(
+    private readonly path: string,
+    private readonly make: typeof Libsql,
+    private database: Database,
+    private identity: Files.Identity | undefined
+  ) {}
+
+  get open(): boolean {
+    return this.database.open
+  }
+
+  /**
+   * The open database. A file that was removed or replaced would take our writes and show them to nobody: whoever finds that
+   * fails once, and from then on the file that the name leads to counts. An empty one is a store that lost everything.
+   */
+  current(): Database {
+    const now = performance.now()
+    if (now < this.lookAt) return this.database
+    if (Files.identityOf(this.path) !== this.identity) this.reopen()
+    else {
+      this.lookAt = now + LOOK_AGAIN_MS
+      return this.database
+    }
+    throw new StateStoreUnavailable({ reason: `${this.path} was removed or replaced while it was in use` })
+  }
+
+  close(): void {
+    if (!this.database.open) return
+    try {
+      // What is in the file beside it is in no copy of the file: whoever backs up `state.db` alone has it all.
+      this.database.pragma("wal_checkpoint(TRUNCATE)")
+    } catch {
+      // Another process is at it: the last one to close has nobody beside it.
+    }
+    this.database.close()
+  }
+
+  private reopen(): void {
+    Files.secure(this.path)
+    const identity = Files.identityOf(this.path)
+    const database = new this.make(this.path)
+    try {
+      prepare(database)
+    } catch (error) {
+      database.close()
+      throw error
+    }
+    this.database.close()
+    this.database = database
+    this.identity = identity
+  }
+}
+
 /** Opens `<dataDir>/state.db`, making both where they are missing; closed with the scope. */
-export const open = (dataDir: string): Effect.Effect<Database, StateStoreUnavailable, Scope.Scope> => {
-  const path = join(dataDir, "state.db")
+export const open = (dataDir: string): Effect.Effect<Handle, StateStoreUnavailable, Scope.Scope> => {
+  const path = join(resolve(dataDir), "state.db")
   return Effect.gen(function* () {
-    // Loaded here, because a command that serves nothing need not wait for a native library.
-    const { default: Database } = yield* Effect.promise(() => import("libsql"))
-    const database = yield* Effect.acquireRelease(
+    const Database = yield* library
+    const warnings = yield* Effect.try({ try: () => Files.secure(path), catch: asUnavailable })
+    for (const warning of warnings) yield* Effect.logWarning(warning)
+    const handle = yield* Effect.acquireRelease(
       Effect.try({
-        try: () => {
-          makeFolder(resolve(dataDir))
-          // Specs may hold credentials as literal values; the files beside it take over this mode.
-          closeSync(openSync(path, "a", 0o600))
-          return new Database(path)
-        },
+        try: () => new Handle(path, Database, new Database(path), Files.identityOf(path)),
         catch: asUnavailable
       }),
-      (database) => Effect.sync(() => database.close())
+      (handle) => Effect.sync(() => handle.close())
     )
-    yield* makePatient(database)(() => prepare(database))
-    return database
+    yield* makePatient(handle)(() => prepare(handle.current()))
+    return handle
   }).pipe(
-    Effect.mapError((error) => new StateStoreUnavailable({ reason: `${path} cannot be opened: ${error.reason ?? ""}` }))
+    Effect.mapError(
+      (error) =>
+        new StateStoreUnavailable({ reason: `${join(dataDir, "state.db")} cannot be opened: ${error.reason ?? ""}` })
+    )
   )
 }
 
-/** Step by step: Node's own recursive mkdir never returns where the file system says ENOENT to a new folder (/proc). */
-const makeFolder = (folder: string): void => {
-  if (existsSync(folder)) return
-  makeFolder(dirname(folder))
-  try {
-    mkdirSync(folder, { mode: 0o700 })
-  } catch (error) {
-    if (!existsSync(folder)) throw error
-  }
+/**
+ * A copy of the store as it is at this moment, into a new file for its owner alone; who uses the store goes on. Answers with
+ * the size of the copy in bytes.
+ */
+export const backup = (dataDir: string, file: string): Effect.Effect<number, StateStoreUnavailable> => {
+  const path = join(resolve(dataDir), "state.db")
+  return Effect.flatMap(library, (Database) =>
+    Effect.try({
+      try: () => {
+        const identity = Files.identityOf(path)
+        if (identity === undefined) throw new StateStoreUnavailable({ reason: `there is no ${path}` })
+        Files.createPrivate(file)
+        const database = new Database(path)
+        try {
+          database.pragma(`busy_timeout = ${BACKUP_TIMEOUT_MS}`)
+          database.prepare("vacuum into ?").run(file)
+        } catch (error) {
+          rmSync(file, { force: true })
+          throw error
+        } finally {
+          database.close()
+        }
+        return Files.sizeOf(file)
+      },
+      catch: asUnavailable
+    })
+  )
 }
+
+/** A writer holds the file for milliseconds. */
+const BACKUP_TIMEOUT_MS = 5000
 
 const prepare = (database: Database): void => {
   database.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
