@@ -52,6 +52,7 @@ const running = (settings: SettingsShape, { env, onStarted }: ServeOptions) =>
       instance
     )
     yield* warnOfFewFiles(settings)
+    if (settings.topics.length === 0) yield* Effect.logWarning("WSM_TOPICS is not set: callers can publish to no topic")
     yield* onStarted({ httpUrl: http.address, grpcAddress: `${grpc.host}:${grpc.port}`, instanceId: id.id })
     return yield* Effect.never
   })

@@ -161,6 +161,13 @@ export const CATALOGUE: Catalogue = {
     emptyIsValue: true,
     text: "Topic of the lifecycle events. Empty publishes none; `Watch` and the log have them all the same."
   },
+  topics: {
+    env: "WSM_TOPICS",
+    kind: Kinds.topics,
+    standard: [],
+    standardText: "none; `*`, all, while listening on loopback",
+    text: "Topics that callers may publish to, separated by commas; `*` stands for any characters, as in `prices.*`. The lifecycle topic and what looks like a key of our records never are."
+  },
   heartbeatInterval: {
     env: "WSM_HEARTBEAT_INTERVAL",
     kind: Kinds.duration("500 millis", "60 seconds"),

@@ -160,6 +160,14 @@ const split = (value: string, separator: string): ReadonlyArray<string> =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== "")
 
+/** Patterns of topics, separated by commas. */
+export const topics: Kind<ReadonlyArray<string>> = kind<ReadonlyArray<string>>(
+  "a list of topics of at most 256 characters each, as prices, prices.*",
+  (value) => split(value, ","),
+  (value) => Array.isArray(value) && value.every((entry) => /^[^\p{Cc},]{1,256}$/u.test(entry)),
+  (value) => (Array.isArray(value) ? value.join(", ") : String(value))
+)
+
 const SECRET_NAME = /^(?!\.)[A-Za-z0-9_.-]{1,128}(?:\/(?!\.)[A-Za-z0-9_.-]{1,128})?$/
 
 /** Which hosts a secret may go to: `NAME=host[,host]; …`. */

@@ -87,7 +87,8 @@ const complete = (given: Partial<SettingsShape>, sources: Partial<Record<Setting
     ) as unknown as SettingsShape
     const derived: SettingsShape = {
       ...settings,
-      egress: given.egress ?? (isLoopback(settings.host) ? "any" : CATALOGUE.egress.standard)
+      egress: given.egress ?? (isLoopback(settings.host) ? "any" : CATALOGUE.egress.standard),
+      topics: given.topics ?? (isLoopback(settings.host) ? ["*"] : CATALOGUE.topics.standard)
     }
     for (const { holds, key, other, rule } of RELATIONS) {
       if (holds(derived)) continue

@@ -37,6 +37,8 @@ export interface SettingsShape {
   readonly allowUntestedStore: boolean
   /** "": events are not published */
   readonly lifecycleTopic: string
+  /** patterns of the topics that callers may publish to; `*` in one stands for any characters */
+  readonly topics: ReadonlyArray<string>
   readonly heartbeatInterval: Duration.Duration
   readonly heartbeatTtl: Duration.Duration
   readonly reclaimInterval: Duration.Duration

@@ -24,6 +24,7 @@ import { adopt, forgetUnderLife, take } from "./Adoption.js"
 import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned, settledHere } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
+import { mayPublishTo } from "./Publishing.js"
 
 /** What is being created here now. */
 export interface Creating {
@@ -45,6 +46,7 @@ export const connect = (
     const known = asked.requestId === undefined ? undefined : core.connections.get(uuidv8FromRequest(asked.requestId))
     if (known !== undefined) return yield* repeated(core, known, asked)
     yield* acceptsWork(core)
+    yield* mayPublishTo(core, asked.topic)
     yield* core.sessions.precheck(asked.spec)
     if (asked.requestId === undefined) return yield* create(core, creating, request, asked, uuidv7(core.now()))
 

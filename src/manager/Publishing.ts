@@ -1,8 +1,9 @@
 /** StartPublish, StopPublish, and the lane between a connection and its topic. */
 import * as Effect from "effect/Effect"
 import { gapAttributes, type GapCause, type Position } from "../domain/ConnectionEvent.js"
-import type { ManagerError } from "../domain/Errors.js"
+import { type ManagerError, PermissionDenied } from "../domain/Errors.js"
 import type { Connection, StartPublishRequest } from "../domain/Messages.js"
+import { refuseTopic } from "../domain/TopicPolicy.js"
 import { checkTopic, resolvePublishing } from "../domain/Validate.js"
 import type { Lane } from "../messaging/Publisher.js"
 import { checked, type Core, owned, stillOwned } from "./Core.js"
@@ -16,6 +17,13 @@ import { mayPublish } from "./Acting.js"
 export const openLane = (core: Core, c: ManagedConnection, start: Position = c.position()): void => {
   // Removed while a call waited for the store: nobody would close this lane.
   if (c.topic === "" || c.gone) return
+  const refused = refuseTopic(c.topic, core.settings)
+  if (refused !== undefined) {
+    // Of a record that was made elsewhere, or under other settings: the socket stays, and everybody can see why it is mute.
+    c.lastError = refused
+    core.events.emit("error", c, { error: "PermissionDenied", message: refused })
+    return
+  }
   c.restamp()
   /** A lane that was closed still drains, and must not hold up the socket of its successor. */
   const reading = (paused: boolean) => () => {
@@ -97,9 +105,16 @@ export const gap = (
   core.events.emit("gap", c, gapAttributes(cause, last, first, lost))
 }
 
+/** Refuses a topic that callers may not publish to; "" is none. */
+export const mayPublishTo = (core: Core, topic: string): Effect.Effect<void, PermissionDenied> => {
+  const refused = topic === "" ? undefined : refuseTopic(topic, core.settings)
+  return refused === undefined ? Effect.void : new PermissionDenied({ reason: refused })
+}
+
 export const startPublish = (core: Core, request: StartPublishRequest): Effect.Effect<Connection, ManagerError> =>
   Effect.gen(function* () {
     const topic = yield* checked(checkTopic(request.topic))
+    yield* mayPublishTo(core, topic)
     const c = yield* owned(core, request.id)
     const change = Effect.gen(function* () {
       yield* stillOwned(core, c)

@@ -344,7 +344,7 @@ describe("wsm without a manager", () => {
       assert.strictEqual(status, 0)
       const commands = [...out.matchAll(/^ {2}([a-z-]+) .*$/gm)].map(([, name]) => name!)
       assert.includeMembers(commands, ["serve", "connect", "ls", "tail", "events", "feed", "check-config", "rebalance"])
-      assert.strictEqual(commands.length, 18)
+      assert.strictEqual(commands.length, 19)
       for (const name of commands) {
         const help = yield* wsm([name, "--help"])
         assert.strictEqual(help.status, 0, name)

@@ -43,6 +43,7 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   daprWait: ["0 seconds", Duration.zero, ["60", "-1 seconds", "2 hours"]],
   allowUntestedStore: ["true", true, ["yes", "etcd"]],
   lifecycleTopic: ["events", "events", ["t".repeat(257), "a\nb"]],
+  topics: ["prices, prices.*", ["prices", "prices.*"], ["a\nb", "t".repeat(257)]],
   heartbeatInterval: [
     "500 millis",
     Duration.millis(500),
