@@ -6,7 +6,7 @@ const PROCESS = [
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
   "test/adapters/RpcPeers.test.ts",
-  "test/e2e/{fleetDoors,largeMessages}.test.ts",
+  "test/e2e/{fleetDoors,hostileFrames,largeMessages}.test.ts",
   "test/manager/{drain,drainHooks,forwarding,forwardingFaults,forwardingLists,migrate,migrateFaults,migrateSends,rebalance}.test.ts",
   "test/ownership/Reclaim*.test.ts",
   "test/readme.test.ts"

@@ -1,13 +1,12 @@
 /**
  * The JSON paths of the contract: `$`, `.name`, `['name']`, `[n]`, nothing else.
  *
- * Values are found in the text itself, not in a parsed copy: what is read, compared or put in keeps every byte. `JSON.parse`
- * only says whether the text is JSON; the scanner walks what is known to be valid, without recursion.
+ * Values are found in the text itself, not in a parsed copy: what is read, compared or put in keeps every byte.
  */
 import * as Either from "effect/Either"
+import { type Path, seek, skipSpace } from "./JsonScan.js"
 
-/** Names and array positions from the root; the root itself is the empty path. */
-export type Path = ReadonlyArray<string | number>
+export type { Path }
 
 /** Where a value stands in its text: from `start` up to, not including, `end`. */
 export interface Span {
@@ -49,28 +48,15 @@ export const parsePath = (path: string): Either.Either<Path, string> => {
   return Either.right(segments)
 }
 
-/** Whether a text is JSON, as `JSON.parse` sees it. */
-export const isJson = (text: string): boolean => {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
+/** Whether a text is JSON, as `JSON.parse` sees it, and not nested too deep to be looked into. */
+export const isJson = (text: string): boolean => seek(text, ROOT) !== undefined
+
+const ROOT: Path = []
 
 /** Where the value at a path stands; undefined where there is none, or where the text is not JSON. */
-export const find = (text: string, path: Path): Span | undefined => (isJson(text) ? locate(text, path) : undefined)
-
-/** As `find`, for a text that is known to be JSON. Of a repeated key the last one counts, as in `JSON.parse`. */
-export const locate = (text: string, path: Path): Span | undefined => {
-  let start = skipSpace(text, 0)
-  for (const segment of path) {
-    const next = typeof segment === "string" ? member(text, start, segment) : element(text, start, segment)
-    if (next === -1) return undefined
-    start = next
-  }
-  return { start, end: skipValue(text, start) }
+export const find = (text: string, path: Path): Span | undefined => {
+  const place = seek(text, path)
+  return place === undefined || place.start === -1 ? undefined : place
 }
 
 /** What stands at a span: a string by its content, all else by its JSON text. */
@@ -85,95 +71,10 @@ export const valueText = (text: string, span: Span): string => {
  */
 export const insertField = (text: string, path: Path, rawValue: string): string | undefined => {
   const name = path.at(-1)
-  if (typeof name !== "string" || !isJson(text)) return undefined
-  const parent = locate(text, path.slice(0, -1))
-  if (parent === undefined || text[parent.start] !== "{" || member(text, parent.start, name) !== -1) return undefined
-  const inside = parent.start + 1
+  if (typeof name !== "string") return undefined
+  const place = seek(text, path)
+  if (place === undefined || place.parent === -1 || place.start !== -1) return undefined
+  const inside = place.parent + 1
   const comma = text[skipSpace(text, inside)] === "}" ? "" : ","
   return `${text.slice(0, inside)}${JSON.stringify(name)}:${rawValue}${comma}${text.slice(inside)}`
-}
-
-const QUOTE = 0x22
-const COMMA = 0x2c
-const OPEN_ARRAY = 0x5b
-const BACKSLASH = 0x5c
-const CLOSE_ARRAY = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-
-const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
-
-const skipSpace = (text: string, at: number): number => {
-  let i = at
-  while (isSpace(text.charCodeAt(i))) i++
-  return i
-}
-
-/** The position after the string that begins at `at`. */
-const skipString = (text: string, at: number): number => {
-  let from = at + 1
-  while (true) {
-    const end = text.indexOf('"', from)
-    let backslashes = 0
-    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++
-    if (backslashes % 2 === 0) return end + 1
-    from = end + 1
-  }
-}
-
-/** The position after the value that begins at `at`. */
-const skipValue = (text: string, at: number): number => {
-  let i = at
-  let depth = 0
-  while (i < text.length) {
-    const code = text.charCodeAt(i)
-    if (code === QUOTE) {
-      i = skipString(text, i)
-      if (depth === 0) return i
-    } else if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
-      depth++
-      i++
-    } else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) {
-      if (depth === 0) return i
-      i++
-      if (--depth === 0) return i
-    } else if (depth === 0 && (code === COMMA || isSpace(code))) {
-      return i
-    } else {
-      i++
-    }
-  }
-  return i
-}
-
-/** Where the value of a name begins in the object at `at`; -1: no object, or no such name. */
-const member = (text: string, at: number, name: string): number => {
-  if (text.charCodeAt(at) !== OPEN_OBJECT) return -1
-  let found = -1
-  let i = skipSpace(text, at + 1)
-  while (text.charCodeAt(i) === QUOTE) {
-    const end = skipString(text, i)
-    const raw = text.slice(i + 1, end - 1)
-    const key = raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw
-    // one character, the colon, between key and value
-    const value = skipSpace(text, skipSpace(text, end) + 1)
-    if (key === name) found = value
-    i = skipSpace(text, skipValue(text, value))
-    if (text.charCodeAt(i) !== COMMA) break
-    i = skipSpace(text, i + 1)
-  }
-  return found
-}
-
-/** Where the n-th value begins in the array at `at`; -1: no array, or too short. */
-const element = (text: string, at: number, n: number): number => {
-  if (text.charCodeAt(at) !== OPEN_ARRAY) return -1
-  let i = skipSpace(text, at + 1)
-  if (text.charCodeAt(i) === CLOSE_ARRAY) return -1
-  for (let k = 0; k < n; k++) {
-    i = skipSpace(text, skipValue(text, i))
-    if (text.charCodeAt(i) !== COMMA) return -1
-    i = skipSpace(text, i + 1)
-  }
-  return i
 }

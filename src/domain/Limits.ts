@@ -69,7 +69,7 @@ export const FEED = {
   CAPTURE_BYTES: 64 * KIB,
   /** containers inside containers in a frame that is looked into; a deeper one is an ordinary frame */
   JSON_DEPTH: 512,
-  /** the largest frame that is looked into for a reply or a login step, unless the connection says otherwise */
+  /** the largest frame that may be a reply or what a login step expects, unless the connection says otherwise */
   REPLY_BYTES: MIB,
   /** processor time of one connection in one turn of the event loop */
   TURN_MS: 250,

@@ -114,7 +114,9 @@ const specFields = {
   handover: optional(Handover),
   maxMessageBytes: optional(Schema.Number),
   publishing: optional(Publishing),
-  compression: optional(Schema.Boolean)
+  compression: optional(Schema.Boolean),
+  /** a larger frame is neither a reply nor one that a login step expects, default 1 MiB */
+  maxReplyBytes: optional(Schema.Number)
 }
 
 /** A spec as asked. */
@@ -210,4 +212,6 @@ export interface ResolvedSpec {
   readonly maxMessageBytes: number
   readonly publishing: ResolvedPublishing
   readonly compression: boolean
+  /** the largest frame that may be a reply, or one that a login step expects */
+  readonly maxReplyBytes: number
 }

@@ -4,6 +4,7 @@
  */
 import * as Either from "effect/Either"
 import { type Checked, enumeration, MAX_MESSAGE_BYTES, must, uint32 } from "./Check.js"
+import { FEED } from "./Limits.js"
 import type { ConnectRequest, ResolvedSpec, Spec } from "./Spec.js"
 import { checkHandshake } from "./ValidateHandshake.js"
 import { checkHeaders, checkSubprotocols, checkUrl } from "./ValidateOpening.js"
@@ -46,6 +47,13 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
     }
     const maxMessageBytes = yield* uint32("maxMessageBytes", asked.maxMessageBytes, MAX_MESSAGE_BYTES)
     yield* must(maxMessageBytes <= MAX_MESSAGE_BYTES, "maxMessageBytes", `${maxMessageBytes} is over 16 MiB`)
+    // the default stays what it is where messages are smaller: an absent field is the same in every spec
+    const maxReplyBytes = yield* uint32("maxReplyBytes", asked.maxReplyBytes, FEED.REPLY_BYTES)
+    yield* must(
+      maxReplyBytes <= maxMessageBytes || asked.maxReplyBytes !== maxReplyBytes,
+      "maxReplyBytes",
+      `${maxReplyBytes} is above maxMessageBytes ${maxMessageBytes}`
+    )
     return {
       ...address,
       autoReconnect: asked.autoReconnect ?? true,
@@ -65,7 +73,8 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
       makeBeforeBreak: yield* enumeration("handover", asked.handover, HANDOVER, false),
       maxMessageBytes,
       publishing: yield* resolvePublishing(asked.publishing),
-      compression: asked.compression ?? false
+      compression: asked.compression ?? false,
+      maxReplyBytes
     }
   })
 

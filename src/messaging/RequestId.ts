@@ -3,7 +3,8 @@ import * as Either from "effect/Either"
 import { isUtf8 } from "node:buffer"
 import { randomBytes } from "node:crypto"
 import { InvalidRequest } from "../domain/Errors.js"
-import { insertField, isJson, locate, parsePath, type Path } from "../domain/JsonPath.js"
+import { find, insertField, isJson, parsePath, type Path } from "../domain/JsonPath.js"
+import { FEED } from "../domain/Limits.js"
 import type { CorrelatorRequest } from "./Correlator.js"
 import { envelope, type Group, jsonField, jsonKey, prefix, PREFIX_BYTES } from "./Waiters.js"
 
@@ -59,10 +60,9 @@ const intoJsonField = (
     const groupKey = `json-field ${replyPath}`
     const group = groups.get(groupKey) ?? jsonField(yield* path("correlation.replyPath", replyPath))
     const content = yield* text(request.message)
-    const root = isJson(content) ? locate(content, []) : undefined
-    if (root === undefined || content[root.start] !== "{") return yield* refuse("message", "is not a JSON object")
+    if (!OBJECT.test(content)) return yield* refuse("message", "is not a JSON object")
 
-    const given = locate(content, at)
+    const given = find(content, at)
     if (given !== undefined) {
       const key = jsonKey(content, given)
       if (group.waiters.has(key)) return yield* refuse("message", `a Send with the id at ${requestPath} is in flight`)
@@ -70,9 +70,15 @@ const intoJsonField = (
     }
     const key = String(unusedId())
     const filled = insertField(content, at, key)
-    if (filled === undefined) return yield* refuse("message", `an id cannot be put in at ${requestPath}`)
+    if (filled === undefined) {
+      return yield* isJson(content)
+        ? refuse("message", `an id cannot be put in at ${requestPath}`)
+        : refuse("message", `is not a JSON object, or nested deeper than ${FEED.JSON_DEPTH}`)
+    }
     return { groupKey, group, key, message: Buffer.from(filled), binary: request.binary }
   })
+
+const OBJECT = /^[ \t\n\r]*\{/
 
 const path = (field: string, value: string): Result<Path> =>
   Either.mapLeft(parsePath(value), (reason) => new InvalidRequest({ field, reason }))

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { isUtf8 } from "node:buffer"
-import { isJson, locate, type Path, type Span, valueText } from "../domain/JsonPath.js"
+import { find, type Path, type Span, valueText } from "../domain/JsonPath.js"
 import { OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { SendResponse } from "../domain/Messages.js"
 import type { RequestAborted } from "./Correlator.js"
@@ -35,7 +35,7 @@ export interface Group {
   ) => { readonly key: string; readonly reply: () => SendResponse | undefined } | undefined
 }
 
-/** A frame that may be a reply; its text is decoded and checked once, and only if somebody asks. */
+/** A frame that may be a reply; its text is decoded once, and only if somebody asks. */
 export class IncomingFrame {
   private text: string | undefined | null = null
 
@@ -44,10 +44,20 @@ export class IncomingFrame {
     readonly binary: boolean
   ) {}
 
-  /** The frame as JSON text; undefined where it is none. */
-  json(): string | undefined {
+  /** The value at a path of the frame's JSON; undefined where there is none, or where the frame is not JSON. */
+  find(path: Path): Span | undefined {
     if (this.text === null) this.text = this.decode()
-    return this.text
+    return this.text === undefined ? undefined : find(this.text, path)
+  }
+  /** A key that keeps the JSON type: strings by content behind a quote, all else by JSON text. */
+  key(span: Span): string {
+    return jsonKey(this.text!, span)
+  }
+  valueText(span: Span): string {
+    return valueText(this.text!, span)
+  }
+  isString(span: Span): boolean {
+    return this.text![span.start] === '"'
   }
 
   whole(): SendResponse {
@@ -58,8 +68,7 @@ export class IncomingFrame {
     // Peers that speak JSON in binary frames exist; a binary feed is told apart by its first byte.
     const begins = this.data[0]
     if (this.binary && ((begins !== 0x7b && begins !== 0x5b) || !isUtf8(this.data))) return undefined
-    const text = this.data.toString("utf8")
-    return isJson(text) ? text : undefined
+    return this.data.toString("utf8")
   }
 }
 
@@ -70,9 +79,8 @@ export const jsonKey = (text: string, span: Span): string =>
 export const jsonField = (replyPath: Path): Group => ({
   waiters: new Map(),
   read: (frame) => {
-    const text = frame.json()
-    const span = text === undefined ? undefined : locate(text, replyPath)
-    return span === undefined ? undefined : { key: jsonKey(text!, span), reply: () => frame.whole() }
+    const span = frame.find(replyPath)
+    return span === undefined ? undefined : { key: frame.key(span), reply: () => frame.whole() }
   }
 })
 
@@ -80,20 +88,20 @@ export const jsonField = (replyPath: Path): Group => ({
 export const envelope = (): Group => ({
   waiters: new Map(),
   read: (frame) => {
-    const text = frame.json()
-    const span = text === undefined ? undefined : locate(text, ["id"])
+    const span = frame.find(ID)
     if (span === undefined) return undefined
     const reply = () => {
-      const payload = locate(text!, ["payload"])
+      const payload = frame.find(PAYLOAD)
       if (payload === undefined) return undefined
-      return { response: Buffer.from(valueText(text!, payload)), contentType: payloadType(text!, payload) }
+      const contentType = frame.isString(payload) ? TEXT_PLAIN : "application/json"
+      return { response: Buffer.from(frame.valueText(payload)), contentType }
     }
-    return { key: jsonKey(text!, span), reply }
+    return { key: frame.key(span), reply }
   }
 })
 
-const payloadType = (text: string, payload: Span): string =>
-  text[payload.start] === '"' ? TEXT_PLAIN : "application/json"
+const ID: Path = ["id"]
+const PAYLOAD: Path = ["payload"]
 
 export const PREFIX_BYTES = 16
 

@@ -30,9 +30,13 @@ export interface Handshake {
   readonly stop: () => void
 }
 
-/** `value` fills the placeholders whose values are known before the socket opens: all but captures. */
+/**
+ * `value` fills the placeholders whose values are known before the socket opens: all but captures. A frame over
+ * `maxReplyBytes` is an ordinary one.
+ */
 export const make = (
   steps: ReadonlyArray<HandshakeStep>,
+  maxReplyBytes: number,
   value: (placeholder: Placeholder) => string,
   target: HandshakeTarget,
   timers: Timers
@@ -76,7 +80,7 @@ export const make = (
     start: advance,
     stop,
     frame: (data, binary) => {
-      const found = expected === undefined ? undefined : match(expected, data)
+      const found = expected === undefined || data.length > maxReplyBytes ? undefined : match(expected, data)
       if (found === undefined) return target.pass(data, binary)
       for (const [name, content] of found) captured.set(name, content)
       advance()
@@ -95,11 +99,10 @@ export const match = (
   if (step.jsonPath === "" && step.equals !== "" && !data.equals(Buffer.from(step.equals))) return undefined
   if (step.jsonPath === "" && step.capture.length === 0) return []
   const text = asText(data)
-  const json = JsonPath.isJson(text)
   const at = (path: string): string | undefined => {
     if (path === "") return text
-    const parsed = json ? JsonPath.parsePath(path) : Either.left("")
-    const span = Either.isRight(parsed) ? JsonPath.locate(text, parsed.right) : undefined
+    const parsed = JsonPath.parsePath(path)
+    const span = Either.isRight(parsed) ? JsonPath.find(text, parsed.right) : undefined
     return span === undefined ? undefined : JsonPath.valueText(text, span)
   }
   if (step.jsonPath !== "") {

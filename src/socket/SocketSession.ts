@@ -50,7 +50,7 @@ export class SocketSession implements Session, WireHandlers {
       done: (failure) => this.stepsDone(failure),
       mayAct
     }
-    this.handshake = Handshake.make(spec.handshake, opening.value, target, timers)
+    this.handshake = Handshake.make(spec.handshake, spec.maxReplyBytes, opening.value, target, timers)
   }
 
   /** Done when the steps are; fails with kind `handshake`. */

@@ -58,6 +58,7 @@ const FULL: ConnectRequest = {
   onLeaseLoss: "LEASE_LOSS_CONTINUE",
   handover: "HANDOVER_MAKE_BEFORE_BREAK",
   maxMessageBytes: 4_294_967_295,
+  maxReplyBytes: 4_294_967_295,
   publishing: {
     packing: "PACKING_PACKED",
     maxFrames: 1,

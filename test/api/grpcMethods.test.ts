@@ -91,6 +91,7 @@ const EXCHANGES: ReadonlyArray<Exchange> = [
         onLeaseLoss: "LEASE_LOSS_UNSPECIFIED",
         handover: "HANDOVER_UNSPECIFIED",
         maxMessageBytes: 0,
+        maxReplyBytes: 0,
         compression: false
       }
     ],

@@ -33,6 +33,7 @@ describe("wsm and a manager", () => {
         ["--header", "Authorization=Basic a==", "--header", "X=secret:NAME", "--subprotocol", "a"],
         ["--subprotocol", "b", "--send", '  {"op":"login"} ', "--send", "--go", "--tag", "env=test", "--compression"],
         ["--packed", "--ping", "5s", "--idle-after", "1 minute", "--max-attempts", "3", "--max-message", "1 MiB"],
+        ["--max-reply", "64 KiB"],
         ["--overflow", "drop-oldest", "--correlation", "next", "--no-await-open"]
       ]
       const ran = yield* call(options.flat())
@@ -58,6 +59,7 @@ describe("wsm and a manager", () => {
           keepAlive: { pingIntervalMs: 5000, idleAfterMs: 60_000 },
           reconnect: { maxAttempts: 3 },
           maxMessageBytes: 1024 * 1024,
+          maxReplyBytes: 64 * 1024,
           buffer: { overflow: "OVERFLOW_DROP_OLDEST" }
         } as unknown
       )

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import { FEED } from "../../src/domain/Limits.js"
 import { find, insertField, parsePath, valueText, type Path } from "../../src/domain/JsonPath.js"
 
 const at = (path: string): Path => Either.getOrThrow(parsePath(path))
@@ -90,10 +91,14 @@ describe("JSON paths", () => {
     expect(find('{"a":"length"}', at("$.a.length"))).toBeUndefined()
   })
 
-  it("nesting of any depth does not overflow the stack", () => {
-    const deep = `{"a":${"[".repeat(200_000)}${"]".repeat(200_000)},"b":1}`
-    expect(textAt(deep, "$.b")).toBe("1")
-    expect(insertField(deep, ["c"], "2")).toContain('{"c":2,"a"')
+  it("nesting is looked into as deep as the limit says, and a deeper text is as no JSON", () => {
+    const deep = (arrays: number) => `{"a":${"[".repeat(arrays)}${"]".repeat(arrays)},"b":1}`
+    expect(textAt(deep(FEED.JSON_DEPTH - 1), "$.b")).toBe("1")
+    expect(insertField(deep(FEED.JSON_DEPTH - 1), ["c"], "2")).toContain('{"c":2,"a"')
+    for (const arrays of [FEED.JSON_DEPTH, 200_000]) {
+      expect(textAt(deep(arrays), "$.b")).toBeUndefined()
+      expect(insertField(deep(arrays), ["c"], "2")).toBeUndefined()
+    }
   })
 
   it("every value of any JSON is found where JSON.parse has it", () => {

@@ -69,7 +69,8 @@ describe("a spec with nothing but a URL", () => {
       makeBeforeBreak: false,
       maxMessageBytes: 16 * 1024 * 1024,
       publishing: { packed: false, maxFrames: 256, maxBytes: 256 * 1024, lingerMs: 5, textContentType: "text/plain" },
-      compression: false
+      compression: false,
+      maxReplyBytes: 1024 * 1024
     })
   })
 
@@ -291,7 +292,8 @@ describe("the hash of a spec", () => {
       { handover: "HANDOVER_MAKE_BEFORE_BREAK" },
       { maxMessageBytes: 1 },
       { publishing: { packing: "PACKING_PACKED" } },
-      { compression: true }
+      { compression: true },
+      { maxReplyBytes: 1 }
     ]
     expect(new Set(different.map(hash)).size).toBe(different.length)
   })

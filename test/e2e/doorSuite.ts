@@ -33,6 +33,7 @@ const FULL: Partial<ConnectRequest> = {
   onLeaseLoss: "LEASE_LOSS_CONTINUE",
   handover: "HANDOVER_MAKE_BEFORE_BREAK",
   maxMessageBytes: 100_000,
+  maxReplyBytes: 50_000,
   publishing: { packing: "PACKING_SINGLE", textContentType: "application/json" },
   compression: true
 }

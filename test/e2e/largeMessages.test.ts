@@ -88,7 +88,7 @@ describe.each(DOORS)("16 MiB over %s", (name) => {
       ])
       await door.call("Disconnect", { id })
 
-      const echo = await connect(door, peers, "/echo")
+      const echo = await connect(door, peers, "/echo", { maxReplyBytes: SIZE })
       const next = { correlation: { mode: "CORRELATION_MODE_NEXT" } } as const
       const raw = await door.call("Send", { id: echo.id, message: BINARY_FRAME, ...BINARY, ...next })
       expect(BINARY_FRAME.equals(raw.response)).toBe(true)

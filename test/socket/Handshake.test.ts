@@ -13,6 +13,8 @@ const expectFrame = (jsonPath = "", equals = "", capture: Record<string, string>
   capture: Object.entries(capture)
 })
 
+const MAX_REPLY_BYTES = 1000
+
 const start = (...steps: ReadonlyArray<HandshakeStep>) => {
   const sent: Array<string> = []
   const passed: Array<string> = []
@@ -28,6 +30,7 @@ const start = (...steps: ReadonlyArray<HandshakeStep>) => {
   }
   const handshake = Handshake.make(
     steps,
+    MAX_REPLY_BYTES,
     (p) => `<${p.kind} ${p.name}>`,
     {
       send: (data, isBinary) => sent.push(`${isBinary ? "b" : "t"}:${Buffer.from(data).toString("latin1")}`),
@@ -118,6 +121,19 @@ describe("Handshake", () => {
     expect(h.passed).toEqual(['{"hello":1}'])
     expect(h.sent).toEqual(["t:t"])
   })
+
+  it.each(["", "$.a"])(
+    "a frame over the largest reply is an ordinary one where one at path %j is expected, one of just that size is not",
+    (path) => {
+      const h = start(expectFrame(path))
+      h.handshake.start()
+      const frame = (size: number) => `{"a":"${"x".repeat(size - 8)}"}`
+      h.frame(frame(MAX_REPLY_BYTES + 1))
+      expect([h.passed.length, h.ends]).toEqual([1, []])
+      h.frame(frame(MAX_REPLY_BYTES))
+      expect([h.passed.length, h.ends]).toEqual([1, [undefined]])
+    }
+  )
 
   it("a captured value that looks like a placeholder is not filled again", () => {
     const h = start(expectFrame("", "", { c: "" }), text("${capture:c}"))

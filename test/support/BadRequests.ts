@@ -157,6 +157,8 @@ export const BAD_REQUESTS: ReadonlyArray<BadRequest> = [
     reconnect: { giveUpCodes: [4000], retryCodes: [4000] }
   }),
   connect("a message limit over 16 MiB", "maxMessageBytes", { maxMessageBytes: 16 * MIB + 1 }),
+  connect("a reply limit over 16 MiB", "maxReplyBytes", { maxReplyBytes: 16 * MIB + 1 }),
+  connect("a reply limit above the message limit", "maxReplyBytes", { maxMessageBytes: 1000, maxReplyBytes: 1001 }),
   connect("a request path that is no JSON path", "correlation.requestPath", { correlation: { requestPath: "id" } }),
   connect("a request path that is the whole message", "correlation.requestPath", { correlation: { requestPath: "$" } }),
   connect("a reply path that is no JSON path", "correlation.replyPath", { correlation: { replyPath: "$['id]" } }),

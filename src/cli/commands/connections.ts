@@ -68,6 +68,7 @@ const connectOptions = {
   ),
   maxAttempts: optional("max-attempts", "N", integer(1, 0xffff_ffff), "Give up after this many dials, else never"),
   maxMessage: optional("max-message", "SIZE", size(1024 ** 3), "A larger frame closes the socket, else 16 MiB"),
+  maxReply: optional("max-reply", "SIZE", size(1024 ** 3), "A larger frame is never a reply, else 1 MiB"),
   overflow: optional(
     "overflow",
     "RULE",
@@ -96,6 +97,7 @@ export const connectRequest = (url: string, o: ConnectOptions): ConnectRequest =
   ...field("topic", o.topic),
   ...field("requestId", o.requestId),
   ...field("maxMessageBytes", o.maxMessage),
+  ...field("maxReplyBytes", o.maxReply),
   ...group("publishing", {
     ...(o.packed ? { packing: "PACKING_PACKED" as const } : {}),
     ...field("textContentType", o.textContentType)
