@@ -51,6 +51,8 @@ export const CALLER = {
   TIMEOUT_MS: HOUR,
   /** MessagePack: containers inside containers */
   MSGPACK_DEPTH: 32,
+  /** MessagePack values of one HTTP body or WebSocket message: scalars, containers and keys */
+  MSGPACK_VALUES: 64 * KIB,
   /** RPC messages in one HTTP body */
   MESSAGES_PER_BODY: 64,
   /** RPC messages in one WebSocket message */
@@ -59,6 +61,8 @@ export const CALLER = {
 
 /** Another instance of the fleet. */
 export const PEER = {
+  /** MessagePack values of one answer of a peer, or of a manager to its client */
+  MSGPACK_VALUES: 1024 * KIB,
   /** an address in a hello or a heartbeat record */
   ADDRESS_CHARS: 256
 } as const

@@ -38,6 +38,7 @@ const BAD_REQUESTS: ReadonlyArray<readonly [what: string, message: unknown, answ
   ["a method that is not there", request({ tag: "Explode" }), invalid("tag", "there is no method Explode")],
   ["a method named like a member of objects", request({ tag: "constructor" }), invalid("tag", "there is no method constructor")],
   ["a method that is a number", request({ tag: 5 }), invalid("tag", "there is no method 5")],
+  ["a method that is a big integer", request({ tag: 2n ** 63n }), invalid("tag", "there is no method that is of type bigint")],
   ["a missing field", request({ payload: {} }), invalid("id", "is missing")],
   ["no payload", request({ payload: undefined }), invalid("id", "is missing")],
   ["a field of another type", request({ payload: { id: 5 } }), invalid("id", "expected string")],

@@ -17,7 +17,7 @@ import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
 import { PeerRpcs } from "../../api/rpc/PeerRpcs.js"
 import { StreamsOpened } from "../../api/rpc/StreamsOpened.js"
-import { serialization } from "../../api/rpc/Wire.js"
+import { answers } from "../../api/rpc/Wire.js"
 import type { ManagerError } from "../../domain/Errors.js"
 import { type PeerFailure, PeerSilent } from "../../ports/Peers.js"
 import { dial } from "./Dial.js"
@@ -67,7 +67,7 @@ export const make = (address: string, options: SessionOptions): Effect.Effect<Se
       return new RpcClientError({ reason: "Protocol", message: reason, cause })
     }
     const protocol = yield* RpcClient.Protocol.make((write) => {
-      const parser = serialization.unsafeMake()
+      const parser = answers.unsafeMake()
       const pass = (message: FromServerEncoded) => {
         const passed = opened.incoming(message)
         if (passed !== undefined) fork(write(passed))

@@ -8,7 +8,7 @@ import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Metrics } from "../../observability/Metrics.js"
 import * as HttpCalls from "../rpc/HttpCalls.js"
 import type { StreamQuota } from "../rpc/StreamQuota.js"
-import { MAX_BODY_BYTES, serialization } from "../rpc/Wire.js"
+import { bodies, MAX_BODY_BYTES } from "../rpc/Wire.js"
 import * as Body from "./Body.js"
 import * as Problem from "./Problem.js"
 import * as Respond from "./Respond.js"
@@ -22,7 +22,7 @@ export const layer: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | Conne
       yield* router.add("POST", "/rpc", (request) =>
         Body.read(NodeHttpServerRequest.toIncomingMessage(request), MAX_BODY_BYTES).pipe(
           Effect.flatMap(calls),
-          Effect.map((answer) => HttpServerResponse.uint8Array(answer, { contentType: serialization.contentType })),
+          Effect.map((answer) => HttpServerResponse.uint8Array(answer, { contentType: bodies.contentType })),
           Effect.catchTags({
             InvalidRequest: (error) => Effect.succeed(Respond.problem(Problem.fromError(error))),
             BodyTooLarge: () =>

@@ -5,6 +5,7 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Socket from "@effect/platform/Socket"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -12,7 +13,8 @@ import { WebSocket } from "ws"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
 import { isUntrusted, TRUST_IT } from "./Certificates.js"
 import type { StreamsOpened } from "./StreamsOpened.js"
-import { MAX_BODY_BYTES, layer as msgPack, serialization } from "./Wire.js"
+import { NotMessagePack } from "./MsgPackScan.js"
+import { answers, MAX_BODY_BYTES } from "./Wire.js"
 
 export interface ClientOptions {
   /** where the manager listens, for example http://127.0.0.1:5001 */
@@ -46,12 +48,15 @@ const refused = (url: string, status: number, detail: string): RpcClientError =>
 /** The innermost reason of a failed dial, as one line. */
 const reasonOf = (error: unknown, depth = 0): string => {
   if (typeof error !== "object" || error === null || depth > 5) return String(error)
+  if (error instanceof NotMessagePack) return `${SENSELESS} ${error.message}`
   const { cause, code, error: inner, message } = error as Record<string, unknown>
   if (typeof code === "string") return code
   const deeper = inner ?? cause
   if (deeper !== undefined && deeper !== null) return reasonOf(deeper, depth + 1)
   return typeof message === "string" ? message : String(error)
 }
+
+const SENSELESS = "its answer"
 
 const notReached = (url: string, reason: string): string => {
   if (isUntrusted(reason)) return `the certificate of ${url} is not accepted (${reason}): ${TRUST_IT}`
@@ -65,6 +70,10 @@ const explain = (url: string, error: RpcClientError): RpcClientError => {
   const reason = reasonOf(error.cause)
   const status = /Unexpected server response: (\d+)/.exec(reason)?.[1]
   if (status !== undefined) return refused(url, Number(status), "")
+  if (reason.startsWith(SENSELESS)) {
+    const message = `${url} is not the RPC door of a manager: ${reason}`
+    return new RpcClientError({ reason: "Protocol", message, cause: error.cause })
+  }
   const broke = (error.cause as { readonly _tag?: string; readonly reason?: string } | undefined)?.reason === "Close"
   const message = broke ? `the link to the manager at ${url} broke; it is dialled again` : notReached(url, reason)
   return new RpcClientError({ reason: "Protocol", message, cause: error.cause })
@@ -93,7 +102,7 @@ export const socket = ({ token, url }: ClientOptions, opened: StreamsOpened) =>
           dial
         )
       ),
-      Effect.provide(msgPack)
+      Effect.provideService(RpcSerialization.RpcSerialization, answers)
     )
     return {
       ...inner,
@@ -119,11 +128,11 @@ export const http = ({ token, url }: ClientOptions) =>
     const exchange = (body: Uint8Array) =>
       Effect.tryPromise({
         try: async (signal) => {
-          const headers = { "content-type": serialization.contentType, ...authorization(token) }
+          const headers = { "content-type": answers.contentType, ...authorization(token) }
           const answer = await fetch(target, { method: "POST", headers, body, signal })
-          const bytes = new Uint8Array(await answer.arrayBuffer())
+          const bytes = await bounded(answer)
           if (!answer.ok) throw refused(url, answer.status, detailOf(bytes))
-          return serialization.unsafeMake().decode(bytes) as ReadonlyArray<FromServerEncoded>
+          return answers.unsafeMake().decode(bytes) as ReadonlyArray<FromServerEncoded>
         },
         catch: (cause) =>
           cause instanceof RpcClientError
@@ -133,7 +142,7 @@ export const http = ({ token, url }: ClientOptions) =>
     return Effect.succeed({
       send: (message) =>
         message._tag === "Request"
-          ? exchange(serialization.unsafeMake().encode(message) as Uint8Array).pipe(
+          ? exchange(answers.unsafeMake().encode(message) as Uint8Array).pipe(
               Effect.flatMap((answers) => Effect.forEach(answers, respond, { discard: true }))
             )
           : Effect.void,
@@ -141,6 +150,18 @@ export const http = ({ token, url }: ClientOptions) =>
       supportsTransferables: false
     })
   })
+
+/** The body of an answer, if it is none that no manager gives. */
+const bounded = async ({ body }: Response): Promise<Uint8Array> => {
+  const chunks: Array<Uint8Array> = []
+  let bytes = 0
+  for await (const chunk of body ?? []) {
+    bytes += (chunk as Uint8Array).length
+    if (bytes > MAX_BODY_BYTES) throw new NotMessagePack(`has more than ${MAX_BODY_BYTES} bytes`, true)
+    chunks.push(chunk as Uint8Array)
+  }
+  return Buffer.concat(chunks)
+}
 
 const detailOf = (body: Uint8Array): string => {
   try {

@@ -16,7 +16,8 @@ import { ManagerRpcs } from "./ManagerRpcs.js"
 import { isStreamMethod, type UnaryMethod, type UnaryTypes } from "./Operations.js"
 import type { StreamQuota } from "./StreamQuota.js"
 import { decodePayload, judge, type KnownRequest } from "./Strict.js"
-import { died, failed, serialization } from "./Wire.js"
+import { NotMessagePack } from "./MsgPackScan.js"
+import { bodies, died, failed } from "./Wire.js"
 
 /** Calls of one body that run at the same time. */
 const CONCURRENCY = 16
@@ -64,16 +65,18 @@ export const make: Effect.Effect<HttpCalls, never, ConnectionManager | Metrics |
       )
     }
 
+    const refused = (reason: string) => Either.left(new InvalidRequest({ field: "body", reason }))
+
     const parse = (body: Uint8Array): Either.Either<ReadonlyArray<ReturnType<typeof judge>>, InvalidRequest> => {
+      let messages: ReadonlyArray<unknown>
       try {
-        const judged = serialization.unsafeMake().decode(body).map(judge)
-        const malformed = judged.find((j) => j._tag === "Malformed")
-        if (malformed !== undefined) return Either.left(new InvalidRequest({ field: "body", reason: malformed.reason }))
-        if (judged.length > 0) return Either.right(judged)
-      } catch {
-        // answered below, as an empty body is
+        messages = bodies.unsafeMake().decode(body)
+      } catch (error) {
+        return refused(error instanceof NotMessagePack ? error.message : "cannot be decoded")
       }
-      return Either.left(new InvalidRequest({ field: "body", reason: "is not one or more whole MessagePack messages" }))
+      const judged = messages.map(judge)
+      const malformed = judged.find((j) => j._tag === "Malformed")
+      return malformed === undefined ? Either.right(judged) : refused(malformed.reason)
     }
 
     return (body) =>
@@ -89,7 +92,7 @@ export const make: Effect.Effect<HttpCalls, never, ConnectionManager | Metrics |
                 : Effect.succeedNone,
           { concurrency: CONCURRENCY }
         )
-        const parser = serialization.unsafeMake()
+        const parser = bodies.unsafeMake()
         const encoded = answers.flatMap((a) => (a._tag === "Some" ? [parser.encode(a.value) as Uint8Array] : []))
         return encoded.length === 1 ? encoded[0]! : Buffer.concat(encoded)
       })

@@ -12,7 +12,8 @@ import * as Mailbox from "effect/Mailbox"
 import type { IncomingHttpHeaders } from "node:http"
 import type { RawData, WebSocket } from "ws"
 import type { Judged } from "./Strict.js"
-import { died, failed, OPENED_HEADER, serialization } from "./Wire.js"
+import { NotMessagePack } from "./MsgPackScan.js"
+import { died, failed, frames, OPENED_HEADER } from "./Wire.js"
 
 /** Answers waiting for a client that does not read: above, nothing more is read from it; below, it is read again. */
 const UNREAD_HIGH_BYTES = 32 * 1024 * 1024
@@ -91,7 +92,7 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
     /** Takes over a socket that was let in; `upgrade` are the headers of its opening request. */
     const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): void => {
       const id = nextId++
-      const parser = serialization.unsafeMake()
+      const parser = frames.unsafeMake()
       const client: Client = { ws, alive: true, encode: (message) => parser.encode(message) as Uint8Array }
       const upgradeHeaders = Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string")
       clients.set(id, client)
@@ -104,13 +105,13 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
       })
       ws.on("message", (data, binary) => {
         if (!binary) return ws.close(1003, "binary messages only: MessagePack")
-        let messages: ReadonlyArray<unknown> = []
+        let messages: ReadonlyArray<unknown>
         try {
           messages = parser.decode(bytesOf(data))
-        } catch {
-          messages = []
+        } catch (error) {
+          const tooMuch = error instanceof NotMessagePack && error.overLimit
+          return tooMuch ? ws.close(1008, `a message ${error.message}`) : ws.close(1007, "not a MessagePack message")
         }
-        if (messages.length === 0) return ws.close(1007, "not a MessagePack message")
         fork(
           Effect.forEach(messages, (message) => handle(id, client, message, upgradeHeaders), { discard: true }).pipe(
             Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause))

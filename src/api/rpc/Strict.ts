@@ -109,6 +109,8 @@ const headersOf = (headers: unknown): ReadonlyArray<[string, string]> =>
       )
     : []
 
+const kindOf = (value: unknown): string => (value === null ? "null" : `of type ${typeof value}`)
+
 /** What a message is to a door that serves this group. */
 export const judgeOf = <Tag extends string>(group: Group): ((message: unknown) => Judged<Tag>) => {
   const known = decodersOf(group)
@@ -132,7 +134,9 @@ const judgeBy = (known: ReadonlyMap<string, Decoder>, message: unknown): Judged<
   const { id, sampled, spanId, tag, traceId } = message
   if (!isId(id)) return { _tag: "Malformed", reason: "id is a string of decimal digits" }
   if (typeof tag !== "string" || !known.has(tag)) {
-    const error = new InvalidRequest({ field: "tag", reason: `there is no method ${cut(String(tag))}` })
+    // only what is short to write is repeated: the text of a big integer costs the square of its length
+    const named = typeof tag === "string" || typeof tag === "number" ? cut(String(tag)) : `that is ${kindOf(tag)}`
+    const error = new InvalidRequest({ field: "tag", reason: `there is no method ${named}` })
     return { _tag: "Refused", requestId: id, error }
   }
   const payload = message["payload"] ?? {}
