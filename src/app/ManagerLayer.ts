@@ -84,8 +84,8 @@ export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.
 /** The settings that are in force for these options, checked. */
 export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<SettingsShape, SettingsError> =>
   Effect.suspend(() => {
-    const { backing, settings = {} } = options
-    return fromOptions(backing === undefined ? settings : { ...settings, backing })
+    const { backing, env, settings = {} } = options
+    return fromOptions(backing === undefined ? settings : { ...settings, backing }, env)
   })
 
 /** Who the instance is by these settings, once its listener is bound. An id that is chosen at random is another each time. */

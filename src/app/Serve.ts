@@ -44,7 +44,7 @@ export const serve = (settings: SettingsShape, options: ServeOptions): Effect.Ef
 
 const running = (settings: SettingsShape, { env, onStarted }: ServeOptions) =>
   Effect.gen(function* () {
-    const bad = StartFailure.checkFiles(settings)
+    const bad = StartFailure.checkFiles(settings, env)
     if (bad !== undefined) return yield* bad
     const instance = yield* Layer.build(ServerLayer.layer({ settings, env, telemetry: Otlp.layer(env) }))
     const { http, grpc, id } = yield* Effect.provide(

@@ -2,11 +2,28 @@
 import * as Cause from "effect/Cause"
 import { createSecureContext } from "node:tls"
 import { readFileSync } from "node:fs"
+import { twinsOf } from "../adapters/secrets/LocalSecrets.js"
 import { SettingsError } from "../config/Load.js"
 import type { SettingsShape } from "../config/Settings.js"
 
-/** The files that settings name, looked at before anything is opened. */
-export const checkFiles = ({ tlsCert, tlsKey }: SettingsShape): SettingsError | undefined => {
+/** The files that settings name, and the secrets of this host, looked at before anything is opened. */
+export const checkFiles = (
+  settings: SettingsShape,
+  env: Readonly<Record<string, string | undefined>>
+): SettingsError | undefined => checkTls(settings) ?? checkSecrets(settings, env)
+
+const checkSecrets = ({ secretsDir }: SettingsShape, env: Readonly<Record<string, string | undefined>>) => {
+  const { files, variables } = twinsOf({ dir: secretsDir, env })
+  if (variables !== undefined) {
+    const rule = `be given once: ${variables[0]} is the same secret`
+    return new SettingsError({ setting: variables[1], value: "***", rule })
+  }
+  if (files === undefined) return undefined
+  const rule = `hold each secret once: the files ${files[0]} and ${files[1]} are one`
+  return new SettingsError({ setting: "WSM_SECRETS_DIR", value: secretsDir, rule })
+}
+
+const checkTls = ({ tlsCert, tlsKey }: SettingsShape): SettingsError | undefined => {
   if (tlsCert === "") return undefined
   const read = (setting: string, file: string): Buffer | SettingsError => {
     try {

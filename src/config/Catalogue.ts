@@ -202,7 +202,7 @@ export const CATALOGUE: Catalogue = {
     env: "WSM_SECRETS_DIR",
     kind: path,
     standard: "",
-    text: "Folder of secrets: `secret:NAME` is the file NAME there, or else the variable `WSM_SECRET_VALUE_<NAME>`."
+    text: "Folder of secrets: `secret:NAME` is the file NAME there, or else the variable `WSM_SECRET_VALUE_<NAME>`. Case does not count, and `.`, `-` and `_` are one: two files of one name are refused."
   },
   secretStore: {
     env: "WSM_SECRET_STORE",
@@ -214,7 +214,8 @@ export const CATALOGUE: Catalogue = {
     env: "WSM_SECRET_HOSTS",
     kind: Kinds.secretHosts,
     standard: new Map(),
-    text: "`NAME=host[,host]; …`: a secret listed here goes to no other host."
+    standardText: "none: on loopback secrets go anywhere, else nowhere",
+    text: "Where secrets may go, `NAME=target[,target]; …`, a target being `wss://host:port`, `ws://host:port`, or a host alone, which is `wss` on port 443. A host is a name, `*.suffix`, an address or `*`; `:*` is any port, `*` alone everywhere. `*=…` is for all that have no entry; without it a secret that is not listed goes nowhere. Required when `WSM_HOST` is not loopback and there are secrets."
   },
   onLeaseLoss: {
     env: "WSM_ON_LEASE_LOSS",
@@ -305,7 +306,7 @@ export const CATALOGUE: Catalogue = {
 
 /** What the environment also says and is no setting of an instance: [name, text]. A name in `WSM_…<…>` is a prefix. */
 export const BESIDE: ReadonlyArray<readonly [name: string, text: string]> = [
-  ["WSM_SECRET_VALUE_<NAME>", "The value of `secret:NAME`: the name in upper case, other characters as `_`."],
+  ["WSM_SECRET_VALUE_<NAME>", "The value of `secret:NAME`: the name in upper case, `.` and `-` as `_`."],
   ["WSM_SERVER", "For the command line: the instance to talk to, `http://127.0.0.1:5001` if not set."],
   ["OTEL_EXPORTER_OTLP_ENDPOINT …", "The standard OpenTelemetry variables turn the export of traces and metrics on."],
   ["NODE_EXTRA_CA_CERTS", "File of further certificate authorities, for what is dialled."]

@@ -3,6 +3,7 @@ import { isIP } from "node:net"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { type SecretHosts, secretHostsFault } from "../domain/SecretHosts.js"
 
 export interface Kind<A> {
   /** what a value must be, as the end of "must be …" */
@@ -13,6 +14,8 @@ export interface Kind<A> {
   readonly holds: (value: A) => boolean
   /** the value as an operator writes it; a secret is never shown */
   readonly show: (value: A) => string
+  /** what exactly is wrong with a text that does not parse */
+  readonly fault?: (text: string) => string | undefined
 }
 
 const kind = <A>(
@@ -168,28 +171,25 @@ export const topics: Kind<ReadonlyArray<string>> = kind<ReadonlyArray<string>>(
   (value) => (Array.isArray(value) ? value.join(", ") : String(value))
 )
 
-const SECRET_NAME = /^(?!\.)[A-Za-z0-9_.-]{1,128}(?:\/(?!\.)[A-Za-z0-9_.-]{1,128})?$/
+/** Which targets a secret may go to: `NAME=target[,target]; …`; each secret keeps the spelling it was given. */
+export const secretHosts: Kind<SecretHosts> = {
+  ...kind<SecretHosts>(
+    "a list of secrets and where each may go, as NAME=wss://host:port,host; NAME=*",
+    (value) => {
+      const entries = secretEntries(value)
+      return secretHostsFault(entries) === undefined ? new Map(entries) : undefined
+    },
+    (value) => value instanceof Map && secretHostsFault(value) === undefined,
+    (value) => (value instanceof Map ? [...value] : []).map(([name, list]) => `${name}=${list.join(",")}`).join("; ")
+  ),
+  fault: (value) => secretHostsFault(secretEntries(value))
+}
 
-/** Which hosts a secret may go to: `NAME=host[,host]; …`. */
-export const secretHosts: Kind<ReadonlyMap<string, ReadonlyArray<string>>> = kind<
-  ReadonlyMap<string, ReadonlyArray<string>>
->(
-  "a list of secrets and their hosts, each secret once, as NAME=host,host; NAME=host",
-  (value) => {
-    const entries = split(value, ";").map((entry) => {
-      const [name = "", ...rest] = entry.split("=")
-      return [name.trim(), split(rest.join("="), ",")] as const
-    })
-    const map = new Map(entries)
-    return map.size === entries.length ? map : undefined
-  },
-  (value) =>
-    value instanceof Map &&
-    [...value].every(
-      ([name, list]) => SECRET_NAME.test(name) && list.length > 0 && list.every((host: string) => isHost(host))
-    ),
-  (value) => (value instanceof Map ? [...value] : []).map(([name, list]) => `${name}=${list.join(",")}`).join("; ")
-)
+const secretEntries = (value: string): ReadonlyArray<readonly [name: string, targets: ReadonlyArray<string>]> =>
+  split(value, ";").map((entry) => {
+    const [name = "", ...rest] = entry.split("=")
+    return [name.trim(), split(rest.join("="), ",")]
+  })
 
 const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:\/\/[^/?#]/i.test(value)
 

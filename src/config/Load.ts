@@ -2,6 +2,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
+import { VARIABLE_PREFIX } from "../domain/SecretName.js"
 import { CATALOGUE, entryOf, flagOf, KEYS, type SettingKey, show } from "./Catalogue.js"
 import { isLoopback, RELATIONS } from "./Relations.js"
 import type { SettingsShape } from "./Settings.js"
@@ -52,18 +53,24 @@ export const load = (options: LoadOptions): Either.Either<Loaded, SettingsError>
       const setting = nameOf(key, flag === undefined ? "environment" : "flag")
       if (value === undefined || !kind.holds(value)) {
         const shown = oneLine(value === undefined ? text : kind.show(value))
-        return yield* Either.left(new SettingsError({ setting, value: shown, rule: `be ${kind.rule}` }))
+        const fault = kind.fault?.(text)
+        const rule = `be ${kind.rule}${fault === undefined ? "" : `: ${oneLine(fault)}`}`
+        return yield* Either.left(new SettingsError({ setting, value: shown, rule }))
       }
       values[key] = value
       sources[key] = flag === undefined ? "environment" : "flag"
     }
     const standard = { logFormat: options.terminal === true ? "pretty" : "json" } as const
-    const all = yield* complete({ ...standard, ...(values as Partial<SettingsShape>) }, sources)
+    const given = { ...standard, ...(values as Partial<SettingsShape>) }
+    const all = yield* complete(given, sources, secretsFrom(given, options.env, sources.secretStore !== undefined))
     return { ...all, warnings: unknownVariables(options.env) }
   })
 
 /** Settings of a program that composes the manager itself: what is left out is the default. */
-export const fromOptions = (options: Partial<SettingsShape> = {}): Either.Either<SettingsShape, SettingsError> =>
+export const fromOptions = (
+  options: Partial<SettingsShape> = {},
+  env: LoadOptions["env"] = {}
+): Either.Either<SettingsShape, SettingsError> =>
   Either.gen(function* () {
     const sources: Partial<Record<SettingKey, Source>> = {}
     for (const key of KEYS) {
@@ -77,10 +84,28 @@ export const fromOptions = (options: Partial<SettingsShape> = {}): Either.Either
         )
       }
     }
-    return (yield* complete(options, sources)).settings
+    // Of all settings, as a process hands them in, each is given: then a store counts where it has a name of its own.
+    const { secretStore = CATALOGUE.secretStore.standard } = options
+    const from = secretsFrom(options, env, secretStore !== CATALOGUE.secretStore.standard)
+    return (yield* complete(options, sources, from)).settings
   })
 
-const complete = (given: Partial<SettingsShape>, sources: Partial<Record<SettingKey, Source>>) =>
+/** Where secrets come from, as far as settings and environment tell. */
+const secretsFrom = (
+  { backing, secretsDir = "" }: Partial<SettingsShape>,
+  env: LoadOptions["env"],
+  storeNamed: boolean
+): ReadonlyArray<string> => [
+  ...(secretsDir === "" ? [] : [CATALOGUE.secretsDir.env]),
+  ...(backing === "dapr" && storeNamed ? [CATALOGUE.secretStore.env] : []),
+  ...Object.keys(env).filter((name) => name.startsWith(VARIABLE_PREFIX) && env[name] !== undefined)
+]
+
+const complete = (
+  given: Partial<SettingsShape>,
+  sources: Partial<Record<SettingKey, Source>>,
+  secretsFrom: ReadonlyArray<string>
+) =>
   Either.gen(function* () {
     const settings = Object.fromEntries(
       KEYS.map((key) => [key, given[key] ?? CATALOGUE[key].standard])
@@ -91,7 +116,7 @@ const complete = (given: Partial<SettingsShape>, sources: Partial<Record<Setting
       topics: given.topics ?? (isLoopback(settings.host) ? ["*"] : CATALOGUE.topics.standard)
     }
     for (const { holds, key, other, rule } of RELATIONS) {
-      if (holds(derived)) continue
+      if (holds(derived, { secretsFrom })) continue
       const beside =
         other === undefined ? "" : ` ${nameOf(other, sources[other])}=${oneLine(show(other, derived[other]))}`
       return yield* Either.left(

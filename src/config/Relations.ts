@@ -11,7 +11,13 @@ export interface Relation {
   readonly other?: SettingKey
   /** as the end of "must …" */
   readonly rule: string
-  readonly holds: (settings: SettingsShape) => boolean
+  readonly holds: (settings: SettingsShape, around: Around) => boolean
+}
+
+/** What rules ask for beside the settings. */
+export interface Around {
+  /** where secrets come from, as far as it is known at a start: the names of settings and variables */
+  readonly secretsFrom: ReadonlyArray<string>
 }
 
 export const RELATIONS: ReadonlyArray<Relation> = [
@@ -25,6 +31,11 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     key: "host",
     rule: "be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)",
     holds: (s) => isLoopback(s.host) || s.apiToken !== undefined || s.insecure
+  },
+  {
+    key: "host",
+    rule: "be loopback, or WSM_SECRET_HOSTS say where the secrets may go (*=* lets all of them go anywhere)",
+    holds: (s, { secretsFrom }) => isLoopback(s.host) || s.secretHosts.size > 0 || secretsFrom.length === 0
   },
   {
     key: "tlsCert",

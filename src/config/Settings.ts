@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import type { SecretHosts } from "../domain/SecretHosts.js"
 import { fromOptions, type SettingsError } from "./Load.js"
 
 export interface SettingsShape {
@@ -47,8 +48,8 @@ export interface SettingsShape {
   readonly crashDetection: "refused" | "off"
   readonly secretsDir: string
   readonly secretStore: string
-  /** secret name -> the hosts it may go to; a secret not listed may go anywhere */
-  readonly secretHosts: ReadonlyMap<string, ReadonlyArray<string>>
+  /** secret name -> where it may go; one that is not listed goes nowhere once anything is */
+  readonly secretHosts: SecretHosts
   readonly onLeaseLoss: "stop" | "continue"
   /** dials per second and host, for the whole fleet */
   readonly dialRatePerHost: number

@@ -1,17 +1,17 @@
 /** `WSM_…` variables that nobody reads: most often a setting that is misspelt. */
+import { VARIABLE_PREFIX, variableOf } from "../domain/SecretName.js"
 import { CATALOGUE, KEYS } from "./Catalogue.js"
 
 const KNOWN = [...KEYS.map((key) => CATALOGUE[key].env), "WSM_SERVER"]
-const PREFIXES = ["WSM_SECRET_VALUE_"]
 
 /** One line for each. Values are never shown: a misspelt token is still a token. */
 export const unknownVariables = (env: Readonly<Record<string, string | undefined>>): ReadonlyArray<string> =>
   Object.keys(env)
     .filter((name) => name.startsWith("WSM_") && env[name] !== undefined && !KNOWN.includes(name))
-    .filter((name) => !PREFIXES.some((prefix) => name.startsWith(prefix)))
+    .filter((name) => !name.startsWith(VARIABLE_PREFIX) || variableOf(name.slice(VARIABLE_PREFIX.length)) !== name)
     .sort()
     .map((name) => {
-      const near = nearest(name)
+      const near = name.startsWith(VARIABLE_PREFIX) ? variableOf(name.slice(VARIABLE_PREFIX.length)) : nearest(name)
       return `${name} is no setting and was ignored${near === undefined ? "" : `: did you mean ${near}?`}`
     })
 

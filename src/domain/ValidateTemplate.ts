@@ -1,9 +1,7 @@
 /** Whether the placeholders of a text name something that can be filled in. */
 import { type Checked, every, ok, printable, refuse } from "./Check.js"
+import { isSecretName } from "./SecretName.js"
 import { fillTemplate, parseHeaderValue, parseTemplate, type Template } from "./Templates.js"
-
-/** 1–128 of A-Za-z0-9_.-, no leading dot; with a secret store of many keys, `NAME/KEY`. */
-const SECRET_NAME = /^(?!\.)[A-Za-z0-9_.-]{1,128}(?:\/(?!\.)[A-Za-z0-9_.-]{1,128})?$/
 
 const NO_CAPTURES: ReadonlySet<string> = new Set()
 
@@ -17,7 +15,7 @@ export const checkHeaderTemplate = (field: string, value: string): Checked<void>
 
 const checkParts = (field: string, template: Template, captures: ReadonlySet<string>): Checked<void> =>
   every(template, (part) => {
-    if (part.kind === "secret" && !SECRET_NAME.test(part.name)) {
+    if (part.kind === "secret" && !isSecretName(part.name)) {
       return refuse(field, `${printable(part.name)} is no name of a secret`)
     }
     if (part.kind === "capture" && !captures.has(part.name)) {

@@ -6,6 +6,9 @@
  */
 import { isIP } from "node:net"
 import ipaddr from "ipaddr.js"
+import { normaliseHost } from "../domain/HostName.js"
+
+export { normaliseHost }
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 
@@ -55,17 +58,6 @@ export const make = (options: {
     }
   }
 }
-
-/** A host as lists and addresses write it: lower case, no brackets, no trailing dot. */
-export const normaliseHost = (host: string): string =>
-  host
-    .toLowerCase()
-    .replace(/^\[(.*)\]$/, "$1")
-    .replace(/\.$/, "")
-
-/** Whether a host is one of these names (`name`, or `*.suffix` for what ends in `.suffix`). */
-export const hostMatches = (host: string, patterns: ReadonlyArray<string>): boolean =>
-  hasName(hostList(patterns), normaliseHost(host))
 
 const hostList = (entries: ReadonlyArray<string>): HostList => {
   const names = new Set<string>()

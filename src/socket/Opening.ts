@@ -7,11 +7,13 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { TargetForbidden } from "../domain/Errors.js"
+import { normaliseHost } from "../domain/HostName.js"
+import type { RefuseSecret, SecretTarget } from "../domain/SecretHosts.js"
+import { shownName } from "../domain/SecretName.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import * as Templates from "../domain/Templates.js"
 import type { Secrets } from "../ports/Secrets.js"
 import { dialFailure } from "./DialFailures.js"
-import { hostMatches, normaliseHost } from "./EgressPolicy.js"
 import type { DialFailure, SessionOptions } from "./Session.js"
 
 export interface Opening {
@@ -28,22 +30,27 @@ export interface Opening {
 export const hostOf = (spec: ResolvedSpec): string =>
   normaliseHost(spec.hostPort.slice(0, spec.hostPort.lastIndexOf(":")))
 
-/** The first secret of a spec that may not go to its host. */
-export const refuseSecret = (
-  spec: ResolvedSpec,
-  secretHosts: ReadonlyMap<string, ReadonlyArray<string>>
-): TargetForbidden | undefined => {
-  if (secretHosts.size === 0) return undefined
-  const host = hostOf(spec)
+/** The first secret of a spec that may not go to its target. */
+export const refuseSecret = (spec: ResolvedSpec, refuse: RefuseSecret): TargetForbidden | undefined => {
+  const target = targetOf(spec)
   for (const name of Templates.secretNames(templatesOf(spec))) {
-    // Of NAME/KEY the whole may be listed, or the secret it is a part of.
-    const hosts = secretHosts.get(name) ?? secretHosts.get(name.split("/", 1)[0]!)
-    if (hosts !== undefined && !hostMatches(host, hosts)) {
-      return new TargetForbidden({ host, reason: `secret ${name} may not go there` })
+    const fault = refuse(name, target)
+    if (fault !== undefined) {
+      const there = `${target.scheme}://${spec.hostPort}`
+      return new TargetForbidden({
+        host: target.host,
+        reason: `secret ${shownName(name)} may not go to ${there}: ${fault}`
+      })
     }
   }
   return undefined
 }
+
+const targetOf = (spec: ResolvedSpec): SecretTarget => ({
+  scheme: /^wss:/i.test(spec.url) ? "wss" : "ws",
+  host: hostOf(spec),
+  port: spec.hostPort.slice(spec.hostPort.lastIndexOf(":") + 1)
+})
 
 /** Fails with kind `secret`, naming the secret, where one is missing or its value cannot stand where it is used. */
 export const resolve = (
@@ -54,7 +61,7 @@ export const resolve = (
     const values = new Map<string, string>()
     for (const name of Templates.secretNames(templatesOf(spec))) {
       const secret = yield* Effect.mapError(secrets.resolve(name), ({ reason }) =>
-        dialFailure("secret", `secret ${name} is missing: ${reason}`)
+        dialFailure("secret", `secret ${shownName(name)} is missing: ${reason}`)
       )
       values.set(name, Redacted.value(secret))
     }
@@ -70,7 +77,7 @@ export const resolve = (
         "secret",
         `${
           Templates.secretNames([template])
-            .map((name) => `secret ${name}`)
+            .map((name) => `secret ${shownName(name)}`)
             .join(", ") || "a value"
         } cannot stand in ${where}`
       )

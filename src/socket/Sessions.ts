@@ -9,8 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import { isLoopback } from "../config/Relations.js"
 import { Settings } from "../config/Settings.js"
 import type { TargetForbidden } from "../domain/Errors.js"
+import { refuseBy } from "../domain/SecretHosts.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Secrets } from "../ports/Secrets.js"
 import * as ClientWrapper from "./ClientWrapper.js"
@@ -34,13 +36,15 @@ export const layer: Layer.Layer<
     const client = yield* ClientWrapper.ClientWrapper
     const budget = yield* DialBudget.DialBudget
     const secrets = yield* Secrets
-    const { secretHosts } = yield* Settings
+    const settings = yield* Settings
+    // Whoever reaches us from elsewhere may not choose where a secret goes.
+    const refuse = refuseBy(settings.secretHosts, !isLoopback(settings.host))
     const { dials } = yield* Metrics
     const timers = makeTimers()
 
     const precheck: Sessions["Type"]["precheck"] = (spec) =>
       Effect.suspend(() => {
-        const refused = Opening.refuseSecret(spec, secretHosts) ?? client.refuseHost(Opening.hostOf(spec))
+        const refused = Opening.refuseSecret(spec, refuse) ?? client.refuseHost(Opening.hostOf(spec))
         return refused === undefined ? Effect.void : Effect.fail(refused)
       })
 

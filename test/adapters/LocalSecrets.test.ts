@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
@@ -36,6 +37,40 @@ it.scoped("without a file it is the variable of its name, upper case, other char
     expect(yield* reasonOf({ dir: "", env }, "none")).toContain("WSM_SECRET_VALUE_NONE")
     writeFileSync(join(dir, "feed.token-1"), "from file")
     expect(yield* valueOf({ dir, env }, "feed.token-1")).toBe("from file")
+  })
+)
+
+it.scoped("every spelling of a name is the same file, and two files of one name are none", () =>
+  Effect.gen(function* () {
+    const dir = yield* temporaryDirectory
+    const options = { dir, env: { WSM_SECRET_VALUE_FEED_TOKEN: "of the variable" } }
+    writeFileSync(join(dir, "feed.token"), "of the file")
+    mkdirSync(join(dir, ".feed.token"))
+    for (const name of ["feed.token", "FEED.TOKEN", "feed-token", "Feed_Token"]) {
+      expect(yield* valueOf(options, name)).toBe("of the file")
+    }
+    expect(LocalSecrets.twinsOf(options)).toEqual({ files: undefined, variables: undefined })
+    writeFileSync(join(dir, "FEED_TOKEN"), "of another file")
+    for (const name of ["feed.token", "FEED_TOKEN", "feed-token"]) {
+      expect(yield* reasonOf(options, name)).toBe("the files FEED_TOKEN and feed.token are both it")
+    }
+    const variables = { ...options.env, WSM_SECRET_VALUE_feed_token: "x", OTHER: "x", other: "x" }
+    const twins = LocalSecrets.twinsOf({ dir, env: variables })
+    expect([...twins.files!].sort()).toEqual(["FEED_TOKEN", "feed.token"])
+    expect(twins.variables).toEqual(["WSM_SECRET_VALUE_FEED_TOKEN", "WSM_SECRET_VALUE_feed_token"])
+    expect(LocalSecrets.twinsOf({ dir: join(dir, "none"), env: {} }).files).toBeUndefined()
+  })
+)
+
+it.scoped("a file that is no secret's is not read to its end, nor waited for", () =>
+  Effect.gen(function* () {
+    const dir = yield* temporaryDirectory
+    writeFileSync(join(dir, "big"), "x".repeat(64 * 1024 + 1))
+    writeFileSync(join(dir, "most"), "x".repeat(64 * 1024))
+    execFileSync("mkfifo", [join(dir, "pipe")])
+    expect(yield* reasonOf({ dir, env: {} }, "big")).toContain("over 64 KiB")
+    expect((yield* valueOf({ dir, env: {} }, "most")).length).toBe(64 * 1024)
+    expect(yield* reasonOf({ dir, env: {} }, "pipe")).toMatch(/it is empty|cannot be read/)
   })
 )
 

@@ -55,7 +55,7 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   crashDetection: ["off", "off", ["false"]],
   secretsDir: ["/run/secrets", "/run/secrets", ["a\u0007b"]],
   secretStore: ["vault", "vault", ["a b"]],
-  secretHosts: ["A=h1,h2; vault/k = h3", new Map([["A", ["h1", "h2"]], ["vault/k", ["h3"]]]), ["A", "A=", "=h", "../x=h", "A=h;A=i", "A=h i"]], // prettier-ignore
+  secretHosts: ["A=h1,h2; vault/k = h3", new Map([["A", ["h1", "h2"]], ["vault/k", ["h3"]]]), ["A", "A=", "=h", "../x=h", "A=h;A=i", "A=h i", "feed-token=h;FEED_TOKEN=i", "a.b/k=h;A_B/K=h", "A=10.0.0.0/8", "A=http://h", "A=wss://h/p", "A=h:0", "A=h:70000", "A=[::1", "A=u@h", "A=*.*", "A=::1:443:", "*=a b"]], // prettier-ignore
   onLeaseLoss: ["continue", "continue", ["stay"]],
   dialRatePerHost: ["0.5", 0.5, ["0", "1/s"]],
   drainMode: ["wait", "wait", ["kill"]],
@@ -176,12 +176,18 @@ describe.each(KEYS)("the setting %s", (key) => {
   })
 })
 
+const WHERE =
+  "is refused: it must be loopback, or WSM_SECRET_HOSTS say where the secrets may go (*=* lets all of them go anywhere)"
+
 describe("relations", () => {
   it.each<[Record<string, string>, string]>([
     [{ WSM_HEARTBEAT_TTL: "5 seconds" }, "WSM_HEARTBEAT_TTL=5 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2 seconds"], // prettier-ignore
     [{ WSM_HEARTBEAT_INTERVAL: "2001 millis" }, "WSM_HEARTBEAT_TTL=6 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2001 millis"], // prettier-ignore
     [{ WSM_HOST: "0.0.0.0" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
     [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
+    [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRETS_DIR: "/s" }, `WSM_HOST=0.0.0.0 ${WHERE}`],
+    [{ WSM_HOST: "::", WSM_INSECURE: "true", WSM_SECRET_VALUE_A: "s" }, `WSM_HOST=:: ${WHERE}`],
+    [{ WSM_HOST: "10.0.0.1", WSM_API_TOKEN: "t", WSM_BACKING: "dapr", WSM_SECRET_STORE: "secretstore" }, `WSM_HOST=10.0.0.1 ${WHERE}`], // prettier-ignore
     [{ WSM_TLS_CERT: "c.pem" }, "WSM_TLS_CERT=c.pem is refused: it must be set together with WSM_TLS_KEY"],
     [{ WSM_TLS_KEY: "k.pem" }, "WSM_TLS_CERT= is refused: it must be set together with WSM_TLS_KEY"],
     [{ WSM_GRPC_PORT: "5001" }, "WSM_GRPC_PORT=5001 is refused: it must be another port than WSM_HTTP_PORT=5001"],
@@ -194,6 +200,10 @@ describe("relations", () => {
     { WSM_HEARTBEAT_TTL: "6 seconds", WSM_HEARTBEAT_INTERVAL: "2 seconds" },
     { WSM_HOST: "0.0.0.0", WSM_INSECURE: "true" },
     { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRET_VALUE_A: "s", WSM_SECRET_HOSTS: "a=h" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRETS_DIR: "/s", WSM_SECRET_HOSTS: "*=*" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRET_STORE: "vault" },
+    { WSM_HOST: "127.0.0.1", WSM_SECRET_VALUE_A: "s", WSM_SECRETS_DIR: "/s" },
     { WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
     { WSM_HTTP_PORT: "0", WSM_GRPC_PORT: "0" },
     { WSM_KEEPALIVE_MIN: "60 seconds" }
@@ -208,6 +218,18 @@ describe("relations", () => {
   })
 })
 
+describe("a list of where secrets may go", () => {
+  it.each([
+    ["feed-token=a; x=b; FEED_TOKEN=c", "feed-token and FEED_TOKEN are one secret: name it once"],
+    ["a=10.0.0.0/8", "10.0.0.0/8 is a range, and a secret goes to hosts"],
+    ["a=https://h", "https://h is no host, nor wss://host:port"]
+  ])("%s is refused, and why", (list, why) => {
+    expect(refused({ WSM_SECRET_HOSTS: list })).toBe(
+      `WSM_SECRET_HOSTS=${list} is refused: it must be a list of secrets and where each may go, as NAME=wss://host:port,host; NAME=*: ${why}`
+    )
+  })
+})
+
 describe("the environment", () => {
   it("empty is as if not set, but for the settings where empty means something", () => {
     const settings = loaded({ WSM_HTTP_PORT: "", WSM_API_TOKEN: "", WSM_DATA_DIR: "", WSM_LIFECYCLE_TOPIC: "" })
@@ -215,10 +237,11 @@ describe("the environment", () => {
   })
 
   it("a variable that nobody reads is reported by name, never by value, with the one that was meant", () => {
-    const env = { WSM_HTTP_PROT: "1", WSM_API_TOKNE: "s3cret", WSM_WHATEVER_ELSE: "1", WSM_SERVER: "x", WSM_SECRET_VALUE_A: "x", OTHER: "x" } // prettier-ignore
+    const env = { WSM_HTTP_PROT: "1", WSM_API_TOKNE: "s3cret", WSM_WHATEVER_ELSE: "1", WSM_SERVER: "x", WSM_SECRET_VALUE_A: "x", WSM_SECRET_VALUE_b: "x", OTHER: "x" } // prettier-ignore
     expect(Either.getOrThrow(load({ env })).warnings).toEqual([
       "WSM_API_TOKNE is no setting and was ignored: did you mean WSM_API_TOKEN?",
       "WSM_HTTP_PROT is no setting and was ignored: did you mean WSM_HTTP_PORT?",
+      "WSM_SECRET_VALUE_b is no setting and was ignored: did you mean WSM_SECRET_VALUE_B?",
       "WSM_WHATEVER_ELSE is no setting and was ignored"
     ])
   })

@@ -53,7 +53,8 @@ const pair = (n: number, folder: string) =>
           DAPR_HTTP_PORT: `${sidecar.httpPort}`,
           DAPR_GRPC_PORT: `${sidecar.grpcPort}`,
           // the test's WebSocket server
-          WSM_EGRESS_ALLOW: "127.0.0.1"
+          WSM_EGRESS_ALLOW: "127.0.0.1",
+          WSM_SECRET_HOSTS: "feed=ws://127.0.0.1:*"
         })
       ),
       ({ child, ended }) =>

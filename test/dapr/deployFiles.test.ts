@@ -183,6 +183,15 @@ describe("compose.yaml", () => {
     expect([...services["pod-1"].ports, ...services["pod-2"].ports].every((port: string) => port.startsWith("127.0.0.1:"))).toBe(true) // prettier-ignore
   })
 
+  plain("says where secrets may go, as the manifest does: nowhere else", () => {
+    for (const given of [environmentOf("manager-1"), environmentOf("manager-2")]) {
+      expect([...settingsOf(given).secretHosts]).toEqual([["feed", ["wss://feed.example.com"]]])
+    }
+    const [container] = ofKind("StatefulSet").spec.template.spec.containers
+    const listed = container.env.find((entry: Document) => entry.name === "WSM_SECRET_HOSTS").value
+    expect(ofKind("Role").rules[0].resourceNames).toEqual([listed.split("=")[0]])
+  })
+
   plain("keeps its records in a Redis that evicts nothing and outlives itself", () => {
     const command = services.redis.command.join(" ")
     expect(command).toContain("--maxmemory-policy noeviction")

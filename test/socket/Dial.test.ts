@@ -112,36 +112,65 @@ describe("Dial", () => {
     })
   )
 
-  it.scopedLive("a secret listed for hosts goes to no other host, wherever in the spec it is used", () =>
+  it.scopedLive(
+    "a secret goes where it is listed and nowhere else, wherever in the spec it is used, in any spelling",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* ScriptedServer.scoped()
+        const { port } = new URL(server.url)
+        const secrets = { "feed-tok": "t", "FEED.TOK": "t", Feed_Tok: "t", "feed-tok/KEY": "k", FREE: "f", other: "o" }
+        const surroundings = {
+          secrets,
+          settings: {
+            secretHosts: new Map([
+              ["feed-tok", ["feed.example", "*.good.example:*"]],
+              ["free", [`ws://127.0.0.1:${port}`]]
+            ])
+          }
+        }
+        for (const name of ["feed-tok", "FEED.TOK", "Feed_Tok", "feed-tok/KEY", "other"]) {
+          const used = [
+            { headers: [["A", `secret:${name}`]] },
+            { headers: [["A", `b \${secret:${name}}`]] },
+            { subprotocols: [`\${secret:${name}}`] },
+            { handshake: [text(`\${secret:${name}}`)] },
+            { keepAlive: { ...specOf("ws://x").keepAlive, ping: { ...text(`\${secret:${name}}`), binary: false, intervalMs: 1 } } } // prettier-ignore
+          ] as const
+          for (const more of used) {
+            const failure = yield* failed(specOf(server.url, more), surroundings)
+            expect(failure).toMatchObject({ _tag: "TargetForbidden", host: "127.0.0.1" })
+            expect(failure.reason).toContain(name)
+          }
+          expect((yield* failed(specOf(`${server.url}/?t=\${secret:${name}}`), surroundings))._tag).toBe(
+            "TargetForbidden"
+          )
+        }
+        expect(server.openings.length).toBe(0)
+        yield* Effect.gen(function* () {
+          yield* open(specOf(server.url, { headers: [["A", "secret:FREE"]] }))
+          const sessions = yield* Sessions
+          const goes = { headers: [["A", "secret:FEED_TOK"]] } as const
+          const refused = (url: string) =>
+            Effect.map(Effect.flip(sessions.precheck(specOf(url, goes))), ({ host, reason }) => [host, reason])
+          yield* sessions.precheck(specOf("wss://feed.example/x", goes))
+          yield* sessions.precheck(specOf("wss://a.good.example:8443/x", goes))
+          for (const url of ["ws://feed.example/", "ws://feed.example:443/", "wss://feed.example:8443/"]) {
+            expect(yield* refused(url)).toEqual(["feed.example", expect.stringContaining("names other targets for it")])
+          }
+          expect((yield* refused("wss://good.example"))[0]).toBe("good.example")
+        }).pipe(Effect.provide(sessionsLayer(surroundings)))
+      })
+  )
+
+  it.scopedLive("an instance that is reached from elsewhere gives no secret away without a list", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.scoped()
-      const surroundings = {
-        secrets: { T: "t", "T/KEY": "k", FREE: "f" },
-        settings: { secretHosts: new Map([["T", ["feed.example", "*.good.example"]]]) }
-      }
-      const used = [
-        { headers: [["A", "secret:T"]] },
-        { headers: [["A", "b ${secret:T/KEY}"]] },
-        { subprotocols: ["${secret:T}"] },
-        { handshake: [text("${secret:T}")] },
-        { keepAlive: { ...specOf("ws://x").keepAlive, ping: { ...text("${secret:T}"), binary: false, intervalMs: 1 } } }
-      ] as const
-      for (const more of used) {
-        const failure = yield* failed(specOf(server.url, more), surroundings)
-        expect(failure).toMatchObject({ _tag: "TargetForbidden", host: "127.0.0.1" })
-      }
-      expect(yield* failed(specOf(`${server.url}/?t=\${secret:T}`), surroundings)).toMatchObject({
-        _tag: "TargetForbidden"
-      })
-      expect(server.openings.length).toBe(0)
-      yield* Effect.gen(function* () {
-        yield* open(specOf(server.url, { headers: [["A", "secret:FREE"]] }))
-        const sessions = yield* Sessions
-        const goes = { headers: [["A", "secret:T"]] } as const
-        yield* sessions.precheck(specOf("wss://feed.example/x", goes))
-        yield* sessions.precheck(specOf("wss://a.good.example:8443/x", goes))
-        expect((yield* Effect.flip(sessions.precheck(specOf("wss://good.example", goes)))).host).toBe("good.example")
-      }).pipe(Effect.provide(sessionsLayer(surroundings)))
+      const surroundings = { secrets: { T: "t" }, settings: { host: "0.0.0.0" } }
+      const spec = specOf(server.url, { headers: [["A", "secret:T"]] })
+      expect(yield* failed(spec, surroundings)).toMatchObject({ _tag: "TargetForbidden" })
+      const listed = { ...surroundings, settings: { host: "0.0.0.0", secretHosts: new Map([["*", ["*"]]]) } }
+      yield* open(spec).pipe(Effect.provide(sessionsLayer(listed)))
+      expect(server.last.headers["a"]).toBe("t")
     })
   )
 

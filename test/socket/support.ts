@@ -47,6 +47,7 @@ export const sessionsLayer = ({ client, secrets = {}, settings, share }: Surroun
     Layer.provideMerge(
       Layer.mergeAll(
         Layer.succeed(Settings, {
+          host: "127.0.0.1",
           egress: "any",
           egressAllow: [],
           egressDeny: [],

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { isSecretName } from "../../domain/SecretName.js"
 import { SecretMissing, Secrets } from "../../ports/Secrets.js"
 import { ask, type Asked } from "./internal/ask.js"
 import { messageOf } from "./internal/metadata.js"
@@ -21,8 +22,6 @@ export interface DaprSecretsOptions {
   /** for one secret; 3 seconds unless told */
   readonly deadline?: Duration.DurationInput
 }
-
-const PART = /^(?!\.)[A-Za-z0-9_.-]{1,128}$/
 
 export const make = (
   { http, headers }: Pick<typeof Sidecar.Service, "http" | "headers">,
@@ -62,10 +61,8 @@ export const make = (
 
   return {
     resolve: (full) => {
-      const [name = "", key = "", ...rest] = full.split("/")
-      return full.includes("/") && rest.length === 0 && PART.test(name) && PART.test(key)
-        ? fromStore(full, name, key)
-        : local.resolve(full)
+      const [name = "", key] = full.split("/", 2)
+      return key !== undefined && isSecretName(full) ? fromStore(full, name, key) : local.resolve(full)
     }
   }
 }
