@@ -41,6 +41,12 @@ export const CALLER = {
   FILTERS: 50,
   /** ids in one request */
   IDS: 1000,
+  /** messages that wait for one socket, and as many again with it */
+  QUEUE_MESSAGES: 1024,
+  /** bytes of those that wait; a larger message waits alone */
+  QUEUE_BYTES: 4 * MIB,
+  /** all that is kept of one connection to be sent: what waits, and what is with the socket */
+  CONNECTION_BYTES: 32 * MIB,
   /** Sends in mode NEXT that wait for their turn on one connection */
   NEXT_WAITING: 64,
   /** the shortest `ping_interval_ms` */

@@ -5,8 +5,10 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
+import { ByteBudget } from "../domain/ByteBudget.js"
 import { shouldBeUp, shortStatus } from "../domain/ConnectionStatus.js"
 import type { Position } from "../domain/ConnectionEvent.js"
+import { CALLER } from "../domain/Limits.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import { resolveSpec } from "../domain/Validate.js"
 import type { Life } from "../membership/Lease.js"
@@ -23,11 +25,13 @@ export const adopt = (
   spec: ResolvedSpec,
   inherited: Position | undefined
 ): ManagedConnection => {
+  const budget = new ByteBudget(CALLER.CONNECTION_BYTES, core.kept)
   const c = new ManagedConnection(
     owned,
     core.instanceId,
     spec,
     Correlator.make(owned.id),
+    budget,
     inherited,
     core.now,
     core.turnTime,

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { SettingsShape } from "../config/Settings.js"
+import type { ByteBudget } from "../domain/ByteBudget.js"
 import {
   ConnectionNotFound,
   InstanceDraining,
@@ -38,6 +39,8 @@ export interface Core {
   readonly sessions: Sessions["Type"]
   readonly supervisor: Supervisor
   readonly phase: Phase
+  /** what all connections together keep to be sent */
+  readonly kept: ByteBudget
   /** the connections this instance owns under its present life */
   readonly connections: ConnectionTable
   /** ids that are being removed: their records stand, and nobody shall find them any more */

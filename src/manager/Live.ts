@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.js"
+import { ByteBudget } from "../domain/ByteBudget.js"
 import { ConnectionStatus, shortStatus } from "../domain/ConnectionStatus.js"
 import { bounded } from "../membership/Bounded.js"
 import { InstanceId } from "../membership/InstanceId.js"
@@ -81,6 +82,7 @@ const make = Effect.gen(function* () {
     sessions,
     supervisor,
     phase: yield* CurrentPhase,
+    kept: new ByteBudget(settings.bufferMaxBytes),
     connections: new ConnectionTable(),
     leaving: new Set<string>(),
     now,
@@ -97,6 +99,7 @@ const make = Effect.gen(function* () {
   const drain = yield* Drain.make(fleet, yield* DrainHooks)
 
   metrics.connections(() => byStatus(core))
+  metrics.keptBytes(() => [[["send"], core.kept.used]])
   yield* Effect.acquireRelease(
     Effect.sync(() =>
       store.onDisowned((owned) => {

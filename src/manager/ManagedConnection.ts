@@ -15,6 +15,7 @@ import {
 import type { Position } from "../domain/ConnectionEvent.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { Connection } from "../domain/Messages.js"
+import type { ByteBudget } from "../domain/ByteBudget.js"
 import { OneAtATime } from "../domain/OneAtATime.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import type { Correlator } from "../messaging/Correlator.js"
@@ -85,6 +86,8 @@ export class ManagedConnection implements EventSubject {
     readonly instanceId: string,
     public spec: ResolvedSpec,
     readonly correlator: Correlator,
+    /** what is kept to be sent on it */
+    readonly budget: ByteBudget,
     /** what the former owner knew of the stream; undefined: nobody owned it before */
     readonly inherited: Position | undefined,
     private readonly now: () => number,

@@ -188,6 +188,7 @@ const dial = (
           epoch: c.epoch,
           spec: c.spec,
           onFrame: c.receive,
+          budget: c.budget,
           mayDial: life.valid,
           mayAct: mayHold(c, services.onLeaseLoss)
         })

@@ -131,6 +131,11 @@ export const make = () => {
     framesSent: counters("frames_sent_total", "Frames the sockets took.")(),
     bufferFrames: gauge("buffer_frames", "Frames waiting to be published."),
     bufferBytes: gauge("buffer_bytes", "Bytes of frames waiting to be published."),
+    keptBytes: gauge(
+      "kept_bytes",
+      "Bytes kept for others, by what for: send is messages to peers that have not left.",
+      "for"
+    ),
     publishSeconds: seconds("publish_seconds", "Duration of one publish request.", [
       "outcome",
       "ok",

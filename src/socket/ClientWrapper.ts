@@ -4,6 +4,7 @@
  * Names are resolved here, once; every address a name has is judged, and what was judged is what is dialled. Redirects are
  * not followed. The callbacks are synchronous and in order: `onOpen`, then frames, then `onEnd` once.
  */
+import type { ClientRequest } from "node:http"
 import { lookup, type LookupAddress } from "node:dns"
 import { isIP, type LookupFunction } from "node:net"
 import * as Context from "effect/Context"
@@ -17,7 +18,7 @@ import * as EgressPolicy from "./EgressPolicy.js"
 import { ReadTurn } from "./ReadTurn.js"
 import type { DialFailure } from "./Session.js"
 import { MAX_TIMER_MS } from "./Timers.js"
-import { listen, type WireHandlers } from "./Wire.js"
+import { CLOSE_TIMEOUT_MS, listen, type WireHandlers } from "./Wire.js"
 
 export interface DialTarget {
   readonly url: URL
@@ -62,9 +63,6 @@ export const layer = (options: ClientOptions = {}): Layer.Layer<ClientWrapper, n
     ClientWrapper,
     Effect.map(Settings, (settings) => make(EgressPolicy.make(settings), options))
   )
-
-/** How long the peer has to answer our close frame. */
-const CLOSE_TIMEOUT_MS = 1000
 
 const bySystem: Resolve = (host, done) => lookup(host, { all: true }, done)
 
@@ -140,8 +138,15 @@ const wsOptions = (target: DialTarget, addresses: ReadonlyArray<LookupAddress>):
   perMessageDeflate: target.compression,
   maxPayload: target.maxMessageBytes,
   lookup: pinned(addresses),
-  closeTimeout: CLOSE_TIMEOUT_MS
+  closeTimeout: CLOSE_TIMEOUT_MS,
+  // ws makes the path of its own from parts of the URL, and an empty query is not among them.
+  ...(target.url.search === "" && target.url.href.endsWith("?") ? { finishRequest: emptyQuery } : {})
 })
+
+const emptyQuery = (request: ClientRequest): void => {
+  request.path += "?"
+  request.end()
+}
 
 /** Answers with what was judged, whatever the name resolves to by now. */
 const pinned =

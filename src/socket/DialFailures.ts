@@ -1,6 +1,7 @@
 /** Names for what can go wrong with a dial, in the words of the contract. Reasons never carry a URL or a header's value. */
 import type { DialFailureKind } from "../domain/Errors.js"
 import type { DialFailure } from "./Session.js"
+import { oneLine } from "./SocketErrors.js"
 
 export const dialFailure = (
   kind: DialFailureKind,
@@ -17,15 +18,15 @@ export const dialFailure = (
 
 /** What ws or the system says about an opening that failed. */
 export const fromError = (error: Error): DialFailure => {
-  const { code, message, syscall } = worst(error)
-  return dialFailure(kindOf(code, syscall, message), message === "" ? code : message)
+  const { code, message, said, syscall } = worst(error)
+  return dialFailure(kindOf(code, syscall, message), message === "" ? code : said)
 }
 
 /** Happy eyeballs tries several addresses and reports all errors together: the first one speaks for them. */
-const worst = (error: Error): { code: string; syscall: string; message: string } => {
+const worst = (error: Error): { code: string; syscall: string; message: string; said: string } => {
   const single = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
   const { code, syscall } = single as NodeJS.ErrnoException
-  return { code: code ?? "", syscall: syscall ?? "", message: single.message }
+  return { code: code ?? "", syscall: syscall ?? "", message: single.message, said: oneLine(single) }
 }
 
 const REFUSED = new Set([

@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen, DialFailureKind, TargetForbidden } from "../domain/Errors.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 
@@ -37,6 +38,8 @@ export interface SessionOptions {
   readonly spec: ResolvedSpec
   /** Called synchronously for each ordinary data frame, in order; a frame a handshake step expected is not among them. */
   readonly onFrame: (data: Buffer, binary: boolean) => void
+  /** Of the connection: what waits to be sent is taken from it. */
+  readonly budget: ByteBudget
   /** Asked right before the dial. */
   readonly mayDial: () => boolean
   /** Asked right before anything goes out of the open socket: each message, each ping. */
@@ -47,9 +50,14 @@ export interface Session {
   readonly subprotocol: string
   /**
    * Queues one message; done once the socket took it. Fails with BufferFull at once when the queue is full, with
-   * ConnectionNotOpen when the socket went away before this message left. Interruption takes a waiting message back.
+   * ConnectionNotOpen when the socket went away before all of this message left. Interruption takes a waiting message back;
+   * `handed` is called when that is no longer possible.
    */
-  readonly send: (data: Uint8Array, binary: boolean) => Effect.Effect<void, BufferFull | ConnectionNotOpen>
+  readonly send: (
+    data: Uint8Array,
+    binary: boolean,
+    handed?: () => void
+  ) => Effect.Effect<void, BufferFull | ConnectionNotOpen>
   /** Stop and go on reading: TCP back-pressure. A socket paused by us is never called dead. */
   readonly pause: () => void
   readonly resume: () => void

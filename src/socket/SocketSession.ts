@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen } from "../domain/Errors.js"
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
 import { Once } from "../domain/Once.js"
@@ -23,6 +24,7 @@ export class SocketSession implements Session, WireHandlers {
   private readonly login = new Once<void, DialFailure>()
   private readonly end = new Once<SessionEnd>()
   private readonly connectionId: string
+  private readonly budget: ByteBudget
   private readonly pass: (data: Buffer, binary: boolean) => void
   private readonly mayAct: () => boolean
   private readonly clocks: ResolvedKeepAlive
@@ -35,11 +37,12 @@ export class SocketSession implements Session, WireHandlers {
   private handshake: Handshake.Handshake | undefined
 
   constructor(
-    { connectionId, mayAct, onFrame, spec }: SessionOptions,
+    { budget, connectionId, mayAct, onFrame, spec }: SessionOptions,
     opening: Opening,
     private readonly timers: Timers
   ) {
     this.connectionId = connectionId
+    this.budget = budget
     this.pass = onFrame
     this.mayAct = mayAct
     this.clocks = spec.keepAlive
@@ -69,8 +72,8 @@ export class SocketSession implements Session, WireHandlers {
   get subprotocol(): string {
     return this.wire?.subprotocol ?? ""
   }
-  send(data: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
-    return this.queue!.send(data, binary)
+  send(data: Uint8Array, binary: boolean, handed?: () => void): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
+    return this.queue!.send(data, binary, handed)
   }
   pause(): void {
     this.keepAlive?.paused()
@@ -86,6 +89,7 @@ export class SocketSession implements Session, WireHandlers {
   terminate(): void {
     this.keepAlive?.stop()
     this.handshake?.stop()
+    this.queue?.end()
     this.wire?.terminate()
   }
 
@@ -96,9 +100,11 @@ export class SocketSession implements Session, WireHandlers {
     const target: SendTarget = {
       send: (data, binary, done) => wire.send(data, binary, done),
       bufferedAmount: () => wire.bufferedAmount(),
+      indivisibleBytes: wire.indivisibleBytes,
+      isCut: () => wire.isCut(),
       mayAct: this.mayAct
     }
-    this.queue = new SendQueue(this.connectionId, target)
+    this.queue = new SendQueue(this.connectionId, target, this.budget)
     this.handshake?.start()
   }
   onFrame(data: Buffer, binary: boolean): void {
@@ -112,7 +118,7 @@ export class SocketSession implements Session, WireHandlers {
   onEnd(end: SessionEnd): void {
     this.keepAlive?.stop()
     this.handshake?.stop()
-    this.queue?.end()
+    this.queue?.closed()
     const { closeCode, reason } = end
     const why = reason === "" ? "" : `: ${reason}`
     const failure = dialFailure("handshake", `the peer closed with ${closeCode}${why}`, { closeCode })

@@ -3,10 +3,13 @@
  *
  * There are thousands of these for a long time, so each is one object with its methods on the prototype.
  */
+import type { Socket } from "node:net"
+import { TLSSocket } from "node:tls"
 import { WebSocket } from "ws"
 import { dialFailure, fromError, parseRetryAfter } from "./DialFailures.js"
 import type { Reading, ReadTurn } from "./ReadTurn.js"
 import type { DialFailure, SessionEnd } from "./Session.js"
+import { ofSocket, oneLine } from "./SocketErrors.js"
 
 /** Synchronous and in order: `onOpen`, then frames, then `onEnd` once. */
 export interface WireHandlers {
@@ -24,6 +27,10 @@ export interface Wire {
   readonly ping: () => void
   /** bytes not yet given to the kernel */
   readonly bufferedAmount: () => number
+  /** so many leave as one, or none of them can be read */
+  readonly indivisibleBytes: number
+  /** no longer: what is not yet with the kernel never will be */
+  readonly isCut: () => boolean
   readonly pause: () => void
   readonly resume: () => void
   /**
@@ -32,8 +39,11 @@ export interface Wire {
    */
   readonly close: (code: number, reason: string) => void
   /** Cuts the socket; nothing is handed on any more but `onEnd`. */
-  readonly terminate: () => void
+  readonly terminate: (reason?: string) => void
 }
+
+/** How long the peer has to answer our close frame, and to read what is under way when it has ended its side. */
+export const CLOSE_TIMEOUT_MS = 1000
 
 /** Who dials, until the socket is open or was not to be had. */
 export interface Dialler {
@@ -45,6 +55,7 @@ export interface Dialler {
 export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler, turns: ReadTurn): void => {
   const wire = new WsWire(ws, handlers, dialler, turns)
   const control = () => handlers.onControl()
+  ws.on("upgrade", ({ socket }) => wire.connected(socket))
   ws.on("open", () => wire.opened())
   ws.on("message", (data, binary) => wire.message(data as Buffer, binary))
   ws.on("ping", control)
@@ -56,6 +67,9 @@ export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler, 
   ws.on("close", (code, reason) => wire.closed(code, reason))
 }
 
+/** The plain text of one TLS record, at most (RFC 8446, 5.1). A part of a record cannot be read. */
+const TLS_RECORD_BYTES = 16 * 1024
+
 interface Ending {
   readonly code: number
   readonly reason: string
@@ -65,7 +79,10 @@ interface Ending {
 class WsWire implements Wire, Reading {
   /** the code we sent, and why: our own close, or what ws did on bad input */
   private ours: Ending | undefined
-  private lastError = ""
+  /** what told of the end of a socket that has no close code */
+  private endedBy: string | undefined
+  private lingering: NodeJS.Timeout | undefined
+  private socket: Socket | undefined
   private discard = false
   /** by whoever has the wire */
   private paused = false
@@ -94,6 +111,12 @@ class WsWire implements Wire, Reading {
   bufferedAmount(): number {
     return this.ws.bufferedAmount
   }
+  get indivisibleBytes(): number {
+    return this.socket instanceof TLSSocket ? TLS_RECORD_BYTES : 0
+  }
+  isCut(): boolean {
+    return this.socket?.destroyed !== false
+  }
   pause(): void {
     if (this.ours !== undefined) {
       this.discard = true
@@ -121,13 +144,29 @@ class WsWire implements Wire, Reading {
     this.paused = false
     this.ws.resume()
   }
-  terminate(): void {
+  terminate(reason = "this instance cut the socket"): void {
     this.discard = true
-    this.ws.terminate()
+    this.endedBy ??= reason
+    // What TLS has given to the kernel in this turn it tells of in the next one.
+    if (this.bufferedAmount() > 0 && this.indivisibleBytes > 0) setImmediate(() => this.ws.terminate())
+    else this.ws.terminate()
   }
 
   // ------------------------------------------------------------ what ws tells
 
+  connected(socket: Socket): void {
+    this.socket = socket
+    socket.once("end", () => this.peerEnded())
+    // ws tells nobody of it.
+    socket.on("error", (error) => {
+      this.endedBy ??= ofSocket(error)
+    })
+  }
+  /** ws ends our side too, once all of ours is out: a peer that does not read would keep it for ever. */
+  private peerEnded(): void {
+    this.endedBy ??= "the peer ended the connection without a close frame"
+    if (this.dialler === undefined) this.lingering = setTimeout(() => this.ws.terminate(), CLOSE_TIMEOUT_MS)
+  }
   opened(): void {
     const dialler = this.dialler
     this.dialler = undefined
@@ -152,15 +191,17 @@ class WsWire implements Wire, Reading {
   failed(error: Error): void {
     if (this.dialler !== undefined) return this.dialler.fail(fromError(error))
     const code = protocolCode((error as NodeJS.ErrnoException).code ?? "")
-    if (code === undefined) this.lastError = error.message
+    if (code === undefined) this.endedBy ??= oneLine(error)
     else this.ours ??= { code, reason: error.message, cause: "protocol" }
   }
   closed(code: number, reason: Buffer): void {
+    clearTimeout(this.lingering)
     if (this.dialler !== undefined) return
     // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
     const theirs: Ending | undefined =
       code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" }
-    const end = theirs ?? this.ours ?? { code: 1006, reason: this.lastError || "the socket was cut", cause: "closed" }
+    const why = code === 1005 ? "the peer closed without a code" : (this.endedBy ?? "the socket was closed")
+    const end = theirs ?? this.ours ?? { code: 1006, reason: why, cause: "closed" }
     this.handlers.onEnd({ closeCode: end.code, reason: end.reason, cause: end.cause })
   }
 }

@@ -98,6 +98,8 @@ export class MemorySocket {
     },
     ping: () => void this.ground.after(0, () => this.process.post(() => this.isOpen && this.handlers.onControl())),
     bufferedAmount: () => 0,
+    indivisibleBytes: 0,
+    isCut: () => !this.isOpen,
     pause: () => {
       this.paused = true
     },

@@ -12,6 +12,7 @@ const CONTRACT: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> 
   ["frames_sent_total", "counter", []],
   ["buffer_frames", "gauge", []],
   ["buffer_bytes", "gauge", []],
+  ["kept_bytes", "gauge", ["for"]],
   ["publish_seconds", "histogram", ["outcome"]],
   ["dials_total", "counter", ["outcome"]],
   ["reconnects_total", "counter", ["cause"]],

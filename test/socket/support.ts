@@ -5,7 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import { ByteBudget } from "../../src/domain/ByteBudget.js"
 import type { TargetForbidden } from "../../src/domain/Errors.js"
+import { CALLER } from "../../src/domain/Limits.js"
 import type { ExpectStep, ResolvedSpec } from "../../src/domain/Spec.js"
 import { resolveSpec } from "../../src/domain/Validate.js"
 import { Metrics } from "../../src/observability/Metrics.js"
@@ -97,6 +99,7 @@ export const open = (
       epoch: 7,
       spec,
       onFrame: (data) => frames.push(data.toString()),
+      budget: new ByteBudget(CALLER.CONNECTION_BYTES),
       mayDial: () => true,
       mayAct: () => true,
       ...options
