@@ -1,4 +1,5 @@
 /** A frame, an event, a connection: as a line for people and as JSON for programs. */
+import { LIFECYCLE_NAMES } from "../domain/ConnectionEvent.js"
 import { shortStatus } from "../domain/ConnectionStatus.js"
 import { OCTET_STREAM } from "../domain/Frame.js"
 import type * as M from "../domain/Messages.js"
@@ -75,6 +76,9 @@ const EVENT_COLOUR: Readonly<Record<string, Colour>> = {
   migrated: "cyan"
 }
 
+/** Of the longest. */
+const TYPE_WIDTH = Math.max(...LIFECYCLE_NAMES.map(({ length }) => length))
+
 const EPOCHS: ReadonlySet<string> = new Set(["epoch", "lastepoch", "firstepoch"])
 const TIMES: ReadonlySet<string> = new Set(["lastat", "firstat"])
 
@@ -92,7 +96,7 @@ export const eventLine = (style: Style, event: M.WatchResponse): string => {
   const attributes = Object.entries({ by: event.instanceId, ...(event.connectionId === "" ? rest : event.attributes) })
     .map(([key, value]) => attribute(event, key, value))
     .join("")
-  const type = paint(style, EVENT_COLOUR[event.type] ?? "cyan", plain(event.type).padEnd(16))
+  const type = paint(style, EVENT_COLOUR[event.type] ?? "cyan", plain(event.type).padEnd(TYPE_WIDTH))
   return `${missedLine(style, event.missed, "event", OR_UNLINKED)}${paint(style, "dim", clock(event.time))}  ${type}  ${plain(who)} ${attributes}`.trimEnd()
 }
 

@@ -1,22 +1,26 @@
 /** Lifecycle events: what happened to a connection or an instance (contract, section 3). */
 
-export type LifecycleName =
-  | "connecting"
-  | "connected"
-  | "reconnecting"
-  | "disconnected"
-  | "failed"
-  | "error"
-  | "gap"
-  | "claimed"
-  | "migrated"
-  | "published-to"
-  | "unpublished"
-  | "instance-joined"
-  | "instance-suspect"
-  | "instance-dead"
-  | "instance-left"
-  | "instance-draining"
+/** Every event there is. */
+export const LIFECYCLE_NAMES = [
+  "connecting",
+  "connected",
+  "reconnecting",
+  "disconnected",
+  "failed",
+  "error",
+  "gap",
+  "claimed",
+  "migrated",
+  "published-to",
+  "unpublished",
+  "instance-joined",
+  "instance-suspect",
+  "instance-dead",
+  "instance-left",
+  "instance-draining"
+] as const
+
+export type LifecycleName = (typeof LIFECYCLE_NAMES)[number]
 
 export class LifecycleEvent {
   readonly kind = "lifecycle" as const

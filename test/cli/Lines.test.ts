@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { LIFECYCLE_NAMES } from "../../src/domain/ConnectionEvent.js"
 import {
   eventJson,
   eventLine,
@@ -82,7 +83,7 @@ describe("an event", () => {
   }
 
   it("is one line: time, type, connection, who tells it, attributes that have a value", () => {
-    expect(eventLine(plain, event)).toBe(`${clock(AT)}  reconnecting      0190  by=here closecode=1006 delayms=950`)
+    expect(eventLine(plain, event)).toBe(`${clock(AT)}  reconnecting       0190  by=here closecode=1006 delayms=950`)
   })
 
   it("leaves out an epoch that is the event's own, shows times as times of day, and quotes what has blanks", () => {
@@ -92,16 +93,22 @@ describe("an event", () => {
       attributes: { epoch: "3", lastepoch: "2", firstepoch: "3", firstat: AT.toISOString(), message: "it was cut" }
     }
     expect(eventLine(plain, gap)).toBe(
-      `${clock(AT)}  gap               0190  by=here lastepoch=2 firstat=${clock(AT)} message="it was cut"`
+      `${clock(AT)}  gap                0190  by=here lastepoch=2 firstat=${clock(AT)} message="it was cut"`
     )
   })
 
   it("of an instance names that one by its address, and who tells it", () => {
     const dead = { ...event, type: "instance-dead", connectionId: "" }
     expect(eventLine(plain, { ...dead, attributes: { address: "http://there:5001", incarnation: "0191" } })).toBe(
-      `${clock(AT)}  instance-dead     http://there:5001  by=here incarnation=0191`
+      `${clock(AT)}  instance-dead      http://there:5001  by=here incarnation=0191`
     )
-    expect(eventLine(plain, { ...dead, attributes: {} })).toBe(`${clock(AT)}  instance-dead     here  by=here`)
+    expect(eventLine(plain, { ...dead, attributes: {} })).toBe(`${clock(AT)}  instance-dead      here  by=here`)
+  })
+
+  it("stands in the same columns whatever its type", () => {
+    const at = LIFECYCLE_NAMES.map((type) => eventLine(plain, { ...event, type }).indexOf("0190  by=here"))
+    expect(new Set(at).size).toBe(1)
+    expect(at[0]).toBeGreaterThan(0)
   })
 
   it("has colour only where it is asked for", () => {

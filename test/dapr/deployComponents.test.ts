@@ -62,25 +62,32 @@ requiring("daprd")("dapr-components/local", () => {
 })
 
 requiring("daprd", "redis")("dapr-components/redis and compose", () => {
-  for (const [name, address] of [
-    ["redis", "localhost:6379"],
-    ["compose", "redis:6379"]
+  for (const [name, address, password] of [
+    ["redis", "localhost:6379", undefined],
+    ["compose", "redis:6379", "of-redis"]
   ] as const) {
-    it.scopedLive(`${name}: keys are bare, a topic is a stream`, () =>
+    it.scopedLive(`${name}: a topic is a stream, and one called like a record does not stand in its place`, () =>
       Effect.gen(function* () {
-        const redis = yield* startRedis()
+        const redis = yield* startRedis(password === undefined ? {} : { password })
         const folder = yield* deployed({
           [address]: `127.0.0.1:${redis.port}`,
           "/run/secrets/feeds": "dapr-components/secrets/example.json"
         })
-        const sidecar = yield* sidecarOn(folder, [name])
+        const env = password === undefined ? {} : { env: { REDIS_PASSWORD: password } }
+        const sidecar = yield* sidecarOn(folder, [name], env)
         expect(yield* loaded(sidecar)).toEqual({
           statestore: "state.redis/v1",
           pubsub: "pubsub.redis/v1",
-          secretstore: "secretstores.local.file/v1"
+          secretstore: "secretstores.local.file/v1",
+          ...(password === undefined ? {} : { environment: "secretstores.local.env/v1" })
         })
         yield* works(sidecar)
-        expect(yield* redis.command("EXISTS", "wsm-key")).toBe(1)
+        expect(yield* redis.command("EXISTS", "websocketmanager-state||wsm-key")).toBe(1)
+        const key = "websocketmanager/instances/a/connections/1"
+        expect((yield* ask(sidecar, `publish/pubsub/${encodeURIComponent(key)}`, { n: 1 })).status).toBe(204)
+        expect((yield* ask(sidecar, "state/statestore", [{ key, value: 1 }])).status).toBe(204)
+        expect((yield* ask(sidecar, `state/statestore/${encodeURIComponent(key)}`)).text).toBe("1")
+        expect((yield* ask(sidecar, "secrets/environment/REDIS_PASSWORD")).text).not.toContain("of-redis")
         expect(yield* Effect.promise(() => streamLength(redis.port, "demo"))).toBe(1)
         yield* governed(sidecar)
       })

@@ -21,7 +21,12 @@ interface Service {
 const { services } = parse(textOf("compose.yaml"), { merge: true }) as {
   readonly services: Readonly<Record<string, Service>>
 }
-const TOKENS = { WSM_API_TOKEN: "a-token", DAPR_API_TOKEN: "of-the-sidecar", APP_API_TOKEN: "of-the-app" }
+const TOKENS = {
+  WSM_API_TOKEN: "a-token",
+  DAPR_API_TOKEN: "of-the-sidecar",
+  APP_API_TOKEN: "of-the-app",
+  REDIS_PASSWORD: "of-redis"
+}
 /** As compose fills in what the environment has. */
 const environmentOf = (name: string): Readonly<Record<string, string>> =>
   Object.fromEntries(
@@ -41,6 +46,7 @@ const pair = (n: number, folder: string) =>
       appId: "websocketmanager",
       apiToken: environment["DAPR_API_TOKEN"]!,
       appToken: environment["APP_API_TOKEN"]!,
+      env: { REDIS_PASSWORD: environment["REDIS_PASSWORD"]! },
       components: ["statestore", "pubsub", "secretstore"],
       flags: flags.map((word) => word.replace("/dapr-components", folder).replace("app-port=5002", `app-port=${grpc}`))
     })
@@ -75,8 +81,9 @@ requiring("daprd", "redis")("compose.yaml, without containers", () => {
     "two instances come up ready and healthy, publish, and end with their sidecars, all records written",
     () =>
       Effect.gen(function* () {
-        const [, ...args] = services["redis"]!.command
-        const redis = yield* startRedis({ args })
+        const args = services["redis"]!.command.slice(1).filter((word) => !word.includes("REDIS_PASSWORD"))
+        expect(args.pop()).toBe("--requirepass")
+        const redis = yield* startRedis({ args, password: TOKENS.REDIS_PASSWORD })
         const folder = yield* deployed({
           "redis:6379": `127.0.0.1:${redis.port}`,
           "/run/secrets/feeds": "dapr-components/secrets/example.json"
@@ -121,7 +128,7 @@ requiring("daprd", "redis")("compose.yaml, without containers", () => {
         }
         expect(Date.now() - began).toBeLessThan(grace)
         for (const n of [1, 2]) {
-          const key = `websocketmanager/instances/manager-${n}`
+          const key = `websocketmanager-state||websocketmanager/instances/manager-${n}`
           expect(String(yield* redis.command("HGET", key, "data"))).toContain('"status":"left"')
         }
       }),

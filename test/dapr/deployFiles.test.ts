@@ -62,6 +62,8 @@ describe("the files of dapr-components", () => {
       .map((document) => {
         if (document.kind !== "Component") return document.kind as string
         const [kind] = document.spec.type.split(".") as [keyof typeof names]
+        // where a component has its own password from
+        if (document.spec.type === "secretstores.local.env") return kind
         expect(document.metadata.name).toBe(names[kind])
         return kind
       })
@@ -83,7 +85,7 @@ describe("the files of dapr-components", () => {
   plain("never repeat a compare-and-set, never reorder, and share their records among app ids", () => {
     for (const folder of ["redis", "compose"]) {
       const store = metadataOf(documents(`dapr-components/${folder}/statestore.yaml`)[0])
-      expect(store).toMatchObject({ redisMaxRetries: "-1", keyPrefix: "none" })
+      expect(store).toMatchObject({ redisMaxRetries: "-1", keyPrefix: "websocketmanager-state" })
       expect(store).not.toHaveProperty("ttlInSeconds")
       expect(metadataOf(documents(`dapr-components/${folder}/pubsub.yaml`)[0])).toMatchObject({ concurrency: "1" })
     }
@@ -179,7 +181,13 @@ describe("compose.yaml", () => {
         expect(services[name].environment[token]).toMatch(new RegExp(`^\\$\\{${token}:\\?`))
       }
     }
-    expect(Object.keys(services["sidecar-1"].environment)).toEqual(["DAPR_API_TOKEN", "APP_API_TOKEN"])
+    expect(Object.keys(services["sidecar-1"].environment)).toEqual([
+      "DAPR_API_TOKEN",
+      "APP_API_TOKEN",
+      "REDIS_PASSWORD"
+    ])
+    expect(services.redis.command.join(" ")).toMatch(/--requirepass \$\{REDIS_PASSWORD:\?/)
+    expect(services.redis.environment.REDISCLI_AUTH).toMatch(/^\$\{REDIS_PASSWORD:\?/)
     expect([...services["pod-1"].ports, ...services["pod-2"].ports].every((port: string) => port.startsWith("127.0.0.1:"))).toBe(true) // prettier-ignore
   })
 
@@ -190,6 +198,14 @@ describe("compose.yaml", () => {
     const [container] = ofKind("StatefulSet").spec.template.spec.containers
     const listed = container.env.find((entry: Document) => entry.name === "WSM_SECRET_HOSTS").value
     expect(ofKind("Role").rules[0].resourceNames).toEqual([listed.split("=")[0]])
+  })
+
+  plain("gives no container more than it needs, and no other one the sidecar's ports", () => {
+    for (const name of ["pod-1", "sidecar-1", "manager-1", "pod-2", "sidecar-2", "manager-2"]) {
+      expect(services[name], name).toMatchObject({ read_only: true, cap_drop: ["ALL"], security_opt: ["no-new-privileges:true"] }) // prettier-ignore
+    }
+    expect(flag("dapr-listen-addresses")).toBe("127.0.0.1")
+    expect(flag("dapr-internal-grpc-listen-address")).toBe("127.0.0.1")
   })
 
   plain("keeps its records in a Redis that evicts nothing and outlives itself", () => {
@@ -291,6 +307,36 @@ describe("the Kubernetes manifest", () => {
     expect(set.spec.selector.matchLabels).toEqual(labels)
     expect(ofKind("RoleBinding").subjects[0].name).toBe(pod.spec.serviceAccountName)
     expect(ofKind("RoleBinding").roleRef.name).toBe(ofKind("Role").metadata.name)
+  })
+
+  plain(
+    "is reached by its own, by those who carry the callers' label, and by what scrapes it, and by nobody else",
+    () => {
+      const { ingress, podSelector, policyTypes } = ofKind("NetworkPolicy").spec
+      expect(policyTypes).toEqual(["Ingress"])
+      expect(podSelector.matchLabels).toEqual({ app: pod.metadata.labels.app })
+      const named = new Set(container.ports.map((port: Document) => port.name))
+      for (const { from, ports } of ingress) {
+        expect(from).toHaveLength(1)
+        expect(ports.length).toBeGreaterThan(0)
+        for (const { port } of ports) if (typeof port === "string") expect(named).toContain(port)
+      }
+      const [own] = ingress
+      expect(own.from[0].podSelector.matchLabels).toEqual({ app: pod.metadata.labels.app })
+    }
+  )
+
+  plain("the manager has no token of the cluster; its sidecar has, by a volume of its own", () => {
+    expect(pod.spec.automountServiceAccountToken).toBe(false)
+    const [volume] = pod.spec.volumes
+    expect(annotations["dapr.io/volume-mounts"]).toBe(`${volume.name}:/var/run/secrets/kubernetes.io/serviceaccount`)
+    expect(container.volumeMounts).toBe(undefined)
+  })
+
+  plain("lets through Dapr only the applications that are named", () => {
+    const { accessControl } = clusterComponents.find(({ kind }) => kind === "Configuration").spec
+    expect(accessControl.defaultAction).toBe("deny")
+    expect(accessControl.policies.map((policy: Document) => policy.defaultAction)).toEqual(["allow"])
   })
 
   plain("has memory for the connections and buffers that it allows", () => {

@@ -8,6 +8,8 @@ import { type Reply, Resp } from "./Resp.mjs"
 export interface RedisOptions {
   /** what it holds survives its end; otherwise it comes back empty */
   readonly persistent?: boolean
+  /** what it asks for */
+  readonly password?: string
   /** further arguments, such as `["--maxmemory", "64mb"]` */
   readonly args?: ReadonlyArray<string>
 }
@@ -24,6 +26,8 @@ export const startRedis = (options: RedisOptions = {}): Effect.Effect<Redis, Pro
   Effect.gen(function* () {
     const folder = yield* serverFolder("redis")
     const port = yield* freePort
+    if (options.password !== undefined) Resp.passwords.set(port, options.password)
+    else Resp.passwords.delete(port)
     const server = yield* startServer({
       name: "redis",
       command: find("redis-server") ?? "redis-server",
@@ -35,7 +39,8 @@ export const startRedis = (options: RedisOptions = {}): Effect.Effect<Redis, Pro
           dir: folder,
           save: "",
           appendonly: options.persistent === true ? "yes" : "no",
-          "maxmemory-policy": "noeviction"
+          "maxmemory-policy": "noeviction",
+          requirepass: options.password
         }),
         ...(options.args ?? [])
       ],

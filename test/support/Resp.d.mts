@@ -2,6 +2,8 @@ export type Reply = Buffer | string | number | null | Error | ReadonlyArray<Repl
 
 export class Resp {
   private constructor()
+  /** What the server of a port asks for. */
+  static readonly passwords: Map<number, string>
   static connect(port: number): Promise<Resp>
   /** Opens, asks once, closes. */
   static once(port: number, ...words: ReadonlyArray<string | Uint8Array>): Promise<Reply>

@@ -27,12 +27,18 @@ export class Resp {
     socket.on("error", (error) => this.#fail(error))
   }
 
+  /** What the server of a port asks for. */
+  static passwords = new Map()
+
   /** @param {number} port @returns {Promise<Resp>} */
-  static connect(port) {
-    return new Promise((resolve, reject) => {
+  static async connect(port) {
+    const client = await new Promise((resolve, reject) => {
       const socket = connect(port, "127.0.0.1", () => resolve(new Resp(socket)))
       socket.once("error", reject)
     })
+    const password = Resp.passwords.get(port)
+    if (password !== undefined) await client.command("AUTH", password)
+    return client
   }
 
   /** @param {number} port @param {ReadonlyArray<string | Uint8Array>} words */
