@@ -188,7 +188,7 @@ describe("wsm and a manager", () => {
       const argv = ["events", "--id", "a", "--id", "b", "--count", "2"]
       assert.match(
         (yield* call(argv)).out,
-        /^\d\d:\d\d:\d\d\.\d{3} {2}connected {9}a {2}by=fake attempt=1\n.* b {2}by=fake attempt=1\n$/
+        /^\d\d:\d\d:\d\d\.\d{3} {2}connected {10}a {2}by=fake attempt=1\n.* b {2}by=fake attempt=1\n$/
       )
       assert.include((yield* call(argv, { terminal: true })).out, "\u001b[32mconnected")
     })
