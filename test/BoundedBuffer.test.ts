@@ -22,10 +22,10 @@ describe("BoundedBuffer", () => {
   })
 
   it("beyond its items the oldest go, counted, at every length", () => {
-    for (const length of [1023, 1024, 1025, 2047, 2048, 2049, 5000, 100_000]) {
+    for (const length of [16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 50_000, 200_000]) {
       const buffer = new BoundedBuffer<number>(() => {})
       for (const n of numbers(1, length)) buffer.offer(n, 1)
-      const kept = Math.min(length, 1024)
+      const kept = Math.min(length, 16_384)
       expect(buffer.size).toBe(kept)
       expect(buffer.takeAll()).toEqual({ items: numbers(length - kept + 1, length), missed: length - kept })
     }

@@ -3,16 +3,13 @@
  *
  * Plain and synchronous. An offer costs one array slot and never waits; a reader takes everything at once.
  */
+import { CALLER } from "./Limits.js"
 
 export interface Taken<A> {
   readonly items: ReadonlyArray<A>
   /** items dropped since the take before, all of them older than the first of `items` */
   readonly missed: number
 }
-
-/** The contract's bounds for Receive, Watch and Subscribe. */
-export const READER_ITEMS = 1024
-export const READER_BYTES = 4 * 1024 * 1024
 
 export class BoundedBuffer<A> {
   private items: Array<A | undefined> = []
@@ -26,8 +23,8 @@ export class BoundedBuffer<A> {
   constructor(
     /** Called when the first item comes into an empty buffer. */
     private readonly wake: () => void,
-    readonly maxItems: number = READER_ITEMS,
-    readonly maxBytes: number = READER_BYTES
+    readonly maxItems: number = CALLER.READER_ITEMS,
+    readonly maxBytes: number = CALLER.READER_BYTES
   ) {}
 
   /** Items waiting. */

@@ -55,6 +55,9 @@ export const CALLER = {
   DEAD_AFTER_MS: HOUR,
   /** the longest `timeout_ms` of a Send or a login step */
   TIMEOUT_MS: HOUR,
+  /** what one reader of a stream has not read yet */
+  READER_ITEMS: 16 * KIB,
+  READER_BYTES: 4 * MIB,
   /** MessagePack: containers inside containers */
   MSGPACK_DEPTH: 32,
   /** MessagePack values of one HTTP body or WebSocket message: scalars, containers and keys */

@@ -1,5 +1,5 @@
 /**
- * What a slow reader may hold up: 1,024 items or 4 MiB. Beyond, the oldest go, and the next item it gets says how many.
+ * What a slow reader may hold up: 16,384 items or 4 MiB. Beyond, the oldest go, and the next item it gets says how many.
  * Behind Receive, Watch and Subscribe.
  */
 import * as Effect from "effect/Effect"

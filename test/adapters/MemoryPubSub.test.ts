@@ -89,16 +89,16 @@ for (const [publishers, size, payload] of [
   )
 }
 
-it.scoped("a reader that stops holds nobody up: it keeps the newest 1,024, and the next take counts the rest", () =>
+it.scoped("a reader that stops holds nobody up: it keeps the newest 16,384, and the next take counts the rest", () =>
   Effect.gen(function* () {
     const pubsub = MemoryPubSub.make()
     const slow = yield* pubsub.subscribe("t")
     const quick = yield* Effect.fork(readUntil(yield* pubsub.subscribe("t"), 50_000))
-    for (let i = 0; i < 500; i++) yield* pubsub.publish("t", frames(i * 100 + 1, 100))
+    for (let i = 0; i < 500; i++) yield* pubsub.publish("t", frames(i * 100 + 1, 100, Buffer.alloc(50)))
     expect(yield* Fiber.join(quick)).toEqual({ count: 50_000, missed: 0, inOrder: true })
     const { events, missed } = yield* slow.take
-    expect(missed).toBe(50_000 - 1024)
-    expect(sequencesOf(events)).toEqual(sequencesOf(frames(50_000 - 1023, 1024)))
+    expect(missed).toBe(50_000 - 16_384)
+    expect(sequencesOf(events)).toEqual(sequencesOf(frames(50_000 - 16_383, 16_384)))
     yield* pubsub.publish("t", frames(50_001, 1))
     expect((yield* slow.take).missed).toBe(0)
   })
@@ -148,10 +148,10 @@ it.scoped("publishes at once only while no reader would miss anything by it", ()
     expect(publish.now!("t", frames(1, 100))).toEqual([])
     const reader = yield* subscribe("t")
     let from = 1
-    while (from < 5000 && publish.now!("t", frames(from, 100)) !== undefined) from += 100
-    expect(from).toBe(1001)
+    while (from < 50_000 && publish.now!("t", frames(from, 100, Buffer.alloc(50))) !== undefined) from += 100
+    expect(from).toBe(16_301)
     const { events, missed } = yield* reader.take
-    expect([missed, events.length]).toEqual([0, 1000])
+    expect([missed, events.length]).toEqual([0, 16_300])
     expect(publish.now!("t", frames(from, 100))).toEqual([])
   })
 )

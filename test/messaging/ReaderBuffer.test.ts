@@ -23,14 +23,14 @@ describe("ReaderBuffer", () => {
     })
   )
 
-  it.effect("beyond 1,024 items the oldest go, and the next take says how many", () =>
+  it.effect("beyond 16,384 items the oldest go, and the next take says how many", () =>
     Effect.gen(function* () {
       const buffer = ReaderBuffer.make<number>()
-      for (let i = 0; i < 5000; i++) buffer.offer(i, 1)
+      for (let i = 0; i < 50_000; i++) buffer.offer(i, 1)
       const { items, missed } = yield* buffer.take
-      expect(missed).toBe(5000 - 1024)
+      expect(missed).toBe(50_000 - 16_384)
       expect(items[0]).toBe(missed)
-      expect(items.length).toBe(1024)
+      expect(items.length).toBe(16_384)
       buffer.offer(9, 1)
       expect(yield* buffer.take).toEqual({ items: [9], missed: 0 })
     })
