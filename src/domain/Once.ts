@@ -19,6 +19,10 @@ export class Once<A, E = never> {
     return true
   }
 
+  get isDone(): boolean {
+    return this.exit !== undefined
+  }
+
   get wait(): Effect.Effect<A, E> {
     return Effect.async<A, E>((resume) => {
       if (this.exit !== undefined) return resume(this.exit)

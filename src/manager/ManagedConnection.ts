@@ -24,7 +24,7 @@ import type { ReaderBuffer } from "../messaging/ReaderBuffer.js"
 import type { Counter } from "../observability/Metrics.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
 import type { Session } from "../socket/Session.js"
-import type { FirstDialFailure } from "./FirstDial.js"
+import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 import type { EventSubject } from "./Events.js"
 
 /** What a reader's buffer counts for a frame beside its data. */
@@ -68,7 +68,9 @@ export class ManagedConnection implements EventSubject {
   held = false
   /** called when its socket is open and the handshake done */
   whenOpen: (() => void) | undefined
-  /** waits for the first dial of the present start */
+  /** the first dial of the present start */
+  firstDial: FirstDial | undefined
+  /** waits for it */
   opening: Effect.Effect<void, FirstDialFailure> = Effect.void
   /** the lane is full: the socket is not read */
   paused = false

@@ -19,7 +19,10 @@ import * as ReceiveLoop from "./ReceiveLoop.js"
 export interface Supervisor {
   /** Starts dialling; `opening` of the connection waits for the first dial of this start. */
   readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
-  /** Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. */
+  /**
+   * Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. Those who
+   * ask for it while such a dial is under way share that one: nobody cuts what another has just begun.
+   */
   readonly restart: (c: ManagedConnection) => Effect.Effect<void, FirstDialFailure>
   /** Closes the socket with this code, and dials no more until it is started again. */
   readonly pause: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
@@ -47,6 +50,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
           return
         }
         const first: FirstDial = new Once()
+        c.firstDial = first
         c.opening = first.wait
         c.stopping = false
         c.onlyIfOpens = onlyIfOpens
@@ -74,7 +78,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
             Effect.forkIn(scope),
             Effect.flatMap(Fiber.await)
           )
-          if (Exit.isSuccess(waited)) c.lastCloseCode = waited.value.closeCode
+          c.lastCloseCode = Exit.isSuccess(waited) ? waited.value.closeCode : 1006
         }
         if (Option.isSome(loop)) yield* Fiber.interrupt(loop.value)
       })
@@ -86,6 +90,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
       restart: (c) =>
         Effect.gen(function* () {
           const again = Effect.gen(function* () {
+            if (isDialled(c)) return
             yield* halt(c, 1000, "reconnect requested")
             c.attempts = 0
             c.change("restart")
@@ -107,6 +112,10 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
       }
     }
   })
+
+/** Its first dial is under way, and it is kept whatever becomes of that. */
+const isDialled = (c: ManagedConnection): boolean =>
+  c.firstDial?.isDone === false && !c.onlyIfOpens && !c.stopping && !c.gone
 
 /** A defect in one loop is that connection's alone, and visible: it is logged and the loop starts again. */
 const guarded = (loop: Effect.Effect<void>): Effect.Effect<void> =>

@@ -61,13 +61,17 @@ it.effect("whoever stops a connection waits for its socket no longer than the su
 it.effect("whoever stops a connection leaves alone what dials for it under the next life", () =>
   Effect.gen(function* () {
     const { scope, supervisor } = yield* supervised
-    const stopping = yield* Effect.fork(supervisor.stop(neverEnding(), 1000, ""))
+    const former = neverEnding()
+    former.lastCloseCode = 4321
+    const stopping = yield* Effect.fork(supervisor.stop(former, 1000, ""))
     yield* Effect.yieldNow()
     const next = waiting()
     yield* supervisor.start(next, { onlyIfOpens: false })
     const opening = yield* Effect.fork(next.opening)
     yield* TestClock.adjust("2 seconds")
     expect(Exit.isSuccess(yield* Fiber.await(stopping))).toBe(true)
+    // no code was on its wire; an earlier socket's is not this one's
+    expect(former.lastCloseCode).toBe(1006)
     expect(opening.unsafePoll()).toBeNull()
     yield* supervisor.stop(next, 1000, "")
     expect(Exit.isFailure(yield* Fiber.await(opening))).toBe(true)

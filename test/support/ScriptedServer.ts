@@ -107,6 +107,12 @@ export class ScriptedServer {
   accept(): void {
     this.opening = (request, socket, head) => this.upgrade(request, socket, head)
   }
+  /** Accepts, each after so many milliseconds. */
+  acceptAfter(ms: number): void {
+    this.opening = (request, socket, head) => {
+      setTimeout(() => socket.destroyed || this.upgrade(request, socket, head), ms)
+    }
+  }
   /** Answers with an HTTP status; `times` openings, then accepts. */
   refuse(status: number, headers: Readonly<Record<string, string>> = {}, times = Infinity): void {
     const lines = Object.entries({ "Content-Length": "0", Connection: "close", ...headers })
