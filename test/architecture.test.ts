@@ -55,6 +55,13 @@ const NEVER: ReadonlyArray<readonly [string, string]> = [
   ["membership/Heartbeat.ts", "ownership"]
 ]
 
+/**
+ * What others call for a connection goes through `socket/CallbackGuard.ts`, which keeps what is thrown from the process; these
+ * are the ways past it.
+ */
+const PAST_THE_GUARD =
+  /\.(?:on|once|addListener|prependListener|addEventListener)\(|\bset(?:Timeout|Immediate|Interval)\(|\bqueueMicrotask\(|\bnextTick\(/
+
 /** Words that belong to the process and to vendors, and where alone they may stand. */
 const WORDS: ReadonlyArray<{ word: RegExp; allowed: ReadonlyArray<string> }> = [
   { word: /process\.env/, allowed: ["app", "cli", "main.ts"] },
@@ -100,6 +107,18 @@ describe("the house", () => {
         .map((to) => `${file} -> ${to}`)
     )
     expect(wrong).toEqual([])
+  })
+
+  it("no callback for a connection goes past the guard", () => {
+    const wrong = files
+      .filter((file) => roomOf(file) === "socket" && file !== "socket/CallbackGuard.ts")
+      .flatMap((file) =>
+        readFileSync(join(SRC, file), "utf8")
+          .split("\n")
+          .map((line, i) => `${file}:${i + 1}: ${line.trim()}`)
+          .filter((line) => PAST_THE_GUARD.test(line))
+      )
+    expect(wrong, "use listenTo, guard, later or whenTurnEnds of socket/CallbackGuard.ts").toEqual([])
   })
 
   it("the words of the process and of vendors stand only where they may", () => {

@@ -59,6 +59,15 @@ export const decideClose = (code: number, overrides: CodeOverrides): Decision =>
   return CLOSE_CODES.get(code) ?? "retry"
 }
 
+/** After an open socket ended: a fault of ours is met again soon, so the codes of the connection alone may hurry it. */
+export const decideEnd = (
+  { cause, closeCode }: { readonly cause: string; readonly closeCode: number },
+  overrides: CodeOverrides
+): Decision => {
+  const decision = decideClose(closeCode, overrides)
+  return cause === "fault" && decision === "retry" && !overrides.retryCodes.has(closeCode) ? "retry-slowly" : decision
+}
+
 /** What is looked at of a failed dial; a `TargetForbidden` has none of these fields but the tag. */
 export type FailedDial =
   | { readonly _tag: "TargetForbidden" }
@@ -67,12 +76,15 @@ export type FailedDial =
       readonly kind: DialFailureKind
       readonly httpStatus: number | undefined
       readonly closeCode: number | undefined
+      readonly defect?: unknown
     }
 
 /** After a dial that came to nothing. */
 export const decideDial = (failure: FailedDial, overrides: CodeOverrides): Decision => {
   // The name may resolve to another address later, or the operator may allow it: come back, never silently give up.
   if (failure._tag === "TargetForbidden") return "retry-slowly"
+  // Handling it threw, and will again.
+  if (failure.defect !== undefined) return "retry-slowly"
   // The peer opened and then closed during the handshake steps: its code says why.
   if (failure.closeCode !== undefined) return decideClose(failure.closeCode, overrides)
   // Somebody has to put the secret in place first.

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { decideClose, decideDial, type Decision } from "../domain/CloseReason.js"
+import { decideDial, decideEnd, type Decision } from "../domain/CloseReason.js"
 import { gapAttributes, type Position } from "../domain/ConnectionEvent.js"
 import { cutShort } from "../domain/CutShort.js"
 import { ConnectionNotOpen, DialFailed, type TargetForbidden } from "../domain/Errors.js"
@@ -223,13 +223,13 @@ const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: Sessi
   // We cut it ourselves: what the table says of a peer that went without a word does not count.
   const weCutIt = c.cutForLease && end.closeCode === 1006
   const reason = weCutIt ? LEASE_LOST.reason : end.reason
-  const decision = weCutIt ? "retry" : decideClose(end.closeCode, c.spec.reconnect)
+  const decision = weCutIt ? "retry" : decideEnd(end, c.spec.reconnect)
   // A peer that closes as it should is no error, unless its code says that it will never have us.
   if (end.cause !== "closed" || end.closeCode === 1006 || decision === "give-up") {
     const error = weCutIt ? "LeaseLost" : decision === "give-up" ? "PeerRefused" : LOST_BY[end.cause]
     const message = decision === "give-up" ? `closed with ${end.closeCode} ${reason}`.trimEnd() : reason
     c.lastError = `${error}: ${message}`
-    events.emit("error", c, { error, message })
+    events.emit("error", c, { error, message }, whereThrown(end))
   }
   return {
     decision: c.spec.autoReconnect ? decision : "stop",
@@ -240,6 +240,10 @@ const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: Sessi
     stable
   }
 }
+
+/** A fault of ours is for whoever mends it: the log has the place. */
+const whereThrown = (ended: SessionEnd | DialFailure | TargetForbidden): Readonly<Record<string, string>> =>
+  "defect" in ended && ended.defect !== undefined ? { thrown: ended.defect.trace } : {}
 
 const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
 
@@ -253,7 +257,8 @@ const LOST_BY = {
   closed: "ConnectionLost",
   dead: "DeadPeer",
   idle: "IdleFeed",
-  protocol: "ProtocolError"
+  protocol: "ProtocolError",
+  fault: "Fault"
 } as const
 
 const dialFailed = (
@@ -267,8 +272,9 @@ const dialFailed = (
       failure._tag === "TargetForbidden"
         ? failure
         : new DialFailed({ kind: failure.kind, httpStatus: failure.httpStatus, reason: failure.reason })
-    c.lastError = `${error._tag}: ${error.message}`
-    services.events.emit("error", c, { error: error._tag, message: error.message })
+    const tag = failure._tag === "DialFailure" && failure.defect !== undefined ? "Fault" : error._tag
+    c.lastError = `${tag}: ${error.message}`
+    services.events.emit("error", c, { error: tag, message: error.message }, whereThrown(failure))
     const told = options.first.done(Exit.fail(error))
     const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
     if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode

@@ -13,7 +13,8 @@ import * as Layer from "effect/Layer"
 import { type ClientOptions as WsClientOptions, WebSocket } from "ws"
 import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
-import { dialFailure } from "./DialFailures.js"
+import { guard, type Guarded, later } from "./CallbackGuard.js"
+import { dialFailure, dialFaulted } from "./DialFailures.js"
 import * as EgressPolicy from "./EgressPolicy.js"
 import { ReadTurn } from "./ReadTurn.js"
 import type { DialFailure } from "./Session.js"
@@ -85,16 +86,16 @@ export const make = (
         const settle = (result: Effect.Effect<void, DialFailure | TargetForbidden>) => {
           if (settled) return
           settled = true
-          clearTimeout(timer)
+          inTime()
           resume(result)
         }
         const fail = (failure: DialFailure | TargetForbidden) => {
           settle(Effect.fail(failure))
           ws?.terminate()
         }
-        const timer = setTimeout(
-          () => fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`)),
-          Math.min(target.timeoutMs, MAX_TIMER_MS)
+        const owner: Guarded = { faulted: (defect) => fail(dialFaulted(defect)) }
+        const inTime = later(Math.min(target.timeoutMs, MAX_TIMER_MS), owner, () =>
+          fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`))
         )
         const connect = (addresses: ReadonlyArray<LookupAddress>) => {
           if (settled) return
@@ -114,15 +115,16 @@ export const make = (
         const family = isIP(host)
         if (family !== 0) connect([{ address: host, family }])
         else {
-          resolve(host, (error, addresses) => {
+          const answered = (error: Error | null, addresses: ReadonlyArray<LookupAddress>) => {
             if (error !== null) fail(dialFailure("dns", error.message))
             else if (addresses.length === 0) fail(dialFailure("dns", `${host} has no address`))
             else connect(addresses)
-          })
+          }
+          resolve(host, guard(owner, answered))
         }
         return Effect.sync(() => {
           settled = true
-          clearTimeout(timer)
+          inTime()
           ws?.terminate()
         })
       })

@@ -1,20 +1,28 @@
 /** Names for what can go wrong with a dial, in the words of the contract. Reasons never carry a URL or a header's value. */
 import type { DialFailureKind } from "../domain/Errors.js"
+import { describe } from "./CallbackGuard.js"
 import type { DialFailure } from "./Session.js"
 import { oneLine } from "./SocketErrors.js"
 
 export const dialFailure = (
   kind: DialFailureKind,
   reason: string,
-  more: Partial<Pick<DialFailure, "httpStatus" | "retryAfterMs" | "closeCode">> = {}
+  more: Partial<Pick<DialFailure, "httpStatus" | "retryAfterMs" | "closeCode" | "defect">> = {}
 ): DialFailure => ({
   _tag: "DialFailure",
   kind,
   reason,
   httpStatus: more.httpStatus,
   retryAfterMs: more.retryAfterMs,
-  closeCode: more.closeCode
+  closeCode: more.closeCode,
+  defect: more.defect
 })
+
+/** A dial that ended because handling it threw. */
+export const dialFaulted = (thrown: unknown): DialFailure => {
+  const defect = describe(thrown)
+  return dialFailure("http", `${defect.name} while the opening was handled`, { defect })
+}
 
 /** What ws or the system says about an opening that failed. */
 export const fromError = (error: Error): DialFailure => {

@@ -9,10 +9,11 @@ import * as Either from "effect/Either"
 import * as JsonPath from "../domain/JsonPath.js"
 import type { ExpectStep, HandshakeStep } from "../domain/Spec.js"
 import { fillTemplate, parseTemplate, type Placeholder } from "../domain/Templates.js"
+import type { Guarded } from "./CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
 /** All that the login may do. */
-export interface HandshakeTarget {
+export interface HandshakeTarget extends Guarded {
   readonly send: (data: Uint8Array, binary: boolean) => void
   /** An ordinary frame. */
   readonly pass: (data: Buffer, binary: boolean) => void
@@ -67,7 +68,7 @@ export const make = (
       if (step.kind === "expect") {
         expected = step
         const failure = `step ${next}: no matching frame within ${step.timeoutMs} ms`
-        stopTimer = timers.after(step.timeoutMs, () => finish(failure))
+        stopTimer = timers.after(step.timeoutMs, () => finish(failure), target)
         return
       }
       if (!target.mayAct()) return finish(`step ${next}: this instance may not act now`)

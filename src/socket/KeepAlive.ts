@@ -7,10 +7,11 @@
  * Each frame only stores a number; one timer a socket looks at them.
  */
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
+import type { Guarded } from "./CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
 /** All that the clocks may do to a socket. */
-export interface KeepAliveTarget {
+export interface KeepAliveTarget extends Guarded {
   /** Sends a protocol ping. */
   readonly ping: () => void
   /** Sends the application-level ping, filled in. */
@@ -84,7 +85,8 @@ export class KeepAlive {
     const { deadAfterMs, idleAfterMs } = this.clocks
     const silence = this.isPaused ? Infinity : Math.min(this.lastFrame() + deadAfterMs, this.lastData + idleAfterMs)
     this.due = Math.min(this.nextPing, this.nextAppPing, silence)
-    this.disarm = this.due === Infinity ? undefined : this.timers.after(this.due - this.timers.now(), () => this.tick())
+    if (this.due === Infinity) this.disarm = undefined
+    else this.disarm = this.timers.after(this.due - this.timers.now(), () => this.tick(), this.target)
   }
   private tick(): void {
     const now = this.timers.now()

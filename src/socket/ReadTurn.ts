@@ -7,6 +7,8 @@
  * held up.
  */
 
+import { attempt, type Guarded, whenTurnEnds } from "./CallbackGuard.js"
+
 /** Bytes of one turn, some tens of milliseconds of work; a frame counts for its bytes and for the handling of it. */
 const TURN_BYTES = 8 * 1024 * 1024
 /** What a socket may still bring in a turn that has brought enough. */
@@ -14,13 +16,13 @@ const SHARE_BYTES = 64 * 1024
 const HANDLING_BYTES = 256
 
 /** A socket as it is held up. */
-export interface Reading {
+export interface Reading extends Guarded {
   held: boolean
   /** what it brought after its turn had brought enough, and which turn that was */
   beyond: number
   turn: number
-  readonly pauseReading: () => void
-  readonly resumeReading: () => void
+  pauseReading(): void
+  resumeReading(): void
 }
 
 export class ReadTurn {
@@ -52,7 +54,7 @@ export class ReadTurn {
   private schedule(): void {
     if (this.scheduled) return
     this.scheduled = true
-    setImmediate(this.next)
+    whenTurnEnds(this.next)
   }
 
   private readonly next = (): void => {
@@ -64,6 +66,6 @@ export class ReadTurn {
     this.waiting.delete(reading)
     if (this.waiting.size > 0) this.schedule()
     reading.held = false
-    reading.resumeReading()
+    attempt(reading, reading.resumeReading)
   }
 }

@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen, DialFailureKind, TargetForbidden } from "../domain/Errors.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
+import type { Defect } from "./CallbackGuard.js"
 
 /** Why a dial came to nothing. `closeCode` where the peer closed during the handshake steps. */
 export interface DialFailure {
@@ -20,6 +21,8 @@ export interface DialFailure {
   readonly retryAfterMs: number | undefined
   /** the code on the wire, 1006 when there was none, undefined when the socket never opened */
   readonly closeCode: number | undefined
+  /** what was thrown while this dial was handled: it ended by a fault of ours */
+  readonly defect?: Defect | undefined
 }
 
 /** How an open socket ended. */
@@ -27,8 +30,13 @@ export interface SessionEnd {
   /** the code on the wire, whoever sent it; 1006 when there was none */
   readonly closeCode: number
   readonly reason: string
-  /** closed: by the peer or on our request; dead: no frame in time; idle: no data frame in time; protocol: we closed on bad input */
-  readonly cause: "closed" | "dead" | "idle" | "protocol"
+  /**
+   * closed: by the peer or on our request; dead: no frame in time; idle: no data frame in time; protocol: we closed on bad
+   * input; fault: handling it threw
+   */
+  readonly cause: "closed" | "dead" | "idle" | "protocol" | "fault"
+  /** of a fault */
+  readonly defect?: Defect
 }
 
 export interface SessionOptions {

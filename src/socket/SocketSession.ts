@@ -51,7 +51,8 @@ export class SocketSession implements Session, WireHandlers {
       send: (data, binary) => this.wire?.send(data, binary),
       pass: onFrame,
       done: (failure) => this.stepsDone(failure),
-      mayAct
+      mayAct,
+      faulted: (defect) => this.wire?.faulted(defect)
     }
     this.handshake = Handshake.make(spec.handshake, spec.maxReplyBytes, opening.value, target, timers)
   }
@@ -116,15 +117,16 @@ export class SocketSession implements Session, WireHandlers {
     this.keepAlive?.controlFrame()
   }
   onEnd(end: SessionEnd): void {
-    this.keepAlive?.stop()
-    this.handshake?.stop()
-    this.queue?.closed()
-    const { closeCode, reason } = end
-    const why = reason === "" ? "" : `: ${reason}`
-    const failure = dialFailure("handshake", `the peer closed with ${closeCode}${why}`, { closeCode })
-    this.login.done(Exit.fail(failure))
-    const { silent } = this
-    this.end.done(Exit.succeed(silent === undefined ? end : { ...end, cause: silent, reason: SILENT[silent] }))
+    // Whatever is wrong with what stops here: whoever waits for the end hears of it.
+    try {
+      this.keepAlive?.stop()
+      this.handshake?.stop()
+      this.queue?.closed()
+    } finally {
+      this.login.done(Exit.fail(endedAtLogin(end)))
+      const { silent } = this
+      this.end.done(Exit.succeed(silent === undefined ? end : { ...end, cause: silent, reason: SILENT[silent] }))
+    }
   }
 
   private stepsDone(failure: string | undefined): void {
@@ -141,7 +143,14 @@ export class SocketSession implements Session, WireHandlers {
         if (cause === "dead") this.terminate()
         else wire.close(1000, SILENT.idle)
       },
-      mayAct: this.mayAct
+      mayAct: this.mayAct,
+      faulted: (defect) => wire.faulted(defect)
     }
   }
+}
+
+const endedAtLogin = ({ cause, closeCode, defect, reason }: SessionEnd): DialFailure => {
+  const why = reason === "" ? "" : `: ${reason}`
+  const told = cause === "fault" ? reason : `the peer closed with ${closeCode}${why}`
+  return dialFailure("handshake", told, defect === undefined ? { closeCode } : { closeCode, defect })
 }

@@ -1,12 +1,13 @@
 /** Real time for real sockets: a monotonic clock that is cheap to ask for each frame, and timers that cannot overflow. */
 
+import { type Guarded, later } from "./CallbackGuard.js"
 import { perTurn } from "./TurnTime.js"
 
 export interface Timers {
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Runs `f` once after `ms`; the returned function takes it back. */
-  readonly after: (ms: number, f: () => void) => () => void
+  /** Runs `f` once after `ms`; the returned function takes it back. What `f` throws is its owner's. */
+  readonly after: (ms: number, f: () => void, owner: Guarded) => () => void
 }
 
 /** Node runs a timer that is longer at once. Whoever waits for more looks at its deadline again and waits on. */
@@ -14,10 +15,6 @@ export const MAX_TIMER_MS = 2 ** 31 - 1
 
 export const makeTimers = (): Timers => ({
   now: perTurn(() => performance.now()),
-  after: (ms, f) => {
-    const timer = setTimeout(f, Math.min(Math.max(0, Math.ceil(ms)), MAX_TIMER_MS))
-    // an open socket keeps the process running by itself
-    timer.unref()
-    return () => clearTimeout(timer)
-  }
+  // an open socket keeps the process running by itself
+  after: (ms, f, owner) => later(Math.min(Math.max(0, Math.ceil(ms)), MAX_TIMER_MS), owner, f)
 })

@@ -1,3 +1,5 @@
+import { whenTurnEnds } from "./CallbackGuard.js"
+
 /**
  * The time of what the sockets bring in one turn of the event loop: read once for all of it. That may be thousands of frames,
  * and asking the clock for each would cost as much as an eighth of receiving it.
@@ -10,7 +12,7 @@ export const perTurn = (now: () => number): (() => number) => {
   return () => {
     if (held !== undefined) return held
     held = now()
-    setImmediate(turnEnds)
+    whenTurnEnds(turnEnds)
     return held
   }
 }

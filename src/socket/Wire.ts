@@ -3,10 +3,12 @@
  *
  * There are thousands of these for a long time, so each is one object with its methods on the prototype.
  */
+import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { WebSocket } from "ws"
-import { dialFailure, fromError, parseRetryAfter } from "./DialFailures.js"
+import { type Defect, describe, guard, type Guarded, later, listenTo, soon } from "./CallbackGuard.js"
+import { dialFailure, dialFaulted, fromError, parseRetryAfter } from "./DialFailures.js"
 import type { Reading, ReadTurn } from "./ReadTurn.js"
 import type { DialFailure, SessionEnd } from "./Session.js"
 import { ofSocket, oneLine } from "./SocketErrors.js"
@@ -40,6 +42,8 @@ export interface Wire {
   readonly close: (code: number, reason: string) => void
   /** Cuts the socket; nothing is handed on any more but `onEnd`. */
   readonly terminate: (reason?: string) => void
+  /** What handles this socket threw: closes with 1011, and hands on nothing any more but `onEnd`. */
+  readonly faulted: (defect: unknown) => void
 }
 
 /** How long the peer has to answer our close frame, and to read what is under way when it has ended its side. */
@@ -54,17 +58,14 @@ export interface Dialler {
 /** Tells the handlers, and the dialler first, what happens on a socket that was just made. */
 export const listen = (ws: WebSocket, handlers: WireHandlers, dialler: Dialler, turns: ReadTurn): void => {
   const wire = new WsWire(ws, handlers, dialler, turns)
-  const control = () => handlers.onControl()
-  ws.on("upgrade", ({ socket }) => wire.connected(socket))
-  ws.on("open", () => wire.opened())
-  ws.on("message", (data, binary) => wire.message(data as Buffer, binary))
-  ws.on("ping", control)
-  ws.on("pong", control)
-  ws.on("unexpected-response", (_request, { headers, statusCode = 0 }) =>
-    wire.answered(statusCode, headers["retry-after"])
-  )
-  ws.on("error", (error) => wire.failed(error))
-  ws.on("close", (code, reason) => wire.closed(code, reason))
+  listenTo(ws, "upgrade", wire, wire.upgraded)
+  listenTo(ws, "open", wire, wire.opened)
+  listenTo(ws, "message", wire, wire.message)
+  listenTo(ws, "ping", wire, wire.control)
+  listenTo(ws, "pong", wire, wire.control)
+  listenTo(ws, "unexpected-response", wire, wire.answered)
+  listenTo(ws, "error", wire, wire.failed)
+  listenTo(ws, "close", wire, wire.closed)
 }
 
 /** The plain text of one TLS record, at most (RFC 8446, 5.1). A part of a record cannot be read. */
@@ -73,7 +74,8 @@ const TLS_RECORD_BYTES = 16 * 1024
 interface Ending {
   readonly code: number
   readonly reason: string
-  readonly cause: "closed" | "protocol"
+  readonly cause: "closed" | "protocol" | "fault"
+  readonly defect?: Defect
 }
 
 class WsWire implements Wire, Reading {
@@ -81,7 +83,7 @@ class WsWire implements Wire, Reading {
   private ours: Ending | undefined
   /** what told of the end of a socket that has no close code */
   private endedBy: string | undefined
-  private lingering: NodeJS.Timeout | undefined
+  private lingering: (() => void) | undefined
   private socket: Socket | undefined
   private discard = false
   /** by whoever has the wire */
@@ -103,7 +105,7 @@ class WsWire implements Wire, Reading {
     return this.ws.protocol
   }
   send(data: Uint8Array, binary: boolean, done?: (error?: Error | null) => void): void {
-    this.ws.send(data, { binary }, done ?? ignore)
+    this.ws.send(data, { binary }, done === undefined ? ignore : guard(this as Guarded, done))
   }
   ping(): void {
     this.ws.ping()
@@ -148,43 +150,67 @@ class WsWire implements Wire, Reading {
     this.discard = true
     this.endedBy ??= reason
     // What TLS has given to the kernel in this turn it tells of in the next one.
-    if (this.bufferedAmount() > 0 && this.indivisibleBytes > 0) setImmediate(() => this.ws.terminate())
+    if (this.bufferedAmount() > 0 && this.indivisibleBytes > 0) soon(this, this.cut)
     else this.ws.terminate()
+  }
+  private cut(): void {
+    this.ws.terminate()
+  }
+  faulted(thrown: unknown): void {
+    if (this.dialler !== undefined) return this.dialler.fail(dialFaulted(thrown))
+    const defect = describe(thrown)
+    this.discard = true
+    try {
+      this.close(1011, FAULT)
+    } catch {
+      this.ws.terminate()
+    }
+    // over whatever else it was ending with: the first fault is what has to be mended
+    if (this.ours?.cause !== "fault") {
+      this.ours = { code: 1011, reason: `${defect.name} while the connection was handled`, cause: "fault", defect }
+    }
   }
 
   // ------------------------------------------------------------ what ws tells
 
-  connected(socket: Socket): void {
+  upgraded({ socket }: IncomingMessage): void {
     this.socket = socket
-    socket.once("end", () => this.peerEnded())
+    listenTo(socket, "end", this, this.peerEnded)
     // ws tells nobody of it.
-    socket.on("error", (error) => {
-      this.endedBy ??= ofSocket(error)
-    })
+    listenTo(socket, "error", this, this.broke)
+  }
+  private broke(error: Error): void {
+    this.endedBy ??= ofSocket(error)
   }
   /** ws ends our side too, once all of ours is out: a peer that does not read would keep it for ever. */
   private peerEnded(): void {
     this.endedBy ??= "the peer ended the connection without a close frame"
-    if (this.dialler === undefined) this.lingering = setTimeout(() => this.ws.terminate(), CLOSE_TIMEOUT_MS)
+    if (this.dialler === undefined) this.lingering = later(CLOSE_TIMEOUT_MS, this, this.cut)
   }
   opened(): void {
     const dialler = this.dialler
     this.dialler = undefined
-    this.handlers.onOpen(this)
-    dialler?.opened()
+    try {
+      this.handlers.onOpen(this)
+    } finally {
+      dialler?.opened()
+    }
   }
   message(data: Buffer, binary: boolean): void {
     if (this.discard) return
     this.turns.frame(data.length, this)
     this.handlers.onFrame(data, binary)
   }
+  control(): void {
+    this.handlers.onControl()
+  }
   /** An answer other than 101. */
-  answered(status: number, retryAfter: string | undefined): void {
+  answered(_request: unknown, { headers, statusCode: status = 0 }: IncomingMessage): void {
     const redirect = status >= 300 && status < 400 ? ", and redirects are not followed" : ""
     this.dialler?.fail(
       dialFailure("http", `the server answered ${status}${redirect}`, {
         httpStatus: status,
-        retryAfterMs: parseRetryAfter(retryAfter, Date.now())
+        retryAfterMs: parseRetryAfter(headers["retry-after"], Date.now())
       })
     )
   }
@@ -195,18 +221,23 @@ class WsWire implements Wire, Reading {
     else this.ours ??= { code, reason: error.message, cause: "protocol" }
   }
   closed(code: number, reason: Buffer): void {
-    clearTimeout(this.lingering)
+    this.lingering?.()
     if (this.dialler !== undefined) return
     // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
     const theirs: Ending | undefined =
       code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" }
     const why = code === 1005 ? "the peer closed without a code" : (this.endedBy ?? "the socket was closed")
-    const end = theirs ?? this.ours ?? { code: 1006, reason: why, cause: "closed" }
-    this.handlers.onEnd({ closeCode: end.code, reason: end.reason, cause: end.cause })
+    const fault = this.ours?.cause === "fault" ? this.ours : undefined
+    const end: Ending = fault ?? theirs ?? this.ours ?? { code: 1006, reason: why, cause: "closed" }
+    const { code: closeCode, ...how } = end
+    this.handlers.onEnd({ closeCode, ...how })
   }
 }
 
 const ignore = () => {}
+
+/** What the peer is told of a fault. */
+const FAULT = "internal error"
 
 /** The close code that ws sends for what it could not read; undefined for errors of the socket itself. */
 const protocolCode = (code: string): number | undefined => {

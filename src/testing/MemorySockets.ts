@@ -108,7 +108,8 @@ export class MemorySocket {
       while (!this.paused && this.waiting.length > 0) this.deliver(...this.waiting.shift()!)
     },
     close: (closeCode, reason) => this.finish({ closeCode, reason, cause: "closed" }),
-    terminate: () => this.finish({ closeCode: 1006, reason: "the socket was cut", cause: "closed" })
+    terminate: () => this.finish({ closeCode: 1006, reason: "the socket was cut", cause: "closed" }),
+    faulted: () => this.finish({ closeCode: 1011, reason: "handling it threw", cause: "fault" })
   }
 }
 

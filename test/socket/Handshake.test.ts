@@ -36,7 +36,10 @@ const start = (...steps: ReadonlyArray<HandshakeStep>) => {
       send: (data, isBinary) => sent.push(`${isBinary ? "b" : "t"}:${Buffer.from(data).toString("latin1")}`),
       pass: (data) => passed.push(data.toString()),
       done: (failure) => ends.push(failure),
-      mayAct: () => may
+      mayAct: () => may,
+      faulted: (defect) => {
+        throw defect
+      }
     },
     timers
   )

@@ -54,7 +54,10 @@ const start = (clocks: Partial<ResolvedKeepAlive>, random = () => 0) => {
     ping: () => log.push("ping"),
     sendPing: () => log.push("app"),
     silent: (cause) => log.push(cause),
-    mayAct: () => may
+    mayAct: () => may,
+    faulted: (defect) => {
+      throw defect
+    }
   }
   const alive = new KeepAlive({ ...OFF, ...clocks }, target, time.timers, random)
   return { ...time, log, alive, forbid: () => (may = false), allow: () => (may = true) }
@@ -188,7 +191,7 @@ describe("KeepAlive", () => {
 
   it("a real timer that is too long for node waits instead of firing at once", async () => {
     let fired = false
-    const cancel = makeTimers().after(2 ** 32 - 1, () => (fired = true))
+    const cancel = makeTimers().after(2 ** 32 - 1, () => (fired = true), { faulted: () => {} })
     await new Promise((resolve) => setTimeout(resolve, 20))
     cancel()
     expect(fired).toBe(false)

@@ -76,6 +76,9 @@ describe("many floods at once", () => {
         held: false,
         beyond: 0,
         turn: 0,
+        faulted: (defect) => {
+          throw defect
+        },
         pauseReading: () => log.push(`${name} pauses`),
         resumeReading: () => log.push(`${name} goes on`)
       })

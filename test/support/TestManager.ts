@@ -9,12 +9,13 @@ import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
-import type { SettingsShape } from "../../src/config/Settings.js"
+import type { Settings, SettingsShape } from "../../src/config/Settings.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import { ConnectionManager } from "../../src/manager/ConnectionManager.js"
 import type { PeerNetwork } from "./PeerNetwork.js"
 import { type TopicEvent, PubSub } from "../../src/ports/PubSub.js"
 import type { StateStore } from "../../src/ports/StateStore.js"
+import type { ClientWrapper } from "../../src/socket/ClientWrapper.js"
 
 type Service = ConnectionManager["Type"]
 
@@ -22,6 +23,7 @@ export interface TestManagerOptions {
   readonly settings?: Partial<SettingsShape>
   readonly stateStore?: Layer.Layer<StateStore>
   readonly pubSub?: Layer.Layer<PubSub>
+  readonly client?: Layer.Layer<ClientWrapper, never, Settings>
   /** It speaks with others through this network, and answers there at its advertised address. */
   readonly network?: PeerNetwork
   /** What the manager says for people, from info on, is added here; not kept unless told. */

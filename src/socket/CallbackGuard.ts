@@ -1,0 +1,76 @@
+/**
+ * The one way in for what others call: `ws`, timers and node run our callbacks for a connection only through here.
+ *
+ * What a callback throws would else end the process, and with it every other connection. Here it ends what the callback was
+ * for: its owner is told, and nobody else notices. Nothing is made anew for each call.
+ */
+import type { EventEmitter } from "node:events"
+
+/** Whom a callback is for. */
+export interface Guarded {
+  /** A callback threw: ends what it was for. Throws nothing itself. */
+  faulted(defect: unknown): void
+}
+
+/** A callback that may be handed to anybody: `f`, called on its owner. */
+export const guard =
+  <O extends Guarded, A, B, C>(owner: O, f: (this: O, a: A, b: B, c: C) => void) =>
+  (a?: A, b?: B, c?: C): void => {
+    try {
+      // whoever calls hands over what `f` takes
+      f.call(owner, a as A, b as B, c as C)
+    } catch (defect) {
+      owner.faulted(defect)
+    }
+  }
+
+/** Calls now what may not disturb whoever is called after it. */
+export const attempt = <O extends Guarded>(owner: O, f: (this: O) => void): void => {
+  try {
+    f.call(owner)
+  } catch (defect) {
+    owner.faulted(defect)
+  }
+}
+
+/** Listens for as long as the emitter lives. */
+export const listenTo = <O extends Guarded, A, B, C>(
+  emitter: EventEmitter,
+  event: string,
+  owner: O,
+  f: (this: O, a: A, b: B, c: C) => void
+): void => {
+  emitter.on(event, guard(owner, f))
+}
+
+/** Runs `f` after so many milliseconds; the returned function takes it back. Does not keep the process running. */
+export const later = <O extends Guarded>(ms: number, owner: O, f: (this: O) => void): (() => void) => {
+  const timer = setTimeout(guard(owner, f), ms)
+  timer.unref()
+  return () => clearTimeout(timer)
+}
+
+/** Runs `f` once what came in this turn of the event loop is handled. */
+export const soon = <O extends Guarded>(owner: O, f: (this: O) => void): void => {
+  setImmediate(guard(owner, f))
+}
+
+/** Runs `f` when this turn of the event loop ends: books of the process, which reach a connection through `attempt` only. */
+export const whenTurnEnds = (f: () => void): void => {
+  setImmediate(f)
+}
+
+/** What was thrown, for the log and for callers: never its message, which may quote what was sent or received. */
+export interface Defect {
+  readonly name: string
+  /** where it was thrown: the lines of the stack, innermost first */
+  readonly trace: string
+}
+
+const FRAMES = 12
+
+export const describe = (defect: unknown): Defect => {
+  if (!(defect instanceof Error)) return { name: `a ${typeof defect} that was thrown`, trace: "" }
+  const frames = (defect.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line))
+  return { name: defect.name, trace: frames.slice(0, FRAMES).join("\n") }
+}
