@@ -1,67 +1,115 @@
 /** A URL as it may be shown: in events, lists, logs and errors. */
+import { isOpaque } from "./Opaque.js"
 import { fillTemplate, parseTemplate, type Placeholder } from "./Templates.js"
 
-const SECRET_WORDS = ["token", "key", "secret", "sig", "auth", "pass", "session", "ticket"]
+/**
+ * Names of query parameters that say what a feed is of, how it is written, and no more; without their case, `_`, `-` and `[]`.
+ * The values of all others are hidden: a name that nobody knew of may be the one of a password.
+ */
+const PLAIN = new Set(
+  `symbol symbols stream streams channel channels topic topics subject subjects market markets pair pairs product products
+  productid productids producttype instrument instruments instrumentid instid insttype ticker tickers asset assets coin coins
+  currency currencies base quote exchange venue category categories event events type types kind feed feeds room rooms
+  collection collections wantedcollections filter filters fields side v ver version apiversion protocol protocolversion vsn
+  eio transport format encoding charset compress compression binary json lang language locale region tz timezone interval
+  intervals period resolution granularity depth level levels limit count size page rate speed freq frequency throttle
+  snapshot delta full from to since until start end offset sequence cursor heartbeat ping keepalive timeout units model
+  voice samplerate env environment`.split(/\s+/)
+)
+
 /** Stands for a placeholder while the URL is taken apart: a character that no part of a URL is split at. */
 const MARK = "\u0000"
 const PARTS = /^([a-z][a-z0-9+.-]*:[/\\]*)?([^/\\?#]*)([^?#]*)(\?[^#]*)?(#[^]*)?$/i
+const HIDDEN = "***"
 
 /**
- * The URL without userinfo; the value of a query parameter whose name contains token, key, secret, sig, auth, pass,
- * session or ticket becomes `***`, and so does a fragment. A value that is nothing but `${…}` references stays: they
- * are names, not secrets.
+ * The URL without userinfo; the value of each query parameter that is not known to be plain becomes `***`, and so do a
+ * fragment and whatever looks like a token. A value that is nothing but `${…}` references stays: they are names, not secrets.
+ * `hidden` is told each text that is not shown.
  */
-export const redactUrl = (url: string): string => {
+export const redactUrl = (url: string, hidden: (text: string) => void = () => {}): string => {
   const template = parseTemplate(url.replaceAll(MARK, ""))
   const placeholders = template.flatMap((part) => (part.kind === "literal" ? [] : [fillTemplate([part], asWritten)]))
   let next = 0
-  const show = (text: string): string => text.replaceAll(MARK, () => placeholders[next++] ?? "")
-  const hide = (text: string): void => void (next += text.split(MARK).length - 1)
-
+  const parts: Parts = {
+    show: (text) => text.replaceAll(MARK, () => placeholders[next++] ?? ""),
+    hide: (text) => {
+      next += text.split(MARK).length - 1
+      for (const literal of text.split(MARK)) if (literal !== "") hidden(literal)
+      return HIDDEN
+    }
+  }
   const marked = fillTemplate(template, () => MARK)
   const [, scheme = "", authority = "", path = "", query, fragment] = PARTS.exec(marked) ?? []
   const host = authority.lastIndexOf("@") + 1
-  hide(authority.slice(0, host))
-  let shown = scheme + show(authority.slice(host)) + show(path)
+  if (host > 0) parts.hide(authority.slice(0, host - 1))
+  let shown =
+    scheme +
+    parts.show(authority.slice(host)) +
+    path
+      .split("/")
+      .map((part) => segment(part, parts))
+      .join("/")
   if (query !== undefined) {
-    shown +=
-      query.slice(0, 1) +
-      query
-        .slice(1)
-        .split("&")
-        .map((pair) => redactPair(pair, show, hide))
-        .join("&")
+    shown += `?${query
+      .slice(1)
+      .split("&")
+      .map((part) => pairs(part, parts))
+      .join("&")}`
   }
-  return fragment === undefined ? shown : `${shown}#***`
+  return fragment === undefined ? shown : `${shown}#${parts.hide(fragment.slice(1))}`
+}
+
+interface Parts {
+  readonly show: (text: string) => string
+  readonly hide: (text: string) => string
 }
 
 const asWritten = (placeholder: Placeholder): string => `\${${placeholder.kind}:${placeholder.name}}`
 
-/** One `name=value`; whatever follows a secret name up to the next `&` is hidden, `;` and `?` begin a further name. */
-const redactPair = (pair: string, show: (text: string) => string, hide: (text: string) => void): string => {
-  let shown = ""
-  let rest = pair
-  for (;;) {
-    const [, name, value] = /^([^=]*)=([^]*)$/.exec(rest) ?? []
-    if (name === undefined || value === undefined) return shown + show(rest)
-    shown += `${show(name)}=`
-    if (isSecretName(name)) {
-      if (onlyReferences(value)) return shown + show(value)
-      hide(value)
-      return `${shown}***`
-    }
-    const end = value.search(/[;?]/) + 1
-    if (end === 0) return shown + show(value)
-    shown += show(value.slice(0, end))
-    rest = value.slice(end)
-  }
+/** A segment of the path; behind its first `;` stand parameters. */
+const segment = (text: string, parts: Parts): string => {
+  const end = text.indexOf(";")
+  const name = end === -1 ? text : text.slice(0, end)
+  const shown = value(name, parts)
+  return end === -1 ? shown : `${shown};${pairs(text.slice(end + 1), parts)}`
 }
 
-const onlyReferences = (value: string): boolean => value !== "" && value.replaceAll(MARK, "") === ""
+const value = (text: string, { hide, show }: Parts): string =>
+  text.split(MARK).some(isOpaque) ? hide(text) : show(text)
 
-const isSecretName = (name: string): boolean => {
-  const lower = name
+/** One `name=value`; `;` and `?` in a value that is shown begin a further name, what follows a hidden one is hidden up to its end. */
+const pairs = (text: string, parts: Parts): string => {
+  const pieces = text.split(/([;?])/)
+  let shown = ""
+  for (let i = 0; i < pieces.length; i += 2) {
+    const pair = pieces[i]!
+    const equals = pair.indexOf("=")
+    const name = equals === -1 ? pair : pair.slice(0, equals)
+    const given = pair.slice(equals + 1)
+    const plain = PLAIN.has(plainName(name))
+    if (equals !== -1) shown += `${plain ? parts.show(name) : value(name, parts)}=`
+    if (!plain && given !== "" && !onlyReferences(given)) {
+      return shown + parts.hide(given + pieces.slice(i + 1).join(""))
+    }
+    shown += items(given, parts) + (pieces[i + 1] ?? "")
+  }
+  return shown
+}
+
+const items = (text: string, parts: Parts): string =>
+  text
+    .split(LISTED)
+    .map((item) => (LISTED.test(item) ? item : value(item, parts)))
+    .join("")
+
+/** What stands between the items of a list. */
+const LISTED = /([,/|])/
+
+const onlyReferences = (text: string): boolean => text.replaceAll(MARK, "") === ""
+
+const plainName = (name: string): string =>
+  name
     .replace(/%[0-9a-f]{2}/gi, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)))
     .toLowerCase()
-  return SECRET_WORDS.some((word) => lower.includes(word))
-}
+    .replaceAll(/[_[\]-]/g, "")

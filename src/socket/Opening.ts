@@ -6,8 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { conceal } from "../domain/Conceal.js"
 import { TargetForbidden } from "../domain/Errors.js"
 import { normaliseHost } from "../domain/HostName.js"
+import { isOpaque } from "../domain/Opaque.js"
+import { redactUrl } from "../domain/Redact.js"
 import type { RefuseSecret, SecretTarget } from "../domain/SecretHosts.js"
 import { shownName } from "../domain/SecretName.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
@@ -16,14 +19,23 @@ import type { Secrets } from "../ports/Secrets.js"
 import { dialFailure } from "./DialFailures.js"
 import type { DialFailure, SessionOptions } from "./Session.js"
 
+/** What goes out, and what may be told of it: the text it was made from, never the answer of the wire. */
+export interface Shown<A> {
+  readonly value: Redacted.Redacted<A>
+  readonly shown: string
+}
+
 export interface Opening {
-  readonly url: URL
-  readonly headers: Readonly<Record<string, string>>
-  readonly subprotocols: ReadonlyArray<string>
+  readonly url: Shown<URL>
+  /** shown: their names */
+  readonly headers: Shown<Readonly<Record<string, string>>>
+  readonly subprotocols: ReadonlyArray<Shown<string>>
   /** the application-level ping, filled in */
-  readonly ping: Buffer | undefined
+  readonly ping: Redacted.Redacted<Buffer> | undefined
   /** the value of any placeholder but a capture */
   readonly value: (placeholder: Templates.Placeholder) => string
+  /** what the peer says, without what it was sent in confidence */
+  readonly conceal: (text: string) => string
 }
 
 /** The host name of a spec's URL, as policies compare it. */
@@ -89,34 +101,76 @@ export const resolve = (
       if (NO_HEADER_VALUE.test(filled)) return yield* Effect.fail(cannotStand(template, `header ${name}`))
       headers.push([name, filled])
     }
-    const subprotocols: Array<string> = []
+    const subprotocols: Array<Shown<string>> = []
     for (const text of spec.subprotocols) {
       const template = Templates.parseTemplate(text)
       const filled = fill(template)
-      if (!TOKEN.test(filled) || subprotocols.includes(filled)) {
+      if (!TOKEN.test(filled) || subprotocols.some(({ value }) => Redacted.value(value) === filled)) {
         return yield* Effect.fail(cannotStand(template, "a subprotocol"))
       }
-      subprotocols.push(filled)
+      subprotocols.push({ value: Redacted.make(filled), shown: isOpaque(text) ? "***" : text })
     }
     const urlTemplate = Templates.parseTemplate(spec.url)
     const url = yield* Effect.mapError(
       Effect.try(() => new URL(Templates.fillTemplate(urlTemplate, (p) => encodeURIComponent(value(p))))),
       () => cannotStand(urlTemplate, "the URL")
     )
-    const ping = spec.keepAlive.ping
+    const { ping } = spec.keepAlive
     return {
-      url,
-      headers: Object.fromEntries(headers),
+      url: { value: Redacted.make(url), shown: spec.shownUrl },
+      headers: {
+        value: Redacted.make(Object.fromEntries(headers)),
+        shown: spec.headers.map(([name]) => name).join(", ")
+      },
       subprotocols,
       ping:
         ping === undefined
           ? undefined
-          : ping.binary
-            ? Buffer.from(ping.data)
-            : Buffer.from(fill(Templates.parseTemplate(asText(ping.data)))),
-      value
+          : Redacted.make(
+              ping.binary ? Buffer.from(ping.data) : Buffer.from(fill(Templates.parseTemplate(asText(ping.data))))
+            ),
+      value,
+      conceal: concealing(spec, values.size === 0 ? NONE : [...values.values()])
     }
   })
+
+const NONE: ReadonlyArray<string> = []
+
+/** Kept for as long as the socket lives: no more than the secrets stay with it. */
+const concealing = (spec: ResolvedSpec, secrets: ReadonlyArray<string>) => (text: string) =>
+  text === "" ? text : conceal(text, [...secrets, ...literalsOf(spec)])
+
+/** Headers that say who asks for what, and no credential. */
+const TOLD = new Set([
+  "origin",
+  "user-agent",
+  "accept",
+  "accept-language",
+  "accept-encoding",
+  "cache-control",
+  "pragma"
+])
+
+/** Literal credentials of a spec, as far as their place tells: what its shown URL leaves out, and the words of its headers. */
+const literalsOf = (spec: ResolvedSpec): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  redactUrl(spec.url, (text) => found.push(text, decoded(text), ...text.split(":")))
+  for (const [name, value] of spec.headers) {
+    if (TOLD.has(name.toLowerCase())) continue
+    for (const part of Templates.parseHeaderValue(value)) {
+      if (part.kind === "literal") found.push(...part.literal.split(/[\s,;]+/).filter((word) => word.length >= 8))
+    }
+  }
+  return found
+}
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
 
 /** What node refuses to send as a header's value: control characters and what is not Latin-1. */
 const NO_HEADER_VALUE = /[^\t\x20-\x7e\x80-\xff]/

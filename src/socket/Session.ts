@@ -55,6 +55,7 @@ export interface SessionOptions {
 }
 
 export interface Session {
+  /** the offered one that the peer chose, as the spec writes it; "": none */
   readonly subprotocol: string
   /**
    * Queues one message; done once the socket took it. Fails with BufferFull at once when the queue is full, with

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { isLoopback } from "../config/Relations.js"
 import { Settings } from "../config/Settings.js"
@@ -83,10 +84,19 @@ const openSession = (
 ): Effect.Effect<Session, DialFailure | TargetForbidden, Scope.Scope> => {
   const session = new SocketSession(options, opening, timers)
   const { compression, maxMessageBytes, reconnect } = options.spec
-  const { headers, subprotocols, url } = opening
-  const target = { url, headers, subprotocols, maxMessageBytes, compression, timeoutMs: reconnect.dialTimeoutMs }
+  const target = {
+    url: Redacted.value(opening.url.value),
+    headers: Redacted.value(opening.headers.value),
+    subprotocols: opening.subprotocols.map(({ value }) => Redacted.value(value)),
+    maxMessageBytes,
+    compression,
+    timeoutMs: reconnect.dialTimeoutMs
+  }
   const cut = Effect.sync(() => session.terminate())
-  const opened = Effect.zipRight(client.dial(target, session), session.loggedIn)
+  const opened = Effect.zipRight(client.dial(target, session), session.loggedIn).pipe(
+    // What ws, node or the peer say of an opening may quote it.
+    Effect.mapError((e) => (e._tag === "DialFailure" ? { ...e, reason: opening.conceal(e.reason) } : e))
+  )
   // without steps the dial's own time-out is all it takes
   const simple = options.spec.handshake.length === 0 && reconnect.dialTimeoutMs <= Duration.toMillis(OPEN_TIMEOUT)
   const inTime = Effect.timeoutFail(opened, {

@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
 import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen } from "../domain/Errors.js"
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
@@ -28,7 +29,12 @@ export class SocketSession implements Session, WireHandlers {
   private readonly pass: (data: Buffer, binary: boolean) => void
   private readonly mayAct: () => boolean
   private readonly clocks: ResolvedKeepAlive
-  private readonly ping: Buffer | undefined
+  private readonly ping: Redacted.Redacted<Buffer> | undefined
+  private readonly conceal: (text: string) => string
+  /** until the socket is open */
+  private offered: Opening["subprotocols"]
+  /** the one that the peer chose, as it was offered */
+  subprotocol = ""
   private wire: Wire | undefined
   private queue: SendQueue | undefined
   private keepAlive: KeepAlive | undefined
@@ -47,6 +53,8 @@ export class SocketSession implements Session, WireHandlers {
     this.mayAct = mayAct
     this.clocks = spec.keepAlive
     this.ping = opening.ping
+    this.conceal = opening.conceal
+    this.offered = opening.subprotocols
     const target: Handshake.HandshakeTarget = {
       send: (data, binary) => this.wire?.send(data, binary),
       pass: onFrame,
@@ -70,9 +78,6 @@ export class SocketSession implements Session, WireHandlers {
 
   // ------------------------------------------------------------ for the caller
 
-  get subprotocol(): string {
-    return this.wire?.subprotocol ?? ""
-  }
   send(data: Uint8Array, binary: boolean, handed?: () => void): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
     return this.queue!.send(data, binary, handed)
   }
@@ -98,6 +103,8 @@ export class SocketSession implements Session, WireHandlers {
 
   onOpen(wire: Wire): void {
     this.wire = wire
+    this.subprotocol = this.offered.find(({ value }) => Redacted.value(value) === wire.subprotocol)?.shown ?? ""
+    this.offered = []
     const target: SendTarget = {
       send: (data, binary, done) => wire.send(data, binary, done),
       bufferedAmount: () => wire.bufferedAmount(),
@@ -116,7 +123,8 @@ export class SocketSession implements Session, WireHandlers {
   onControl(): void {
     this.keepAlive?.controlFrame()
   }
-  onEnd(end: SessionEnd): void {
+  onEnd(told: SessionEnd): void {
+    const end = { ...told, reason: this.conceal(told.reason) }
     // Whatever is wrong with what stops here: whoever waits for the end hears of it.
     try {
       this.keepAlive?.stop()
@@ -137,7 +145,7 @@ export class SocketSession implements Session, WireHandlers {
   private clocked(wire: Wire): KeepAliveTarget {
     return {
       ping: () => wire.ping(),
-      sendPing: () => this.ping && wire.send(this.ping, this.clocks.ping?.binary === true),
+      sendPing: () => this.ping && wire.send(Redacted.value(this.ping), this.clocks.ping?.binary === true),
       silent: (cause) => {
         this.silent = cause
         if (cause === "dead") this.terminate()

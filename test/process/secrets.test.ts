@@ -37,7 +37,7 @@ it(
     const answers: Array<unknown> = []
     server.onOpen = (peer) => peer.send("ready")
     const connection = await instance.connect({
-      url: `${server.url}/feed?token=${QUERY}&plain=shown`,
+      url: `${server.url}/feed?token=${QUERY}&symbol=shown`,
       headers: { "x-api": "secret:api-token", authorization: "Bearer ${secret:feed.key}", "x-own": LITERAL },
       handshake: [{ expect: { timeoutMs: 5000 } }, { sendText: Buffer.from('{"login":"${secret:feed.key}"}') }],
       reconnect: { baseDelayMs: 20, maxDelayMs: 40 },
@@ -49,7 +49,7 @@ it(
       const { frames, headers, url } = server.last
       return [url, headers["x-api"], headers["authorization"], headers["x-own"], frames[0]?.data.toString()]
     }
-    const url = `/feed?token=${QUERY}&plain=shown`
+    const url = `/feed?token=${QUERY}&symbol=shown`
     await server.until(() => server.last.frames.length === 1)
     expect(sent()).toEqual([url, OF_VARIABLE, `Bearer ${OF_FILE}`, LITERAL, `{"login":"${OF_FILE}"}`])
 
@@ -69,7 +69,7 @@ it(
     for (const path of ["/metrics", "/health"]) answers.push(await (await fetch(`${instance.url}${path}`)).text())
     await until(() => events.some((event) => event.type === "gap"), "the gap")
     await until(() => lifecycle.some((event) => event["type"] === "websocketmanager.gap"), "the gap on its topic")
-    expect(connection.url).toBe(`${server.url}/feed?token=***&plain=shown`)
+    expect(connection.url).toBe(`${server.url}/feed?token=***&symbol=shown`)
 
     expect(await instance.end("SIGTERM")).toMatchObject({ status: 0 })
     const files = readdirSync(data).map((name) => readFileSync(join(data, name)).toString("latin1"))

@@ -214,6 +214,61 @@ describe("Dial", () => {
     })
   )
 
+  it.scopedLive.each([
+    ["bearer.${secret:S}", "bearer.${secret:S}"],
+    ["${secret:S}", "${secret:S}"],
+    ["a.${connection:id}.${secret:S}", "a.${connection:id}.${secret:S}"],
+    ["bearer.eyJhbGciOiJIUzI1NiJ9.c2lnbmF0dXJl", "***"],
+    ["graphql-transport-ws", "graphql-transport-ws"]
+  ] as const)(
+    "of the subprotocol %s that the peer chose %s is told, never what went over the wire",
+    ([subprotocol, shown]) =>
+      Effect.gen(function* () {
+        const server = yield* ScriptedServer.scoped()
+        const { session } = yield* open(specOf(server.url, { subprotocols: [subprotocol, "other"] }))
+        expect(session.subprotocol).toBe(shown)
+        expect(server.last.headers["sec-websocket-protocol"]).not.toContain("${")
+      }).pipe(Effect.provide(sessionsLayer({ secrets: { S: "S3cretValue" } })))
+  )
+
+  it.scopedLive("a peer that repeats what it was sent in confidence is told of without it", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.scoped()
+      const secrets = { S: "S3cret/Value of S" }
+      const spec = specOf(server.url.replace("//", "//me:p4ssword-of-me@") + "/?t=${secret:S}&pwd=literal-pwd", {
+        headers: [
+          ["Authorization", "Bearer literal-of-a-header"],
+          ["Origin", "https://an-origin.example"]
+        ]
+      })
+      const said = [
+        secrets.S,
+        encodeURIComponent(secrets.S),
+        Buffer.from(secrets.S).toString("base64"),
+        Buffer.from("me:p4ssword-of-me").toString("base64"),
+        "literal-pwd",
+        "literal-of-a-header",
+        secrets.S.slice(0, 11)
+      ]
+      for (const words of said) {
+        const end = yield* Effect.gen(function* () {
+          const { session } = yield* open(spec)
+          server.last.close(4000, `you sent ${words}`)
+          return yield* session.ended
+        }).pipe(Effect.scoped, Effect.provide(sessionsLayer({ secrets })))
+        expect(end).toMatchObject({ closeCode: 4000, reason: expect.stringMatching(/^you sent \*{3}=?$/) })
+        server.onOpen = (peer) => peer.close(4001, `no: ${words}`)
+        const steps = { ...spec, handshake: [{ ...expectFrame("$.x"), timeoutMs: 5000 }] }
+        const failure = yield* failed(steps, { secrets })
+        expect(failure.reason).toMatch(/^the peer closed with 4001: no: \*{3}=?$/)
+        server.onOpen = () => {}
+      }
+      const { session } = yield* open(spec).pipe(Effect.provide(sessionsLayer({ secrets })))
+      server.last.close(4000, "https://an-origin.example may not")
+      expect((yield* session.ended).reason).toBe("https://an-origin.example may not")
+    })
+  )
+
   it.scopedLive("a wrong, missing or unasked subprotocol is kind http", () =>
     Effect.gen(function* () {
       const wrong = yield* ScriptedServer.scoped({ subprotocol: { raw: "other" } })
