@@ -3,6 +3,7 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { StateStoreUnavailable } from "./Errors.js"
 import { INDEX_KEY, instanceKey, pageKey } from "./Key.js"
+import { isInstanceId, isPeerAddress } from "./Peer.js"
 import * as Stored from "./Stored.js"
 
 type Unknown = { readonly unknown: Readonly<Record<string, unknown>> }
@@ -15,7 +16,8 @@ const StoredHeartbeat = Schema.Struct({
   id: Schema.String,
   incarnation: Schema.String,
   status: HeartbeatStatus,
-  address: Schema.String,
+  /** dialled by whoever reads it */
+  address: Schema.String.pipe(Schema.filter(isPeerAddress)),
   /** for people only, as every time of a peer */
   startedAt: Schema.String,
   bootId: Schema.String,
@@ -86,4 +88,9 @@ export const encodePage: (value: Page) => string = page.encode
 export const decodePage = (id: string, n: number, text: string): Decoded<Page> => page.decode(pageKey(id, n), text)
 
 export const encodeIndex: (value: Index) => string = index.encode
-export const decodeIndex = (text: string): Decoded<Index> => index.decode(INDEX_KEY, text)
+/** Without what can be no instance's id: it would be read as a key, and could make the read of all others fail. */
+export const decodeIndex = (text: string): Decoded<Index> =>
+  Either.map(index.decode(INDEX_KEY, text), (found) => ({
+    ...found,
+    ids: Object.fromEntries(Object.entries(found.ids).filter(([id]) => isInstanceId(id)))
+  }))

@@ -73,7 +73,9 @@ export const PEER = {
   /** MessagePack values of one answer of a peer, or of a manager to its client */
   MSGPACK_VALUES: 1024 * KIB,
   /** an address in a hello or a heartbeat record */
-  ADDRESS_CHARS: 256
+  ADDRESS_CHARS: 256,
+  /** who said hello and was not read of yet */
+  GREETERS: 256
 } as const
 
 /** The remote WebSocket server that somebody connected to. */

@@ -1,16 +1,23 @@
 /** What this instance answers its peers of itself and of the store; the other end of PeerRenewal and Links. */
 import type { Asked, Greeting, Peer } from "../ports/Peers.js"
 import type { Elapsed } from "./Elapsed.js"
+import type { LifeState } from "./Life.js"
 import type { View } from "./View.js"
 
 /** A read that is older than this is repeated when somebody asks, milliseconds. */
 const FRESH = 300
 
-/** Counts whoever says hello as a member. */
-export const hello = (view: View, elapsed: Elapsed, over: boolean, from: Peer): Greeting => {
-  if (over) return { incarnation: undefined }
-  view.greet(from, elapsed.mark().monotonic)
-  return { incarnation: view.incarnation }
+/**
+ * Who says hello is believed as far as the store bears it out. Whoever is not (yet) read there is no member, is told so, and
+ * is looked for at once: it must not count my silence while I do not ask it.
+ */
+export const hello = (view: View, elapsed: Elapsed, life: LifeState, from: Peer): Greeting => {
+  // while joining there is none yet, and the present one is another's
+  const mine = life.incarnation === view.incarnation
+  if (mine && life.ended()) return { incarnation: undefined, counted: false, acts: false }
+  const counted = view.hear(from)
+  if (!counted && view.meet(from, elapsed.mark().monotonic)) view.look()
+  return { incarnation: view.incarnation, counted, acts: mine && life.valid() }
 }
 
 /** Whether the store can be read here; if not, this instance promises to listen anew from its next good read on. */

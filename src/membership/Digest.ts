@@ -5,6 +5,7 @@ import type { Version, Versioned } from "../ports/StateStore.js"
 import type { Mark } from "./Elapsed.js"
 import { conclude } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
+import type { View } from "./View.js"
 
 export interface Rows {
   /** the index: instance id -> incarnation */
@@ -13,17 +14,9 @@ export interface Rows {
   readonly records: ReadonlyMap<string, Versioned | undefined>
 }
 
-/**
- * Who said hello before the read was sent is no member for it any more where the record that was read is another's or none
- * (`named`, by instance id; what could not be understood is not in it): a record stands before its incarnation says hello.
- * Only who waits for my id has none, and is a member as long as it goes on saying hello.
- */
-const weigh = ({ me, periods, view }: Fleet, named: ReadonlyMap<string, string | undefined>, sent: Mark): void => {
-  for (const { heardAt, id, incarnation } of view.met.values()) {
-    if (heardAt > sent.monotonic) continue
-    const silent = sent.monotonic - heardAt > periods.ttl + periods.margin
-    if (id === me.id ? silent : named.has(id) && named.get(id) !== incarnation) view.forget(incarnation)
-  }
+/** Who said hello before the read was sent was looked for, and is known by it or not: a record stands before its hello. */
+const forgetMet = ({ met }: View, sent: Mark): void => {
+  for (const { heardAt, incarnation } of met.values()) if (heardAt <= sent.monotonic) met.delete(incarnation)
 }
 
 /** `sent` was just before the read. Ends my life where my own record says so; then the answer is that record. */
@@ -49,6 +42,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
       changedAtWall: mark.wall,
       triedAt: undefined,
       greetedAt: undefined,
+      heard: false,
       linked: false,
       standing: false,
       mirrored: address === me.address,
@@ -63,11 +57,9 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
   let fencedBy: HeartbeatRecord | undefined
   view.indexed.clear()
   for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
-  const named = new Map<string, string | undefined>()
   for (const [id, row] of records) {
     const before = view.known.get(id)
     if (row === undefined) {
-      named.set(id, undefined)
       if (id === me.id || before === undefined || view.indexed.has(id)) continue
       if (!view.ended.has(before.incarnation)) conclude(fleet, before, undefined)
       view.lose(before)
@@ -77,7 +69,6 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
     // of another version: it is not judged
     if (Either.isLeft(decoded)) continue
     const record = decoded.right
-    named.set(id, record.incarnation)
     if (id === me.id) {
       if ((record.incarnation !== life.incarnation || record.status === "dead") && !life.ended()) {
         board.end(life, "fenced")
@@ -109,8 +100,10 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
       if (record.status === "done" && !view.indexed.has(id)) view.lose(known)
     }
   }
-  weigh(fleet, named, sent)
+  forgetMet(view, sent)
   view.changed()
+  // a lease that nobody else knew of ends with the first who does
+  if (life.told === "held" && !life.valid()) board.lapse(life)
   // before my own index entry somebody who starts beside me may have read, and found nobody either
   if (life.joinedAt !== undefined && life.joinedAt <= sent.monotonic) view.firstAlone ??= view.members().length === 0
   return fencedBy

@@ -16,9 +16,9 @@ export interface Seen {
   readonly changedAt: number
   /** since when I have been reading the store without a break; undefined: I am not */
   readonly listeningSince: number | undefined
-  /** when I tried first to say hello; undefined: not yet */
+  /** when I tried first to say hello, or when it answered last that it does not count me; undefined: not yet */
   readonly triedAt: number | undefined
-  /** when it answered my hello; undefined: not yet */
+  /** when it answered that it counts me; undefined: not yet */
   readonly greetedAt: number | undefined
 }
 

@@ -2,7 +2,8 @@
  * How a life begins (architecture, section 2, Joining and restart): wait first, then write.
  *
  * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that
- * the old process is gone. Each try to write has an incarnation of its own.
+ * the old process is gone. No record names who waits, so that the holder of the id does not count it as a member: as long as
+ * it answers that it holds its lease, its silence in the store counts for nothing. Each try to write has an incarnation of its own.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -40,15 +41,16 @@ interface Holder {
   readonly incarnation: string
   beat: number
   changedAt: number
-  triedAt: number | undefined
-  greetedAt: number | undefined
+  /** when I said first that I wait, or when it answered that last: its silence counts from then on */
+  heardAt: number | undefined
+  answers: boolean
   /** when I said last that I wait */
   toldAt: number
 }
 
 /**
  * The life whose first record this wrote. Waits as long as it takes: for the store, and for whoever has the id. Who waits
- * judges, promises and says hello like a member; what it promises stands in the view.
+ * judges and says hello like a member; what it answers others stands in the view.
  */
 export const join = (services: JoiningServices, view: View): Effect.Effect<LifeState> => {
   const { address, elapsed, identity, instanceId, own, peers, periods, store } = services
@@ -106,22 +108,23 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
 
   let holder: Holder | undefined
 
-  /** Says who waits: from its first answer on the holder of the id counts me as a member. */
+  /** Says who waits. That it answers is a sign of life. */
   const greet = (record: HeartbeatRecord, seen: Holder) =>
     Effect.gen(function* () {
       seen.toldAt = elapsed.mark().monotonic
-      seen.triedAt ??= seen.toldAt
+      seen.heardAt ??= seen.toldAt
       const me = { id: instanceId, incarnation: view.incarnation, address }
       const greeting = yield* Effect.option(Effect.timeout(peers.hello(record.address, me), periods.deadline))
       if (Option.isSome(greeting) && greeting.value.incarnation === seen.incarnation) {
-        seen.greetedAt ??= elapsed.mark().monotonic
+        seen.answers = true
+        if (greeting.value.acts) seen.heardAt = elapsed.mark().monotonic
       }
     })
 
-  /** Says so again each interval: no record tells the holder that I am still there. The judging does not wait for it. */
+  /** Says so again each interval, for its answer. The judging does not wait for it. */
   const remind = (record: HeartbeatRecord, seen: Holder) =>
     Effect.suspend(() => {
-      const due = seen.greetedAt !== undefined && elapsed.mark().monotonic - seen.toldAt >= periods.interval
+      const due = seen.answers && elapsed.mark().monotonic - seen.toldAt >= periods.interval
       return due ? Effect.timeoutOption(greet(record, seen), pause) : Effect.void
     })
 
@@ -131,13 +134,15 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
       const now = elapsed.mark().monotonic
       const { beat, incarnation } = record
       if (holder?.incarnation !== incarnation) {
-        holder = { incarnation, beat, changedAt: now, triedAt: undefined, greetedAt: undefined, toldAt: now }
+        holder = { incarnation, beat, changedAt: now, heardAt: undefined, answers: false, toldAt: now }
       } else if (holder.beat !== beat) Object.assign(holder, { beat, changedAt: now })
-      if (holder.greetedAt === undefined) yield* greet(record, holder)
+      if (!holder.answers) yield* greet(record, holder)
       const seen = {
         ...holder,
         ttlMs: record.ttlMs,
         intervalMs: record.intervalMs,
+        triedAt: holder.heardAt,
+        greetedAt: undefined,
         // a promise given meanwhile has ended the listening
         listeningSince: view.listeningSince
       }

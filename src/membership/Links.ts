@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
-import type { Peer } from "../ports/Peers.js"
+import type { Greeting, Peer } from "../ports/Peers.js"
 import { fence } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
 import { neighbours } from "./Ring.js"
@@ -37,20 +37,26 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
     const looking = new Set<string>()
 
     const lives = (known: Known): boolean => !life.ended() && view.living(known.incarnation) === known
-    const answered = (known: Known): void => {
-      known.greetedAt ??= elapsed.mark().monotonic
+    /** It lives; from when on its silence may count, it says itself: not while it would go on without asking me. */
+    const answered = (known: Known, { acts, counted }: Greeting): void => {
+      const now = elapsed.mark().monotonic
+      if (counted) known.greetedAt ??= now
+      else if (acts) known.triedAt = now
     }
     const hello = (address: string) => Effect.timeoutOption(peers.hello(address, me), periods.deadline)
 
-    /** Until it answers: from then on it knows me. */
+    /** Until it counts me as a member. */
     const greet = (known: Known) =>
       Effect.gen(function* () {
         while (lives(known) && known.greetedAt === undefined) {
           known.triedAt ??= elapsed.mark().monotonic
           const greeting = yield* Effect.either(Effect.flatten(hello(known.address)))
-          if (Either.isRight(greeting) && greeting.right.incarnation === known.incarnation) return answered(known)
-          if (Either.isRight(greeting) && greeting.right.incarnation === me.incarnation) known.mirrored = true
-          yield* Effect.sleep(AGAIN)
+          if (Either.isRight(greeting)) {
+            const { incarnation } = greeting.right
+            if (incarnation === known.incarnation) answered(known, greeting.right)
+            else if (incarnation === me.incarnation) known.mirrored = true
+          }
+          if (known.greetedAt === undefined) yield* Effect.sleep(AGAIN)
         }
       })
 
@@ -89,10 +95,10 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
           const another = yield* Deferred.make<void>()
           const begun = elapsed.mark()
           let stood = false
-          const link = peers.link(known.address, me, ({ incarnation }) => {
-            if (incarnation !== known.incarnation) return Deferred.unsafeDone(another, Effect.void)
+          const link = peers.link(known.address, me, (greeting) => {
+            if (greeting.incarnation !== known.incarnation) return Deferred.unsafeDone(another, Effect.void)
             stood = known.linked = known.standing = true
-            answered(known)
+            answered(known, greeting)
           })
           const end = yield* Effect.either(Effect.raceFirst(link, Deferred.await(another)))
           known.standing = false

@@ -6,7 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { decodeHeartbeat, hasEnded } from "../domain/Instance.js"
+import { instanceKey } from "../domain/Key.js"
 import type { Peer } from "../ports/Peers.js"
 import type { Fleet } from "./Fleet.js"
 
@@ -16,13 +19,13 @@ const APART = "100 millis"
 /** Runs as long as the life. */
 export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { board, crashDetection, elapsed, life, me, peers, periods, view } = fleet
+    const { board, crashDetection, elapsed, life, me, peers, periods, store, view } = fleet
     const checking = new Set<string>()
 
     /** With this one I spoke, or it with me: that its address refuses me is no accident of the network. */
     const spoken = ({ id, incarnation }: Peer): boolean => {
       const known = view.known.get(id)
-      return view.met.has(incarnation) || (known?.incarnation === incarnation && known.greetedAt !== undefined)
+      return known?.incarnation === incarnation && (known.heard || known.linked || known.greetedAt !== undefined)
     }
 
     /** Refused once already; a second time means that its process is gone, and could not end me any more. */
@@ -35,6 +38,21 @@ export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =
         if (Either.isLeft(again) && again.left._tag === "PeerRefused" && life.valid()) view.goneFor(member.incarnation)
       }).pipe(Effect.ensuring(Effect.sync(() => checking.delete(member.incarnation))))
 
+    /** A member says that I have ended: the store knows better, and where it cannot be read the member is believed. */
+    const fencedBy = (member: Peer) =>
+      Effect.gen(function* () {
+        const read = yield* Effect.option(Effect.timeout(store.get(instanceKey(me.id)), periods.eighth))
+        if (Option.isSome(read)) {
+          // emptied, or of another version: that is the heartbeat's to find
+          const record = Option.map(read.value, ({ value }) => decodeHeartbeat(me.id, value))
+          if (Option.isNone(record) || Either.isLeft(record.value)) return
+          if (!hasEnded(record.value.right, life.incarnation)) return
+        }
+        if (life.ended()) return
+        board.end(life, "fenced")
+        yield* Effect.logWarning(`fenced: instance ${member.id} says so; this instance stops acting`)
+      })
+
     const ask = (member: Peer) =>
       Effect.gen(function* () {
         const mark = elapsed.mark()
@@ -45,14 +63,10 @@ export const renewal = (fleet: Fleet): Effect.Effect<void, never, Scope.Scope> =
         }
         if (!life.valid()) return
         const { incarnation, verdict } = asked.right
-        if (verdict === "fenced") {
-          board.end(life, "fenced")
-          return yield* Effect.logWarning(`fenced: instance ${member.id} says so; this instance stops acting`)
-        }
         if (incarnation === undefined) return
         if (incarnation === member.incarnation) {
           if (verdict === "not-reached") life.grant(incarnation, mark)
-          return
+          return verdict === "fenced" ? yield* fencedBy(member) : undefined
         }
         // I myself, or a third: an address that is not its own alone. Else another life of that process: this one has ended
         if (incarnation === me.incarnation || view.isOfAnother(incarnation, member.id)) return

@@ -26,7 +26,7 @@ export interface LivePeer extends Peer {
 
 /** What Membership offers of the others. */
 export interface Company {
-  /** Every incarnation that may act, me excluded: those of the last good read that have not ended, and all that said hello. */
+  /** Every incarnation that may act, me excluded: those of the last good read that have not ended. */
   readonly members: () => ReadonlyArray<Member>
   /** Members of the store that can take work: alive, not suspect, not draining; me included when I am. */
   readonly live: () => ReadonlyArray<LivePeer>
@@ -38,7 +38,7 @@ export interface Company {
   readonly addressOf: (id: string, incarnation: string) => Effect.Effect<Option.Option<Peer>, StateStoreUnavailable>
   /** A connection to this peer was found broken: looks at once whether its process is gone. */
   readonly gone: (peer: Peer) => Effect.Effect<void>
-  /** For the desk: counts whoever says hello as a member. */
+  /** For the desk: says whether who says hello is a member, and looks for it in the store if not. */
   readonly hello: (from: Peer) => Effect.Effect<Greeting>
   /** For the desk: whether the store is reached here, and whether the asker has ended. */
   readonly ask: (from: Peer) => Effect.Effect<Asked>
@@ -158,14 +158,7 @@ export const make = (services: {
         )
       }),
     gone: (peer) => Effect.suspend(() => links?.look(peer) ?? Effect.void),
-    hello: (from) =>
-      Effect.sync(() => {
-        const greeting = Answering.hello(view, elapsed, over(), from)
-        const life = board.present()
-        // a lease that nobody else knew of ends with the first who does
-        if (life.told === "held" && !life.valid()) board.lapse(life)
-        return greeting
-      }),
+    hello: (from) => Effect.sync(() => Answering.hello(view, elapsed, board.present(), from)),
     ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,
     dialShare,

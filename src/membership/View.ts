@@ -1,10 +1,11 @@
 /**
- * What one life of this instance knows of the others: what it read, who said hello, who has ended.
+ * What one life of this instance knows of the others: what it read, who said hello besides, who has ended.
  *
  * Fetching fills it (Watch), judging reads it; it holds no fiber and touches no store.
  */
 import type { HeartbeatRecord } from "../domain/Instance.js"
 import { keepLatest } from "../domain/Latest.js"
+import { PEER } from "../domain/Limits.js"
 import type { Peer } from "../ports/Peers.js"
 import type { Version } from "../ports/StateStore.js"
 import type { Mark } from "./Elapsed.js"
@@ -17,7 +18,7 @@ export interface Member extends Peer {
   readonly suspect: boolean
   /** when I saw it first, milliseconds of the monotonic clock */
   readonly since: number
-  /** when I saw it first in the index, likewise; undefined: it only said hello */
+  /** when I saw it first in the index, likewise; undefined: it only has a record */
   readonly joinedIndexAt: number | undefined
 }
 
@@ -42,6 +43,8 @@ export interface Known extends Peer {
   changedAtWall: number
   triedAt: number | undefined
   greetedAt: number | undefined
+  /** it said hello itself, as its record names it */
+  heard: boolean
   /** a link stood with this incarnation, and was not given up by me */
   linked: boolean
   /** it stands now */
@@ -50,11 +53,10 @@ export interface Known extends Peer {
   mirrored: boolean
 }
 
-/** Somebody who said hello. */
+/** Somebody who said hello, and of whom nothing was read. */
 interface Met extends Peer {
-  readonly since: number
-  /** when it said so last, milliseconds of the monotonic clock */
-  heardAt: number
+  /** milliseconds of the monotonic clock */
+  readonly heardAt: number
 }
 
 /** Of each kind; more than any fleet has at a time. */
@@ -63,7 +65,7 @@ const REMEMBERED = 4096
 export class View {
   /** by instance id: the incarnation of the last read */
   readonly known = new Map<string, Known>()
-  /** who said hello, by incarnation */
+  /** who said hello and is not known so, by incarnation: to be read, and nothing else follows from it */
   readonly met = new Map<string, Met>()
   /** incarnations that will never act again, by the store */
   readonly ended = new Set<string>()
@@ -94,39 +96,36 @@ export class View {
   /** `incarnation` is mine: of the present try to join, or of the life. */
   constructor(public incarnation: string) {}
 
-  /** Every incarnation that has not ended, and all that said hello, less those known to be gone. */
+  /** Every incarnation that I read of and that has not ended, less those known to be gone: the store's word, and nobody's hello. */
   members(): ReadonlyArray<Peer> {
     if (this.#members !== undefined) return this.#members
-    const all = new Map<string, Peer>(this.met)
-    for (const known of this.known.values()) all.set(known.incarnation, known)
-    this.#members = [...all.values()].filter(
+    this.#members = [...this.known.values()].filter(
       ({ incarnation }) =>
         incarnation !== this.incarnation && !this.ended.has(incarnation) && !this.gone.has(incarnation)
     )
     return this.#members
   }
 
-  /** To be called after every change of known, met, ended or gone. */
+  /** To be called after every change of known, ended or gone. */
   changed(): void {
     this.#members = undefined
   }
 
-  greet(from: Peer, now: number): void {
-    if (from.incarnation === this.incarnation) return
-    const met = this.met.get(from.incarnation)
-    if (met !== undefined) {
-      met.heardAt = now
-      return
-    }
-    keepLatest(this.met.set(from.incarnation, { ...from, since: now, heardAt: now }), REMEMBERED)
-    this.changed()
+  /** Whether it is a member, and its record names it as it does itself. */
+  hear({ address, id, incarnation }: Peer): boolean {
+    const known = this.known.get(id)
+    if (known?.incarnation !== incarnation || known.address !== address) return false
+    known.heard = true
+    return !this.ended.has(incarnation) && !this.gone.has(incarnation)
   }
 
-  /** No member any more for having said hello; what the store says of it stays. */
-  forget(incarnation: string): void {
-    this.beforeLoss()
-    this.met.delete(incarnation)
-    this.changed()
+  /** To be read of; false: that was so before. */
+  meet(from: Peer, now: number): boolean {
+    if (from.incarnation === this.incarnation || this.ended.has(from.incarnation)) return false
+    const before = this.met.get(from.incarnation)
+    this.met.delete(from.incarnation)
+    keepLatest(this.met.set(from.incarnation, { ...from, heardAt: now }), PEER.GREETERS)
+    return before === undefined
   }
 
   end(incarnation: string): void {
@@ -148,7 +147,7 @@ export class View {
   /** Whether this life is known to be one of another instance: of this one it tells nothing then. */
   isOfAnother(incarnation: string, id: string): boolean {
     const met = this.met.get(incarnation)
-    if (met !== undefined) return met.id !== id
+    if (met !== undefined && met.id !== id) return true
     for (const known of this.known.values()) if (known.incarnation === incarnation) return known.id !== id
     return false
   }
@@ -191,11 +190,7 @@ export class View {
   list(now: number): ReadonlyArray<Member> {
     return this.members().map((peer): Member => {
       const { address, id, incarnation } = peer
-      const known = this.known.get(id)
-      if (known?.incarnation !== incarnation) {
-        const since = this.met.get(incarnation)?.since ?? now
-        return { id, incarnation, address, status: "alive", suspect: false, since, joinedIndexAt: undefined }
-      }
+      const known = this.known.get(id)!
       return {
         id,
         incarnation,

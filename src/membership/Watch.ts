@@ -33,7 +33,7 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
     view.beforeLoss = life.valid
 
     const fetch = Effect.gen(function* () {
-      // the index may know nothing of who said hello: it writes its record first, and may have died before the index
+      // the index may know nothing yet of who said hello: it writes its record first, and may have died before the index
       const greeters = [...view.met.values()].map(({ id }) => id)
       const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys(), ...greeters])
       const first = yield* store.getMany([INDEX_KEY, ...[...known].map(instanceKey)])

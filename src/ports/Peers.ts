@@ -50,10 +50,16 @@ export type PeerFailure = PeerRefused | PeerSilent
 export type Verdict = "fenced" | "reached" | "not-reached"
 
 /** `incarnation` is the answering one; undefined while it has none. */
-export interface Greeting {
+interface Answered {
   readonly incarnation: string | undefined
 }
-export interface Asked extends Greeting {
+export interface Greeting extends Answered {
+  /** It has read of me in the store, and asks me before it goes on without the store: from here on its silence may count. */
+  readonly counted: boolean
+  /** It holds its lease: unless it counts me, its silence counts for nothing, since it may go on without asking me. */
+  readonly acts: boolean
+}
+export interface Asked extends Answered {
   readonly verdict: Verdict | undefined
 }
 
@@ -72,7 +78,7 @@ export type SendProgress = { readonly _tag: "Sent" } | { readonly _tag: "Replied
 export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
   Peers,
   {
-    /** Says who I am; the peer counts me as a member from then on. */
+    /** Says who I am; the peer looks in the store whether it is so, and says whether it counts me as a member. */
     readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
     /** Asks whether the peer reaches the store, and whether I have ended. */
     readonly ask: (to: string, me: Peer) => Effect.Effect<Asked, PeerFailure>

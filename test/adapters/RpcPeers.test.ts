@@ -20,7 +20,7 @@ import * as PeerRoute from "../../src/api/http/PeerRoute.js"
 import * as PeerDoor from "../../src/api/rpc/PeerDoor.js"
 import { Settings } from "../../src/config/Settings.js"
 import { PeerDesk, Peers } from "../../src/ports/Peers.js"
-import { desk, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
+import { desk, GREETING, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
 import { settings } from "../support/FakeDoors.js"
 import { PeerNetwork } from "../support/PeerNetwork.js"
 import { freePort } from "../support/Ports.js"
@@ -126,7 +126,7 @@ describe("RPC over WebSockets between peers", () => {
       const scope = yield* Scope.make()
       const { door, listener } = yield* Scope.extend(listen(), scope)
       yield* Scope.extend(door.serve(desk()), scope)
-      expect(yield* peers.hello(listener.address, ME)).toEqual({ incarnation: "0198-peer" })
+      expect(yield* peers.hello(listener.address, ME)).toEqual(GREETING)
       yield* Scope.close(scope, Exit.void)
       expect(yield* Effect.flip(peers.hello(listener.address, ME))).toMatchObject({ _tag: "PeerRefused" })
 
@@ -142,7 +142,7 @@ describe("RPC over WebSockets between peers", () => {
       const peers = yield* speak()
       const { door, listener } = yield* listen()
       yield* door.serve(desk())
-      expect(yield* peers.hello(`http://localhost:${listener.port}`, ME)).toEqual({ incarnation: "0198-peer" })
+      expect(yield* peers.hello(`http://localhost:${listener.port}`, ME)).toEqual(GREETING)
       const nobody = yield* Effect.flip(peers.hello(`http://localhost:${yield* freePort}`, ME))
       expect(nobody._tag).toBe("PeerRefused")
       const unknown = yield* Effect.flip(peers.hello("http://no-such-host.invalid:1", ME))
@@ -171,7 +171,7 @@ describe("RPC over WebSockets between peers", () => {
       const { door, listener } = yield* listen(Redacted.make("right"))
       yield* door.serve(desk())
       const right = yield* speak(Redacted.make("right"))
-      expect(yield* right.hello(listener.address, ME)).toEqual({ incarnation: "0198-peer" })
+      expect(yield* right.hello(listener.address, ME)).toEqual(GREETING)
       for (const token of [Redacted.make("wrong"), undefined]) {
         const wrong = yield* speak(token)
         const failure = yield* Effect.flip(wrong.hello(listener.address, ME))
@@ -290,7 +290,7 @@ describe("the network of tests under the test clock", () => {
       yield* TestClock.adjust(399)
       expect(first.unsafePoll()).toBeNull()
       yield* TestClock.adjust(1)
-      expect(yield* Fiber.join(first)).toEqual({ incarnation: "0198-peer" })
+      expect(yield* Fiber.join(first)).toEqual(GREETING)
 
       network.cut(B, A)
       const lost = yield* Effect.fork(Effect.flip(peers.hello(B, ME)))
@@ -301,7 +301,7 @@ describe("the network of tests under the test clock", () => {
       yield* TestClock.adjust(500)
       network.heal(A, B)
       yield* TestClock.adjust(200)
-      expect(yield* Fiber.join(late)).toEqual({ incarnation: "0198-peer" })
+      expect(yield* Fiber.join(late)).toEqual(GREETING)
       expect(network.inFlight).toBe(0)
     })
   )

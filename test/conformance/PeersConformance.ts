@@ -35,15 +35,18 @@ export interface PeersHarness {
   readonly deadline: number
 }
 
-export const ME = { id: "me", incarnation: "0198-me", address: "http://127.0.0.1:1" }
+export const ME = { id: "me", incarnation: "01980000-0000-7000-8000-00000000000a", address: "http://127.0.0.1:1" }
+const PEER = "01980000-0000-7000-8000-00000000000b"
+/** What the desk says to whoever says hello. */
+export const GREETING = { incarnation: PEER, counted: true, acts: true }
 const HANDOVER = { id: "c1", epoch: 7, overlap: true }
 /** Far below every deadline of the port: what ends within it has not waited for one. */
 const AT_ONCE = 700
 
 /** A desk that answers nothing but what the test says. */
 export const desk = (says: Partial<Desk> = {}): Desk => ({
-  hello: () => Effect.succeed({ incarnation: "0198-peer" }),
-  ask: () => Effect.succeed({ incarnation: "0198-peer", verdict: "reached" }),
+  hello: () => Effect.succeed(GREETING),
+  ask: () => Effect.succeed({ incarnation: PEER, verdict: "reached" }),
   take: () => Effect.succeed(false),
   moved: () => Effect.succeed(false),
   call: () => Effect.never,
@@ -80,11 +83,11 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         const heard: Array<unknown> = []
         yield* serve(
           desk({
-            hello: (from) => Effect.sync(() => (heard.push(from), { incarnation: "0198-peer" })),
+            hello: (from) => Effect.sync(() => (heard.push(from), GREETING)),
             ask: (from) => Effect.sync(() => (heard.push(from), { incarnation: undefined, verdict: undefined }))
           })
         )
-        expect(yield* peers.hello(to, ME)).toEqual({ incarnation: "0198-peer" })
+        expect(yield* peers.hello(to, ME)).toEqual(GREETING)
         expect(yield* peers.ask(to, ME)).toEqual({ incarnation: undefined, verdict: undefined })
         expect(heard).toEqual([ME, ME])
       }))
@@ -158,7 +161,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         yield* Effect.sleep(deadline / 4)
         expect(call.unsafePoll()).toBeNull()
         yield* serve(desk())
-        expect(yield* Fiber.join(call)).toEqual({ incarnation: "0198-peer" })
+        expect(yield* Fiber.join(call)).toEqual(GREETING)
       }))
 
     test("a link tells the answer and stands, until the process is gone: at once, and then it is refused", (h) =>
@@ -169,7 +172,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         const link = yield* Effect.fork(
           peers.link(to, ME, (greeting) => Deferred.unsafeDone(up, Exit.succeed(greeting)))
         )
-        expect(yield* Deferred.await(up)).toEqual({ incarnation: "0198-peer" })
+        expect(yield* Deferred.await(up)).toEqual(GREETING)
         yield* Effect.sleep(300)
         expect(link.unsafePoll()).toBeNull()
         yield* crash
@@ -186,7 +189,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         yield* Deferred.await(up)
         yield* reset
         yield* Fiber.join(link)
-        expect(yield* peers.hello(to, ME)).toEqual({ incarnation: "0198-peer" })
+        expect(yield* peers.hello(to, ME)).toEqual(GREETING)
       }))
 
     test("a link to a frozen peer goes on standing", ({ deadline, freeze, peers, serve, thaw, to }) =>

@@ -1,7 +1,10 @@
 import { describe, expect } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import { Peers } from "../../src/ports/Peers.js"
 import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
 import { adjust, joined, meddle, start, stored, until } from "./instances.js"
 
@@ -250,7 +253,7 @@ describe("the store away", () => {
       expect(all.map(({ lease }) => lease.valid())).toEqual([false, false, false])
     }))
 
-  it("a stranger that one of two has met ends what they extend each other, until it answers too", () =>
+  it("a stranger, of whom two could not read, does not count their silence: they go on, and are not fenced", () =>
     Effect.gen(function* () {
       const here = world()
       const all = yield* fleet(here, ["a", "b"])
@@ -260,6 +263,14 @@ describe("the store away", () => {
       expect([a.lease.valid(), b.lease.valid()]).toEqual([true, true])
       // it joined beyond their view: the store is away for these two alone
       const c = yield* joined(here.backend, at(here, "c"))
+      yield* adjust("30 seconds")
+      expect([a, b, c].map(({ changes }) => changes)).toEqual([["held"], ["held"], ["held"]])
+      expect([status(here, a), status(here, b)]).toEqual(["alive", "alive"])
+      // once they have read of it, it is asked like any other
+      back(all)
+      yield* until(() => all.every(({ membership }) => membership.members().length === 2))
+      yield* adjust("5 seconds")
+      outage(all)
       yield* until(() => !a.lease.valid() && !b.lease.valid())
       expect(c.lease.valid()).toBe(true)
       // and does not fence them before they have stopped
@@ -267,7 +278,7 @@ describe("the store away", () => {
       yield* until(() => status(here, a) === "dead" && status(here, b) === "dead")
     }))
 
-  it("an instance without members extends its own lease, until somebody says hello", () =>
+  it("an instance without members extends its own lease, until it reads of somebody", () =>
     Effect.gen(function* () {
       const here = world()
       const a = yield* joined(here.backend, at(here, "a"))
@@ -275,9 +286,67 @@ describe("the store away", () => {
       yield* adjust("60 seconds")
       expect(a.changes).toEqual(["held"])
       const b = yield* joined(here.backend, at(here, "b"))
+      yield* adjust("30 seconds")
+      expect(a.changes).toEqual(["held"])
+      expect(status(here, a)).toBe("alive")
+      back([a])
+      yield* until(() => a.membership.members().length === 1)
+      yield* adjust("5 seconds")
+      outage([a])
       yield* until(() => !a.lease.valid())
       expect(status(here, a)).toBe("alive")
       expect(b.lease.valid()).toBe(true)
+    }))
+
+  it("whoever says hello meanwhile, in whatever name, closes nothing, and says no lie that is believed", () =>
+    Effect.gen(function* () {
+      const here = world()
+      const all = yield* fleet(here, ["a", "b"])
+      const [a, b] = all
+      const liars = [
+        { id: "z", incarnation: "of-z", address: address("z") },
+        { id: "_index", incarnation: "evil", address: address("z") },
+        // my own id; a living one's, under another life or at another address
+        { id: "a", incarnation: "another-a", address: address("z") },
+        { id: "b", incarnation: "another-b", address: b.address },
+        { id: "b", incarnation: b.lease.life().incarnation, address: address("z") }
+      ]
+      const lie = Effect.forEach([a, b], ({ membership }) => Effect.forEach(liars, membership.hello))
+      yield* lie
+      outage(all)
+      for (let i = 0; i < 40; i++) {
+        const said = (yield* lie).flat()
+        expect(said.filter(({ counted }) => counted)).toEqual([])
+        yield* adjust("1 second")
+      }
+      expect([a.changes, b.changes]).toEqual([["held"], ["held"]])
+      expect([a, b].map(({ membership }) => membership.members().map(({ id }) => id))).toEqual([["b"], ["a"]])
+      back(all)
+      yield* lie
+      yield* adjust("10 seconds")
+      expect(all.flatMap(names)).toEqual([])
+    }))
+
+  it("a member that says `fenced` is believed where the store cannot be read, and where it can the store is", () =>
+    Effect.gen(function* () {
+      for (const away of [false, true]) {
+        const here = world()
+        const lies = Layer.map(here.network.layer(address("a")), (context) => {
+          const through = Context.get(context, Peers)
+          const ask: typeof through.ask = (to, me) =>
+            Effect.map(through.ask(to, me), (asked) => ({ ...asked, verdict: "fenced" }))
+          return Context.make(Peers, { ...through, ask })
+        })
+        const a = yield* joined(here.backend, at(here, "a", { peers: lies }))
+        const b = yield* joined(here.backend, at(here, "b"))
+        yield* adjust("5 seconds")
+        // its own beat alone does not get through, or nothing does
+        if (!away) a.faults.only = ({ operation }) => operation === "replace"
+        outage([a])
+        yield* adjust("4 seconds")
+        expect(a.lease.life().ended()).toBe(away)
+        expect(b.changes).toEqual(["held"])
+      }
     }))
 
   it("a freeze longer than the lease ends what an instance without members extends", () =>
@@ -451,17 +520,20 @@ describe("a crash", () => {
 })
 
 describe("joining beside others", () => {
-  it("a live record is waited for, and the one that waits is a member: its hello is counted", () =>
+  it("a live record is waited for, and the one that waits, at another address, is no member of anybody's", () =>
     Effect.gen(function* () {
       const here = world()
-      const [a] = yield* fleet(here, ["a", "b"])
+      const [a, b] = yield* fleet(here, ["a", "b"])
       const life = a.lease.life()
       // the same id at another address
       const again = yield* start(here.backend, { ...at(here, "a", { pid: 2 }), address: address("a2") })
       yield* adjust("10 seconds")
       expect(again.lease.valid()).toBe(false)
       expect(a.lease.life()).toBe(life)
-      expect(a.membership.members().map((m) => m.address)).toContain(address("a2"))
+      expect([a, b].map(({ membership }) => membership.members().map((m) => m.address))).toEqual([
+        [b.address],
+        [a.address]
+      ])
     }))
 
   it("who waits promises too: the store away for it and the holder, the holder goes on", () =>

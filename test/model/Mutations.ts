@@ -207,9 +207,61 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     found: "a life that ends before its pages"
   },
   {
-    name: "a stranger is unknown to two who extend each other",
-    edits: [edit("membership/Answering.ts", "  view.greet(from, elapsed.mark().monotonic)\n", "")],
+    name: "the silence of those who do not count a stranger is counted",
+    edits: [edit("membership/Links.ts", "      else if (acts) known.triedAt = now\n", "      else void acts\n")],
     found: "a stranger says hello"
+  },
+  {
+    name: "who waits for an id counts the silence of its holder, which does not count it",
+    edits: [edit("membership/Joining.ts", "if (greeting.value.acts) seen.heardAt = elapsed.mark().monotonic", "")],
+    found: "one waits for an id"
+  },
+  {
+    name: "a hello is believed without a record",
+    edits: [
+      edit(
+        "membership/Answering.ts",
+        "  const counted = view.hear(from)\n",
+        "  if (!view.known.has(from.id)) {\n" +
+          "    const now = elapsed.mark().monotonic\n" +
+          "    const record = { ...from, status: 'alive', beat: 0, ttlMs: 6000, intervalMs: 2000 }\n" +
+          "    view.known.set(from.id, { ...from, record, version: '', since: now, changedAt: now } as never)\n" +
+          "    view.changed()\n  }\n" +
+          "  const counted = view.hear(from)\n"
+      )
+    ],
+    found: "a liar says hello, in any name",
+    kind: "P6"
+  },
+  {
+    name: "a hello ends what one alone extends",
+    edits: [
+      edit(
+        "membership/PeerRenewal.ts",
+        "else if (view.lastGood !== undefined) life.extendAlone",
+        "else if (view.met.size === 0) life.extendAlone"
+      )
+    ],
+    found: "a liar says hello to one alone",
+    kind: "P6"
+  },
+  {
+    name: "a member that says `fenced` is believed against the store",
+    edits: [edit("membership/PeerRenewal.ts", "if (Option.isSome(read)) {", "if (Option.isNone(read)) {")],
+    found: "a member that lies says",
+    kind: "P6"
+  },
+  {
+    name: "a row is a member whatever address it names",
+    edits: [edit("domain/Instance.ts", "Schema.String.pipe(Schema.filter(isPeerAddress))", "Schema.String")],
+    found: "a row that names no address",
+    kind: "P6"
+  },
+  {
+    name: "every id of the index is read",
+    edits: [edit("domain/Instance.ts", "filter(([id]) => isInstanceId(id))", "filter(([id]) => id !== '')")],
+    found: "an index that names what can be no instance",
+    kind: "P2"
   },
   {
     name: "a lapsed lease is revived by a peer's answer, or by being alone",

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
 import { fleet, LOST, only, type Scenario, writes } from "./Directing.js"
+import { LIARS } from "./LiarScenarios.js"
 import { FRAME_LIMIT } from "./Limits.js"
 import { MOVES } from "./MoveScenarios.js"
 import { settle } from "./Plan.js"
@@ -261,7 +262,7 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   {
-    name: "a stranger says hello: two who cannot read the store do not extend each other past it",
+    name: "a stranger says hello: two who cannot read of it go on, and it does not count their silence",
     play: (world) => {
       fleet(world, 2)
       for (let i = 0; i < 4; i++) world.connect(i % 2, `key-${i}`)
@@ -634,5 +635,6 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
       settle(world)
     }
   },
-  ...MOVES
+  ...MOVES,
+  ...LIARS
 ]

@@ -108,6 +108,11 @@ export class World {
     return world
   }
 
+  /** Built for the whole run. */
+  builds<A>(layer: Layer.Layer<A>): Context.Context<A> {
+    return Effect.runSync(Layer.buildWithScope(layer, this.scope))
+  }
+
   private begin(): void {
     const store = this.observed()
     this.time.run(

@@ -1,8 +1,10 @@
 /** What is moved onto an instance that has just joined, and what a Watch counts over a broken link; in virtual time. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { expect, it } from "vitest"
 import type { WatchResponse } from "../../src/domain/Messages.js"
+import type { SettingsShape } from "../../src/config/Settings.js"
 import { World } from "./World.js"
 
 const TIMEOUT = 180_000
@@ -38,11 +40,12 @@ const afterJoining = (
   seed: number,
   instances: number,
   wait: number,
-  act: (w: World) => void
+  act: (w: World) => void,
+  settings: Partial<SettingsShape> = {}
 ): ReadonlyArray<number> => {
   let down: ReadonlyArray<number> = []
   World.play(seed, { drift: 0 }, (w) => {
-    for (let i = 0; i < instances; i++) w.start()
+    for (let i = 0; i < instances; i++) w.start({ settings })
     w.go(6000)
     connected(w, instances)
     const joiner = w.start()
@@ -76,7 +79,9 @@ it(
 it(
   "with nobody else there, a drain waits for the one that has just joined",
   () => {
-    const down = afterJoining(6, 1, 1000, (w) => w.drain(0))
+    // time enough to wait in
+    const settings = { drainTimeout: Duration.seconds(30) }
+    const down = afterJoining(6, 1, 1000, (w) => w.drain(0), settings)
     expect(down.length).toBeGreaterThan(30)
     expect(median(down)).toBeLessThan(500)
   },

@@ -20,7 +20,15 @@ import { Settings } from "../../config/Settings.js"
 import { type InvalidRequest, type ManagerError } from "../../domain/Errors.js"
 import { keepLatest } from "../../domain/Latest.js"
 import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
-import { type PeerFailure, PeerRefused, Peers, PeerSilent, type SendProgress, type Verdict } from "../../ports/Peers.js"
+import {
+  type Greeting,
+  type PeerFailure,
+  PeerRefused,
+  Peers,
+  PeerSilent,
+  type SendProgress,
+  type Verdict
+} from "../../ports/Peers.js"
 import * as Kept from "./Kept.js"
 import * as Session from "./Session.js"
 
@@ -29,6 +37,10 @@ const HANDOVER_TIMEOUT_MS = 2_000
 const PING_MS = 2_000
 /** A link is given up later than a call: it is worth nothing while it is being made anew. */
 const LINK_SILENT_PINGS = 15
+
+/** The answer to PeerHello. */
+type Hello = Omit<Greeting, "incarnation"> & { readonly incarnation: string | null }
+const greeting = (answer: Hello): Greeting => ({ ...answer, incarnation: answer.incarnation ?? undefined })
 
 type Broken = ManagerError | PeerFailure | RpcClientError
 
@@ -128,11 +140,7 @@ const make = Effect.gen(function* () {
     Stream.catchAllCause(Mailbox.toStream(mailbox), (cause) => Stream.failCause(told(address)(cause)))
 
   const peers: Peers["Type"] = {
-    hello: (to, from) =>
-      Effect.map(
-        ask<{ readonly incarnation: string | null }>(to, halfBeat, "PeerHello", { from }),
-        ({ incarnation }) => ({ incarnation: incarnation ?? undefined })
-      ),
+    hello: (to, from) => Effect.map(ask<Hello>(to, halfBeat, "PeerHello", { from }), greeting),
     ask: (to, from) =>
       Effect.map(
         ask<{ readonly incarnation: string | null; readonly verdict: Verdict | null }>(to, halfBeat, "PeerAsk", {
@@ -145,8 +153,8 @@ const make = Effect.gen(function* () {
     link: (to, from, up) =>
       Effect.gen(function* () {
         const session = yield* dial(to, LINK_SILENT_PINGS)
-        const { incarnation } = yield* session.unary("PeerHello", { from }, {}).pipe(
-          Effect.map((answer) => answer as { readonly incarnation: string | null }),
+        const answer = yield* session.unary("PeerHello", { from }, {}).pipe(
+          Effect.map((answer) => answer as Hello),
           Effect.catchAllCause((cause) => Effect.failCause(told(to)(cause))),
           Effect.timeoutFail({
             duration: halfBeat,
@@ -154,7 +162,7 @@ const make = Effect.gen(function* () {
           }),
           Effect.catchAllCause(senseless(to))
         )
-        up({ incarnation: incarnation ?? undefined })
+        up(greeting(answer))
         const how = yield* session.ended
         if (how === "silent") return yield* new PeerSilent({ address: to, reason: "it answers no pings", sent: true })
       }).pipe(Effect.scoped),

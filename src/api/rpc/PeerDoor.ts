@@ -92,7 +92,7 @@ const handlers = (desk: Effect.Effect<Desk>, opened: SocketProtocol.Opened) => {
   return {
     PeerHello: ({ from }: { readonly from: Parameters<Desk["hello"]>[0] }) =>
       Effect.flatMap(desk, ({ hello }) =>
-        Effect.map(hello(from), ({ incarnation }) => ({ incarnation: incarnation ?? null }))
+        Effect.map(hello(from), (greeting) => ({ ...greeting, incarnation: greeting.incarnation ?? null }))
       ),
     PeerAsk: ({ from }: { readonly from: Parameters<Desk["ask"]>[0] }) =>
       Effect.flatMap(desk, ({ ask }) =>

@@ -19,7 +19,10 @@ const SendProgress = Schema.Union(
 )
 
 export class PeerRpcs extends RpcGroup.make(
-  Rpc.make("PeerHello", { payload: { from: From }, success: Schema.Struct({ incarnation }) }),
+  Rpc.make("PeerHello", {
+    payload: { from: From },
+    success: Schema.Struct({ incarnation, counted: Schema.Boolean, acts: Schema.Boolean })
+  }),
   Rpc.make("PeerAsk", {
     payload: { from: From },
     success: Schema.Struct({

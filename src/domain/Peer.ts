@@ -1,0 +1,15 @@
+/** What may name an instance, wherever somebody else says it: in a hello, in a heartbeat record, in the index. */
+import { PEER } from "./Limits.js"
+
+const INSTANCE_ID = /^(?!_)[A-Za-z0-9._-]{1,128}$/
+
+/** As WSM_INSTANCE_ID: 1 to 128 of A-Z a-z 0-9 . - _, not beginning with _. */
+export const isInstanceId = (text: string): boolean => INSTANCE_ID.test(text)
+
+/** Where an instance says that it is reached: an http or https URL, without user, query or fragment. */
+export const isPeerAddress = (text: string): boolean => {
+  if (text.length > PEER.ADDRESS_CHARS || !/^https?:\/\/[^/?#\s\p{Cc}]/iu.test(text) || !URL.canParse(text))
+    return false
+  const { hash, password, search, username } = new URL(text)
+  return username === "" && password === "" && search === "" && hash === "" && !/[?#\s\p{Cc}]/u.test(text)
+}
