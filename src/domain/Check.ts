@@ -37,6 +37,23 @@ export const uint32 = (field: string, value: number | undefined, absent: number)
   return Either.right(value)
 }
 
+/** Milliseconds within bounds; absent and 0 are the default, which may lie outside them. */
+export const duration = (
+  field: string,
+  value: number | undefined,
+  absent: number,
+  { max, min = 1 }: { readonly max: number; readonly min?: number }
+): Checked<number> =>
+  Either.flatMap(uint32(field, value, absent), (ms) =>
+    value === undefined || value === 0 || (ms >= min && ms <= max)
+      ? Either.right(ms)
+      : refuse(field, ms < min ? `${ms} ms is below ${min} ms` : `${ms} ms is above ${max} ms`)
+  )
+
+/** At most so many of something. */
+export const atMost = (field: string, count: number, max: number, what: string): Checked<void> =>
+  must(count <= max, field, `has ${count} ${what}, over ${max}`)
+
 /** An enum of the proto, by name; absent is the default, a value the proto does not have is refused. */
 export const enumeration = <A>(
   field: string,
@@ -52,17 +69,25 @@ export const enumeration = <A>(
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u
-// oxlint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]/
+const CONTROL = /\p{Cc}/u
 
 export const hasControl = (text: string): boolean => CONTROL.test(text)
 
 /** Well-formed Unicode of at most `max` characters (code points). */
 export const text = (field: string, value: string, max = Infinity): Checked<string> => {
+  // a character takes two places at most
+  if (value.length > 2 * max) return refuse(field, `has over ${max} characters`)
   if (LONE_SURROGATE.test(value)) return refuse(field, "is not well-formed Unicode")
   if (value.length > max && characters(value) > max) return refuse(field, `has over ${max} characters`)
   return Either.right(value)
 }
+
+/**
+ * The name of a map's entry that a caller sets. `__proto__` is refused over every door: MessagePack decoders take it for
+ * `__proto_`, so the name would silently be another one there.
+ */
+export const entryName = (field: string, name: string): Checked<void> =>
+  must(name !== "__proto__" && name !== "__proto_", field, "is a name that not every door can carry")
 
 const characters = (value: string): number => {
   let n = 0
@@ -76,6 +101,6 @@ export const utf8 = (field: string, bytes: Uint8Array): Checked<Uint8Array> =>
 
 /** A part of the request inside a field's name or a reason: short, and without control characters. */
 export const printable = (value: string): string => {
-  const clean = value.replace(/[\p{Cc}\p{Surrogate}]/gu, "\ufffd")
+  const clean = value.slice(0, 128).replace(/[\p{Cc}\p{Surrogate}]/gu, "\ufffd")
   return clean.length <= 64 ? clean : `${clean.slice(0, 63)}…`
 }

@@ -33,10 +33,12 @@ export const CALLER = {
   /** a JSON path */
   PATH_CHARS: 256,
   PATH_STEPS: 32,
-  /** what stands between `${` and `}` */
-  PLACEHOLDER_CHARS: 140,
+  /** what stands between `${` and `}`: `secret:NAME/KEY`, 128 characters each, and eight */
+  PLACEHOLDER_CHARS: 264,
   /** captures of one login */
   CAPTURES: 16,
+  /** close codes in one list of a connection: there are no more than these */
+  CLOSE_CODES: 4000,
   /** filters of one List, Watch or Subscribe */
   FILTERS: 50,
   /** ids in one request */
@@ -53,8 +55,10 @@ export const CALLER = {
   PING_INTERVAL_MS: 100,
   /** the longest `dead_after_ms` */
   DEAD_AFTER_MS: HOUR,
-  /** the longest `timeout_ms` of a Send or a login step */
+  /** the longest `timeout_ms` of any request or login step, `dial_timeout_ms`, `ping_interval_ms` and `linger_ms` */
   TIMEOUT_MS: HOUR,
+  /** the longest `idle_after_ms`, `base_delay_ms`, `max_delay_ms` and `stable_after_ms` */
+  DELAY_MS: 168 * HOUR,
   /** what one reader of a stream has not read yet */
   READER_ITEMS: 16 * KIB,
   READER_BYTES: 4 * MIB,

@@ -17,9 +17,13 @@ const queryHash = (query: PageQuery): string =>
 export const makePageToken = (query: PageQuery, lastId: string): string =>
   Buffer.from(`1.${queryHash(query)}.${lastId}`).toString("base64url")
 
+/** More than any token has. */
+const MAX_CHARS = 128
+
 /** The last id of the page before; undefined for the first page. */
 export const readPageToken = (query: PageQuery, token: string | undefined): Checked<string | undefined> => {
   if (token === undefined || token === "") return Either.right(undefined)
+  if (token.length > MAX_CHARS) return refuse("pageToken", "is no page token")
   const [version, hash, id, ...rest] = Buffer.from(token, "base64url").toString("latin1").split(".")
   const lastId = parseUuid(id ?? "")
   if (version !== "1" || hash === undefined || lastId === undefined || rest.length > 0) {

@@ -6,6 +6,8 @@
  * proto has no presence.
  */
 import * as Schema from "effect/Schema"
+import type { SpecTemplates } from "./SpecTemplates.js"
+import type { Template } from "./Templates.js"
 
 const optional = Schema.optional
 const Bytes = Schema.Uint8ArrayFromSelf
@@ -134,8 +136,14 @@ export type ConnectRequest = typeof ConnectRequest.Type
 
 // ------------------------------------------------------------ checked, with every default filled in
 
-export interface SendStep {
-  readonly kind: "text" | "binary"
+export interface TextStep {
+  readonly kind: "text"
+  readonly data: Uint8Array
+  /** the data, read */
+  readonly template: Template
+}
+export interface BinaryStep {
+  readonly kind: "binary"
   readonly data: Uint8Array
 }
 export interface ExpectStep {
@@ -146,7 +154,7 @@ export interface ExpectStep {
   readonly timeoutMs: number
   readonly capture: ReadonlyArray<readonly [name: string, path: string]>
 }
-export type HandshakeStep = SendStep | ExpectStep
+export type HandshakeStep = TextStep | BinaryStep | ExpectStep
 
 export interface ResolvedKeepAlive {
   /** milliseconds; Infinity: no protocol ping */
@@ -194,6 +202,7 @@ export interface ResolvedBuffer {
 /** A spec that was checked: what the socket, the publisher and the manager work from. */
 export interface ResolvedSpec {
   readonly url: string
+  readonly templates: SpecTemplates
   /** the URL without credentials and secret query values: for events, lists and logs */
   readonly shownUrl: string
   /** host name and port, the key of the dial budget */

@@ -11,9 +11,10 @@ import type { ResolvedSpec } from "./Spec.js"
  * request_id and await_open do not count, nor does the order of headers and tags.
  */
 export const specHash = (connect: Pick<CheckedConnect, "spec" | "tags" | "topic">): string => {
-  const { hostPort: _hostPort, shownUrl: _shownUrl, ...spec } = connect.spec
+  const { hostPort: _hostPort, shownUrl: _shownUrl, templates: _templates, ...spec } = connect.spec
+  const handshake = spec.handshake.map((step) => (step.kind === "text" ? { kind: step.kind, data: step.data } : step))
   const asked = {
-    spec: canonical({ ...spec, headers: Object.fromEntries(spec.headers) }, { ...DEFAULTS, headers: {} }),
+    spec: canonical({ ...spec, handshake, headers: Object.fromEntries(spec.headers) }, { ...DEFAULTS, headers: {} }),
     tags: canonical(connect.tags),
     topic: connect.topic
   }

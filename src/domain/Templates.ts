@@ -1,3 +1,6 @@
+/** Texts in which `${...}` is filled in: what may stand there, and how it is read. */
+import { CALLER } from "./Limits.js"
+
 /**
  * What may stand as `${...}` in a URL, a header value, a subprotocol, a ping message or a text step of the handshake.
  *
@@ -13,22 +16,45 @@ export type Placeholder =
 export type TemplatePart = { readonly kind: "literal"; readonly literal: string } | Placeholder
 export type Template = ReadonlyArray<TemplatePart>
 
-const PLACEHOLDER = /\$\{(?:(secret|capture):([^}]*)|(connection):(id|epoch)|(instance):(id))\}/g
 const WHOLE_SECRET = "secret:"
 
-/** The parts of a text, in order; adjacent literals are one part, an empty text has none. */
+/** The parts of a text, in order; adjacent literals are one part, an empty text has none. Costs the text's length. */
 export const parseTemplate = (text: string): Template => {
   const parts: Array<TemplatePart> = []
   let end = 0
-  for (const match of text.matchAll(PLACEHOLDER)) {
-    if (match.index > end) parts.push({ kind: "literal", literal: text.slice(end, match.index) })
-    const kind = match[1] ?? match[3] ?? match[5]
-    const name = match[2] ?? match[4] ?? match[6]
-    parts.push({ kind, name } as Placeholder)
-    end = match.index + match[0].length
+  let from = 0
+  let close = -1
+  for (;;) {
+    const open = text.indexOf("${", from)
+    if (open === -1) break
+    from = open + 2
+    // looked for again only once it is passed: what many a `${` before it has in common is walked once
+    if (close < from) close = text.indexOf("}", from)
+    if (close === -1) break
+    const placeholder = close - from > CALLER.PLACEHOLDER_CHARS ? undefined : read(text, from, close)
+    if (placeholder === undefined) continue
+    if (open > end) parts.push({ kind: "literal", literal: text.slice(end, open) })
+    parts.push(placeholder)
+    end = from = close + 1
   }
   if (end < text.length) parts.push({ kind: "literal", literal: text.slice(end) })
   return parts
+}
+
+/** What stands between `${` and `}`, where it is something that can be filled in. */
+const read = (text: string, start: number, end: number): Placeholder | undefined => {
+  if (text.startsWith("secret:", start)) return { kind: "secret", name: text.slice(start + 7, end) }
+  if (text.startsWith("capture:", start)) return { kind: "capture", name: text.slice(start + 8, end) }
+  switch (text.slice(start, end)) {
+    case "connection:id":
+      return { kind: "connection", name: "id" }
+    case "connection:epoch":
+      return { kind: "connection", name: "epoch" }
+    case "instance:id":
+      return { kind: "instance", name: "id" }
+    default:
+      return undefined
+  }
 }
 
 /** As `parseTemplate`, for a header's value, which as a whole may also be `secret:NAME`. */

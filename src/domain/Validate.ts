@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import { type Checked, enumeration, MAX_MESSAGE_BYTES, must, uint32 } from "./Check.js"
 import { FEED } from "./Limits.js"
 import type { ConnectRequest, ResolvedSpec, Spec } from "./Spec.js"
+import { specTemplates } from "./SpecTemplates.js"
 import { checkHandshake } from "./ValidateHandshake.js"
 import { checkHeaders, checkSubprotocols, checkUrl } from "./ValidateOpening.js"
 import {
@@ -56,6 +57,7 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
     )
     return {
       ...address,
+      templates: specTemplates({ url: address.url, headers, subprotocols, keepAlive }),
       autoReconnect: asked.autoReconnect ?? true,
       headers,
       subprotocols,

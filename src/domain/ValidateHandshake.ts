@@ -1,8 +1,10 @@
 /** The login of a connection: its steps, and what they may refer to. */
 import * as Either from "effect/Either"
-import { type Checked, must, printable, refuse, text, uint32, utf8 } from "./Check.js"
+import { atMost, type Checked, duration, entryName, must, printable, refuse, text, utf8 } from "./Check.js"
+import { CALLER } from "./Limits.js"
 import type { Expect, ExpectStep, HandshakeStep, Spec } from "./Spec.js"
 import { checkPath } from "./ValidatePolicies.js"
+import { parseTemplate } from "./Templates.js"
 import { checkTemplate } from "./ValidateTemplate.js"
 
 type Asked = NonNullable<Spec["handshake"]>[number]
@@ -14,10 +16,15 @@ export const checkHandshake = (asked: Spec["handshake"] = []): Checked<ReadonlyA
   Either.gen(function* () {
     yield* must(asked.length <= MAX_STEPS, "handshake", `has ${asked.length} steps, over ${MAX_STEPS}`)
     const captures = new Set<string>()
+    let count = 0
     const steps: Array<HandshakeStep> = []
     for (const [i, step] of asked.entries()) {
       const checked: HandshakeStep = yield* checkStep(`handshake[${i}]`, step, captures)
-      if (checked.kind === "expect") for (const [name] of checked.capture) captures.add(name)
+      if (checked.kind === "expect") {
+        count += checked.capture.length
+        yield* atMost(`handshake[${i}].expect.capture`, count, CALLER.CAPTURES, "captures with those before it")
+        for (const [name] of checked.capture) captures.add(name)
+      }
       steps.push(checked)
     }
     return steps
@@ -29,9 +36,11 @@ const checkStep = (field: string, step: Asked, captures: ReadonlySet<string>): C
   if (kinds > 1) return refuse(field, "is more than one of sendText, sendBinary, expect")
   if (sendText !== undefined) {
     return Either.gen(function* () {
+      yield* atMost(`${field}.sendText`, sendText.length, CALLER.TEXT_STEP_BYTES, "bytes")
       yield* utf8(`${field}.sendText`, sendText)
-      yield* checkTemplate(`${field}.sendText`, Buffer.from(sendText).toString(), captures)
-      return { kind: "text", data: sendText } as const
+      const content = Buffer.from(sendText).toString()
+      yield* checkTemplate(`${field}.sendText`, content, captures)
+      return { kind: "text", data: sendText, template: parseTemplate(content) } as const
     })
   }
   if (sendBinary !== undefined) return Either.right({ kind: "binary", data: sendBinary })
@@ -44,11 +53,13 @@ const checkExpect = (field: string, asked: Expect): Checked<ExpectStep> =>
     const jsonPath = asked.jsonPath ?? ""
     if (jsonPath !== "") yield* checkPath(`${field}.jsonPath`, jsonPath)
     const equals = yield* text(`${field}.equals`, asked.equals ?? "")
-    const timeoutMs = yield* uint32(`${field}.timeoutMs`, asked.timeoutMs, 10_000)
+    const timeoutMs = yield* duration(`${field}.timeoutMs`, asked.timeoutMs, 10_000, { max: CALLER.TIMEOUT_MS })
     const capture = Object.entries(asked.capture ?? {})
+    yield* atMost(`${field}.capture`, capture.length, CALLER.CAPTURES, "captures")
     for (const [name, path] of capture) {
       const at = `${field}.capture.${printable(name)}`
       yield* must(CAPTURE_NAME.test(name), at, "is no name of 1 to 128 of A-Z a-z 0-9 _ . -")
+      yield* entryName(at, name)
       yield* checkPath(at, path)
     }
     return { kind: "expect", jsonPath, equals, timeoutMs, capture }

@@ -39,8 +39,8 @@ export const checkList = (request: ListRequest): Checked<CheckedList> =>
       if (status !== undefined) statuses.add(status)
     }
     const topic = yield* text("topic", request.topic ?? "", 256)
-    const instanceId = yield* text("instanceId", request.instanceId ?? "")
-    const urlPrefix = yield* text("urlPrefix", request.urlPrefix ?? "")
+    const instanceId = yield* text("instanceId", request.instanceId ?? "", 128)
+    const urlPrefix = yield* text("urlPrefix", request.urlPrefix ?? "", 8192)
     const query = {
       filters: filters.map(({ key, value }) => [key, value]).sort(),
       statuses: [...statuses].sort(),

@@ -1,6 +1,7 @@
 /** The opening request of a connection: URL, headers, subprotocols. */
 import * as Either from "effect/Either"
-import { type Checked, every, hasControl, must, ok, printable, refuse, text } from "./Check.js"
+import { atMost, type Checked, entryName, every, hasControl, must, printable, refuse, text } from "./Check.js"
+import { CALLER } from "./Limits.js"
 import { redactUrl } from "./Redact.js"
 import { checkHeaderTemplate, checkTemplate, withoutPlaceholders } from "./ValidateTemplate.js"
 
@@ -59,6 +60,8 @@ const checkHeader = (name: string, value: string, seen: Set<string>): Checked<vo
   if (RESERVED.has(lower) || lower.startsWith("sec-websocket-"))
     return refuse(field, "belongs to the opening handshake")
   if (lower === "trailer") return refuse(field, "announces a trailer, and an opening request has none")
+  const carried = entryName(field, name)
+  if (Either.isLeft(carried)) return carried
   if (seen.has(lower)) return refuse(field, "is given twice")
   seen.add(lower)
   if (/[^\t\u0020-\u007e\u0080-\u00ff]/.test(value)) {
@@ -68,13 +71,18 @@ const checkHeader = (name: string, value: string, seen: Set<string>): Checked<vo
 }
 
 export const checkSubprotocols = (subprotocols: ReadonlyArray<string> = []): Checked<ReadonlyArray<string>> =>
-  Either.map(
-    every(subprotocols, (name, i) => {
-      const field = `subprotocols[${i}]`
-      const template = checkTemplate(field, name)
-      if (Either.isLeft(template)) return template
-      if (!TOKEN.test(withoutPlaceholders(name, "x"))) return refuse(field, "is no subprotocol name")
-      return subprotocols.indexOf(name) === i ? ok : refuse(field, "is given twice")
-    }),
-    () => subprotocols
-  )
+  Either.gen(function* () {
+    yield* atMost("subprotocols", subprotocols.length, CALLER.SUBPROTOCOLS, "names")
+    yield* every(subprotocols, (name, i) =>
+      checkSubprotocol(`subprotocols[${i}]`, name, subprotocols.indexOf(name) < i)
+    )
+    return subprotocols
+  })
+
+const checkSubprotocol = (field: string, name: string, again: boolean): Checked<void> =>
+  Either.gen(function* () {
+    yield* text(field, name, CALLER.SUBPROTOCOL_CHARS)
+    yield* checkTemplate(field, name)
+    yield* must(TOKEN.test(withoutPlaceholders(name, "x")), field, "is no subprotocol name")
+    yield* must(!again, field, "is given twice")
+  })

@@ -1,6 +1,7 @@
 /** The policies of a connection, checked and with the defaults of the proto: liveness, reconnect, buffer, reply, event. */
 import * as Either from "effect/Either"
-import { type Checked, enumeration, every, must, ok, refuse, text, uint32, utf8 } from "./Check.js"
+import { atMost, type Checked, duration, enumeration, every, must, refuse, text, uint32, utf8 } from "./Check.js"
+import { CALLER } from "./Limits.js"
 import type {
   Buffering,
   Correlation,
@@ -18,28 +19,40 @@ import { parsePath } from "./JsonPath.js"
 
 export const resolveKeepAlive = (asked: Spec["keepAlive"] = {}): Checked<ResolvedKeepAlive> =>
   Either.gen(function* () {
-    const intervalMs = yield* uint32("keepAlive.pingIntervalMs", asked.pingIntervalMs, 20_000)
+    const intervalMs = yield* duration("keepAlive.pingIntervalMs", asked.pingIntervalMs, 20_000, INTERVAL)
     const message = present(asked.pingMessage)
     const binary = present(asked.pingBinary)
     yield* must(message === undefined || binary === undefined, "keepAlive.pingBinary", "stands beside pingMessage")
     if (message !== undefined) yield* utf8("keepAlive.pingMessage", message)
     const data = message ?? binary
+    const name = message === undefined ? "keepAlive.pingBinary" : "keepAlive.pingMessage"
+    yield* atMost(name, data?.length ?? 0, CALLER.TEXT_STEP_BYTES, "bytes")
     const silent = asked.disablePing === true && data === undefined
     return {
       pingIntervalMs: asked.disablePing === true ? Infinity : intervalMs,
-      deadAfterMs: yield* uint32("keepAlive.deadAfterMs", asked.deadAfterMs, silent ? Infinity : 3 * intervalMs),
-      idleAfterMs: yield* uint32("keepAlive.idleAfterMs", asked.idleAfterMs, Infinity),
+      deadAfterMs: yield* duration(
+        "keepAlive.deadAfterMs",
+        asked.deadAfterMs,
+        silent ? Infinity : 3 * intervalMs,
+        DEAD_AFTER
+      ),
+      idleAfterMs: yield* duration("keepAlive.idleAfterMs", asked.idleAfterMs, Infinity, DELAY),
       ping: data === undefined ? undefined : { data, binary: binary !== undefined, intervalMs }
     }
   })
+
+const INTERVAL = { min: CALLER.PING_INTERVAL_MS, max: CALLER.TIMEOUT_MS }
+const DEAD_AFTER = { max: CALLER.DEAD_AFTER_MS }
+const DELAY = { max: CALLER.DELAY_MS }
+const TIMEOUT = { max: CALLER.TIMEOUT_MS }
 
 const present = (bytes: Uint8Array | undefined): Uint8Array | undefined =>
   bytes === undefined || bytes.length === 0 ? undefined : bytes
 
 export const resolveReconnect = (asked: ReconnectPolicy = {}): Checked<ResolvedReconnect> =>
   Either.gen(function* () {
-    const baseDelayMs = yield* uint32("reconnect.baseDelayMs", asked.baseDelayMs, 1000)
-    const maxDelayMs = yield* uint32("reconnect.maxDelayMs", asked.maxDelayMs, 30_000)
+    const baseDelayMs = yield* duration("reconnect.baseDelayMs", asked.baseDelayMs, 1000, DELAY)
+    const maxDelayMs = yield* duration("reconnect.maxDelayMs", asked.maxDelayMs, 30_000, DELAY)
     yield* must(baseDelayMs <= maxDelayMs, "reconnect.baseDelayMs", `${baseDelayMs} is above maxDelayMs ${maxDelayMs}`)
     const factor = asked.factor === undefined || asked.factor === 0 ? 2 : asked.factor
     yield* must(
@@ -57,8 +70,8 @@ export const resolveReconnect = (asked: ReconnectPolicy = {}): Checked<ResolvedR
       maxDelayMs,
       factor,
       maxAttempts: yield* uint32("reconnect.maxAttempts", asked.maxAttempts, Infinity),
-      stableAfterMs: yield* uint32("reconnect.stableAfterMs", asked.stableAfterMs, 10_000),
-      dialTimeoutMs: yield* uint32("reconnect.dialTimeoutMs", asked.dialTimeoutMs, 10_000),
+      stableAfterMs: yield* duration("reconnect.stableAfterMs", asked.stableAfterMs, 10_000, DELAY),
+      dialTimeoutMs: yield* duration("reconnect.dialTimeoutMs", asked.dialTimeoutMs, 10_000, TIMEOUT),
       giveUpCodes,
       retryCodes
     }
@@ -68,16 +81,17 @@ export const resolveReconnect = (asked: ReconnectPolicy = {}): Checked<ResolvedR
 const NO_CODES: ReadonlySet<number> = new Set()
 
 const closeCodes = (field: string, codes: ReadonlyArray<number> = []): Checked<ReadonlySet<number>> =>
-  Either.map(
-    every(codes, (code, i) =>
+  Either.gen(function* () {
+    yield* atMost(field, codes.length, CALLER.CLOSE_CODES, "codes")
+    yield* every(codes, (code, i) =>
       must(
         Number.isInteger(code) && code >= 1000 && code <= 4999,
         `${field}[${i}]`,
         `${code} is no close code from 1000 to 4999`
       )
-    ),
-    () => (codes.length === 0 ? NO_CODES : new Set(codes))
-  )
+    )
+    return codes.length === 0 ? NO_CODES : new Set(codes)
+  })
 
 const OVERFLOW = {
   OVERFLOW_UNSPECIFIED: "pause",
@@ -124,9 +138,18 @@ const path = (field: string, asked: string | undefined, absent: string): Checked
 
 /** A JSON path: `$`, `.name`, `['name']`, `[n]`, nothing else. */
 export const checkPath = (field: string, value: string): Checked<void> =>
-  Either.isRight(text(field, value)) && Either.isRight(parsePath(value))
-    ? ok
-    : refuse(field, "is no JSON path of $, .name, ['name'] and [n]")
+  Either.gen(function* () {
+    yield* must(
+      value.length <= CALLER.PATH_CHARS,
+      field,
+      `has ${value.length} characters, over ${CALLER.PATH_CHARS} of a JSON path`
+    )
+    const path = parsePath(value)
+    if (Either.isLeft(path) || Either.isLeft(text(field, value))) {
+      return yield* refuse(field, "is no JSON path of $, .name, ['name'] and [n]")
+    }
+    yield* atMost(field, path.right.length, CALLER.PATH_STEPS, "steps")
+  })
 
 const PACKING = { PACKING_UNSPECIFIED: false, PACKING_SINGLE: false, PACKING_PACKED: true }
 
@@ -150,7 +173,7 @@ export const resolvePublishing = (
       packed: yield* enumeration("publishing.packing", asked.packing, PACKING, false),
       maxFrames: yield* uint32("publishing.maxFrames", asked.maxFrames, DEFAULT_PUBLISHING.maxFrames),
       maxBytes: yield* uint32("publishing.maxBytes", asked.maxBytes, DEFAULT_PUBLISHING.maxBytes),
-      lingerMs: yield* uint32("publishing.lingerMs", asked.lingerMs, DEFAULT_PUBLISHING.lingerMs),
+      lingerMs: yield* duration("publishing.lingerMs", asked.lingerMs, DEFAULT_PUBLISHING.lingerMs, TIMEOUT),
       textContentType: yield* mediaType("publishing.textContentType", asked.textContentType)
     }
   })

@@ -1,7 +1,10 @@
 /** The parts of requests that many operations share, from loose to checked. */
 import * as Either from "effect/Either"
 import {
+  atMost,
   type Checked,
+  duration,
+  entryName,
   every,
   hasControl,
   MAX_MESSAGE_BYTES,
@@ -13,6 +16,7 @@ import {
   uint32,
   utf8
 } from "./Check.js"
+import { CALLER } from "./Limits.js"
 import type { SendRawRequest, SendRequest, TagFilter } from "./Messages.js"
 import type { ResolvedCorrelation } from "./Spec.js"
 import { parseUuid } from "./Uuid.js"
@@ -37,6 +41,7 @@ export const checkTopic = (topic: string, empty: "allowed" | "refused" = "refuse
   })
 
 export const MAX_TAGS = 50
+const MAX_TAG_VALUE = 1024
 
 export const checkTags = (
   tags: Readonly<Record<string, string>> | undefined
@@ -53,23 +58,29 @@ export const checkTags = (
 export const checkTag = (key: string, value: string, field?: string): Checked<void> =>
   Either.gen(function* () {
     yield* checkTagKey(key, field)
-    yield* text(field ?? "value", value, 1024)
+    yield* entryName(field ?? "key", key)
+    yield* text(field ?? "value", value, MAX_TAG_VALUE)
   })
 
 export const checkTagKey = (key: string, field = "key"): Checked<string> =>
   key === "" ? refuse(field, "the key is empty") : text(field, key, 128)
 
 export const checkFilters = (filters: ReadonlyArray<TagFilter> = []): Checked<ReadonlyArray<TagFilter>> =>
-  Either.map(
-    every(filters, (filter, i) =>
-      Either.flatMap(checkTagKey(filter.key, `filters[${i}].key`), () => text(`filters[${i}].value`, filter.value))
-    ),
-    () => filters
-  )
+  Either.gen(function* () {
+    yield* atMost("filters", filters.length, CALLER.FILTERS, "filters")
+    yield* every(filters, (filter, i) =>
+      Either.flatMap(checkTagKey(filter.key, `filters[${i}].key`), () =>
+        text(`filters[${i}].value`, filter.value, MAX_TAG_VALUE)
+      )
+    )
+    return filters
+  })
 
 /** Watch: the ids to follow, in canonical form; none is all. */
 export const checkIds = (ids: ReadonlyArray<string> = []): Checked<ReadonlyArray<string>> =>
-  Either.all(ids.map((id, i) => checkId(id, `ids[${i}]`)))
+  Either.flatMap(atMost("ids", ids.length, CALLER.IDS, "ids"), () =>
+    Either.all(ids.map((id, i) => checkId(id, `ids[${i}]`)))
+  )
 
 /** The close code and reason that a caller may send to a peer. */
 export const checkClose = (
@@ -87,7 +98,14 @@ export const checkClose = (
 
 /** Milliseconds; absent and 0 are the default. */
 export const checkTimeout = (timeoutMs: number | undefined, absent: number): Checked<number> =>
-  uint32("timeoutMs", timeoutMs, absent)
+  duration("timeoutMs", timeoutMs, absent, { max: CALLER.TIMEOUT_MS })
+
+/** What a message is said to be; it may be shown, and stand in a header. */
+const checkContentType = (contentType: string | undefined = ""): Checked<void> =>
+  Either.gen(function* () {
+    yield* must(!hasControl(contentType), "contentType", "has control characters")
+    yield* text("contentType", contentType, 256)
+  })
 
 /** Whether a message of this content type travels as a text frame; absent is text. */
 export const isTextual = (contentType: string | undefined): boolean => {
@@ -106,7 +124,7 @@ export const checkSendRaw = (request: SendRawRequest): Checked<CheckedMessage> =
   Either.gen(function* () {
     const id = yield* checkId(request.id)
     yield* checkSize(request.message)
-    yield* text("contentType", request.contentType ?? "")
+    yield* checkContentType(request.contentType)
     const binary = !isTextual(request.contentType)
     if (!binary) yield* utf8("message", request.message)
     return { id, message: request.message, binary }
@@ -126,7 +144,7 @@ export const checkSend = (request: SendRequest, base?: ResolvedCorrelation): Che
     const { message } = request
     yield* checkSize(message)
     yield* must(message.length > 0 || correlation.mode === "next", "message", "is empty")
-    yield* text("contentType", request.contentType ?? "")
+    yield* checkContentType(request.contentType)
     const binary = correlation.mode === "prefix" || !isTextual(request.contentType)
     const readAsText = correlation.mode === "json-field" || correlation.mode === "envelope"
     if (!binary || readAsText) yield* utf8("message", message)

@@ -8,7 +8,7 @@
 import * as Either from "effect/Either"
 import * as JsonPath from "../domain/JsonPath.js"
 import type { ExpectStep, HandshakeStep } from "../domain/Spec.js"
-import { fillTemplate, parseTemplate, type Placeholder } from "../domain/Templates.js"
+import { fillTemplate, type Placeholder } from "../domain/Templates.js"
 import type { Guarded } from "./CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
@@ -45,7 +45,6 @@ export const make = (
   const captured = new Map<string, string>()
   const filled = (placeholder: Placeholder) =>
     placeholder.kind === "capture" ? (captured.get(placeholder.name) ?? "") : value(placeholder)
-  const text = (data: Uint8Array) => Buffer.from(fillTemplate(parseTemplate(asText(data)), filled))
 
   let next = 0
   let expected: ExpectStep | undefined
@@ -72,7 +71,10 @@ export const make = (
         return
       }
       if (!target.mayAct()) return finish(`step ${next}: this instance may not act now`)
-      target.send(step.kind === "text" ? text(step.data) : step.data, step.kind === "binary")
+      target.send(
+        step.kind === "text" ? Buffer.from(fillTemplate(step.template, filled)) : step.data,
+        step.kind === "binary"
+      )
     }
     finish(undefined)
   }

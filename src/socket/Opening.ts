@@ -95,22 +95,22 @@ export const resolve = (
       )
 
     const headers: Array<readonly [name: string, value: string]> = []
-    for (const [name, text] of spec.headers) {
-      const template = Templates.parseHeaderValue(text)
+    for (const [i, [name]] of spec.headers.entries()) {
+      const template = spec.templates.headers[i]!
       const filled = fill(template)
       if (NO_HEADER_VALUE.test(filled)) return yield* Effect.fail(cannotStand(template, `header ${name}`))
       headers.push([name, filled])
     }
     const subprotocols: Array<Shown<string>> = []
-    for (const text of spec.subprotocols) {
-      const template = Templates.parseTemplate(text)
+    for (const [i, text] of spec.subprotocols.entries()) {
+      const template = spec.templates.subprotocols[i]!
       const filled = fill(template)
       if (!TOKEN.test(filled) || subprotocols.some(({ value }) => Redacted.value(value) === filled)) {
         return yield* Effect.fail(cannotStand(template, "a subprotocol"))
       }
       subprotocols.push({ value: Redacted.make(filled), shown: isOpaque(text) ? "***" : text })
     }
-    const urlTemplate = Templates.parseTemplate(spec.url)
+    const { ping: pingTemplate, url: urlTemplate } = spec.templates
     const url = yield* Effect.mapError(
       Effect.try(() => new URL(Templates.fillTemplate(urlTemplate, (p) => encodeURIComponent(value(p))))),
       () => cannotStand(urlTemplate, "the URL")
@@ -123,12 +123,7 @@ export const resolve = (
         shown: spec.headers.map(([name]) => name).join(", ")
       },
       subprotocols,
-      ping:
-        ping === undefined
-          ? undefined
-          : Redacted.make(
-              ping.binary ? Buffer.from(ping.data) : Buffer.from(fill(Templates.parseTemplate(asText(ping.data))))
-            ),
+      ping: ping && Redacted.make(Buffer.from(pingTemplate === undefined ? ping.data : fill(pingTemplate))),
       value,
       conceal: concealing(spec, values.size === 0 ? NONE : [...values.values()])
     }
@@ -179,18 +174,9 @@ const NO_HEADER_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/
 
 /** Every text of a spec that may hold placeholders. */
-const templatesOf = (spec: ResolvedSpec): ReadonlyArray<Templates.Template> => {
-  const templates = [
-    Templates.parseTemplate(spec.url),
-    ...spec.headers.map(([, value]) => Templates.parseHeaderValue(value)),
-    ...spec.subprotocols.map(Templates.parseTemplate)
-  ]
-  for (const step of spec.handshake) {
-    if (step.kind === "text") templates.push(Templates.parseTemplate(asText(step.data)))
-  }
-  const { ping } = spec.keepAlive
-  if (ping !== undefined && !ping.binary) templates.push(Templates.parseTemplate(asText(ping.data)))
-  return templates
+const templatesOf = ({ handshake, templates }: ResolvedSpec): ReadonlyArray<Templates.Template> => {
+  const all = [templates.url, ...templates.headers, ...templates.subprotocols]
+  for (const step of handshake) if (step.kind === "text") all.push(step.template)
+  if (templates.ping !== undefined) all.push(templates.ping)
+  return all
 }
-
-const asText = (data: Uint8Array): string => Buffer.from(data).toString("utf8")

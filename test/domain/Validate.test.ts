@@ -1,6 +1,6 @@
 import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
-import { MAX_UINT32 } from "../../src/domain/Check.js"
+import { CALLER } from "../../src/domain/Limits.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { specHash } from "../../src/domain/SpecHash.js"
 import * as V from "../../src/domain/Validate.js"
@@ -48,6 +48,7 @@ describe("a spec with nothing but a URL", () => {
       url: URL,
       shownUrl: URL,
       hostPort: "127.0.0.1:1",
+      templates: { url: [{ kind: "literal", literal: URL }], headers: [], subprotocols: [], ping: undefined },
       autoReconnect: true,
       headers: [],
       subprotocols: [],
@@ -155,7 +156,7 @@ describe("what is accepted", () => {
     })
     expect(spec.handshake).toEqual([
       { kind: "expect", jsonPath: "$.type", equals: "hi", timeoutMs: 10_000, capture: [["token", "$['a'][0].b"]] },
-      { kind: "text", data: login }
+      { kind: "text", data: login, template: expect.arrayContaining([{ kind: "capture", name: "token" }]) }
     ])
     expect(spec.keepAlive).toEqual({
       pingIntervalMs: Infinity,
@@ -165,18 +166,35 @@ describe("what is accepted", () => {
     })
   })
 
-  it("2^32-1 milliseconds wherever a time is asked", () => {
+  it("the longest time wherever a time is asked, and the shortest interval of pings", () => {
+    const { DEAD_AFTER_MS, DELAY_MS, PING_INTERVAL_MS, TIMEOUT_MS } = CALLER
     const spec = resolve({
-      keepAlive: { pingIntervalMs: MAX_UINT32, deadAfterMs: MAX_UINT32, idleAfterMs: MAX_UINT32 },
-      reconnect: {
-        baseDelayMs: MAX_UINT32,
-        maxDelayMs: MAX_UINT32,
-        stableAfterMs: MAX_UINT32,
-        dialTimeoutMs: MAX_UINT32
-      }
+      keepAlive: { pingIntervalMs: TIMEOUT_MS, deadAfterMs: DEAD_AFTER_MS, idleAfterMs: DELAY_MS },
+      reconnect: { baseDelayMs: DELAY_MS, maxDelayMs: DELAY_MS, stableAfterMs: DELAY_MS, dialTimeoutMs: TIMEOUT_MS },
+      publishing: { lingerMs: TIMEOUT_MS }
     })
-    expect(spec.reconnect.dialTimeoutMs).toBe(MAX_UINT32)
-    expect(Either.getOrThrow(V.checkTimeout(MAX_UINT32, 10_000))).toBe(MAX_UINT32)
+    expect(spec.reconnect.dialTimeoutMs).toBe(TIMEOUT_MS)
+    expect(Either.getOrThrow(V.checkTimeout(TIMEOUT_MS, 10_000))).toBe(TIMEOUT_MS)
+    const quick = resolve({ keepAlive: { pingIntervalMs: PING_INTERVAL_MS, deadAfterMs: 1 } })
+    expect([quick.keepAlive.pingIntervalMs, quick.keepAlive.deadAfterMs]).toEqual([PING_INTERVAL_MS, 1])
+  })
+
+  it("as many of each, and as much, as the limits say", () => {
+    const keys = (n: number, value: string) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, value]))
+    const request: Partial<ConnectRequest> = {
+      subprotocols: ["s".repeat(CALLER.SUBPROTOCOL_CHARS), ...Object.keys(keys(CALLER.SUBPROTOCOLS - 1, ""))],
+      handshake: [
+        { expect: { jsonPath: `$.${"a".repeat(CALLER.PATH_CHARS - 2)}`, capture: keys(CALLER.CAPTURES - 1, "$.a") } },
+        { expect: { capture: { last: `$${"[0]".repeat(CALLER.PATH_STEPS)}` } } },
+        { sendText: new Uint8Array(CALLER.TEXT_STEP_BYTES) }
+      ],
+      keepAlive: { pingMessage: new Uint8Array(CALLER.TEXT_STEP_BYTES) },
+      reconnect: { retryCodes: Array.from({ length: CALLER.CLOSE_CODES }, (_, i) => 1000 + i) }
+    }
+    expect(resolve(request).reconnect.retryCodes.size).toBe(CALLER.CLOSE_CODES)
+    const filters = Array.from({ length: CALLER.FILTERS }, () => ({ key: "k", value: "v".repeat(1024) }))
+    expect(Either.isRight(V.checkFilters(filters))).toBe(true)
+    expect(Either.isRight(V.checkIds(Array.from({ length: CALLER.IDS }, () => SOME_ID)))).toBe(true)
   })
 
   it("no ping at all: nothing is ever called dead, unless asked for", () => {
@@ -278,7 +296,7 @@ describe("the hash of a spec", () => {
       { handshake: [{ sendText: bytes("a") }] },
       { handshake: [{ sendBinary: bytes("a") }] },
       { handshake: [{ expect: {} }] },
-      { keepAlive: { pingIntervalMs: 1 } },
+      { keepAlive: { pingIntervalMs: 100 } },
       { keepAlive: { disablePing: true } },
       { keepAlive: { pingMessage: bytes("a") } },
       { keepAlive: { pingBinary: bytes("a") } },

@@ -2,6 +2,7 @@
 import { once } from "node:events"
 import * as Http from "node:http"
 import * as Net from "node:net"
+import { CALLER } from "../../src/domain/Limits.js"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { WebSocket } from "ws"
@@ -114,6 +115,24 @@ describe.each(DOORS)("over %s", (name) => {
     }
   })
 
+  it("the name __proto__ is refused for whatever a caller names, and is not taken for another one", async () => {
+    const named = Object.fromEntries([["__proto__", "$.v"]])
+    for (const [method, part, field] of [
+      ["Connect", { url: peers.url, tags: named }, /^tags\.__proto__?$/],
+      ["Connect", { url: peers.url, headers: named }, /^headers\.__proto__?$/],
+      [
+        "Connect",
+        { url: peers.url, handshake: [{ expect: { capture: named } }] },
+        /^handshake\[0\]\.expect\.capture\./
+      ],
+      ["SetTags", { id: kept.id, tags: named }, /^tags\.__proto__?$/],
+      ["SetTag", { id: kept.id, key: "__proto__", value: "v" }, /^key$/]
+    ] as const) {
+      const { fields, tag } = await ask(name, method, part)
+      expect([method, tag, fields["field"]]).toEqual([method, "InvalidRequest", expect.stringMatching(field)])
+    }
+  })
+
   it("a secret that leaves its directory is refused wherever it stands, before anything is dialled", async () => {
     for (const [field, part] of [
       ["url", { url: `${peers.url}/?t=\${secret:../x}` }],
@@ -136,17 +155,20 @@ describe("what is on the edge is taken", () => {
   })
 
   it.each(DOORS)(
-    "over %s: times of 0 are the defaults, times of 2^32-1 are long and not over at once",
+    "over %s: times of 0 are the defaults, the longest times are long and not over at once",
     async (name) => {
       const door = server.doors[name]
-      for (const ms of [0, MAX_UINT32]) {
+      for (const [ms, delay, count] of [
+        [0, 0, 0],
+        [CALLER.TIMEOUT_MS, CALLER.DELAY_MS, MAX_UINT32]
+      ] as const) {
         const { id, peer } = await connect(door, peers, "/late", {
           tags: { edge: "yes" },
           handshake: [{ sendText: bytes("hello") }, { expect: { equals: "welcome", timeoutMs: ms } }],
-          keepAlive: { pingIntervalMs: ms, deadAfterMs: ms, idleAfterMs: ms },
-          reconnect: { baseDelayMs: ms, maxDelayMs: ms, stableAfterMs: ms, dialTimeoutMs: ms },
-          buffer: { maxFrames: ms, maxBytes: ms },
-          publishing: { packing: "PACKING_PACKED", lingerMs: ms, maxFrames: ms, maxBytes: ms },
+          keepAlive: { pingIntervalMs: ms, deadAfterMs: ms, idleAfterMs: delay },
+          reconnect: { baseDelayMs: delay, maxDelayMs: delay, stableAfterMs: delay, dialTimeoutMs: ms },
+          buffer: { maxFrames: count, maxBytes: count },
+          publishing: { packing: "PACKING_PACKED", lingerMs: ms, maxFrames: count, maxBytes: count },
           topic: "edge"
         })
         const reply = await door.call("Send", { id, message: bytes('{"a":1}'), timeoutMs: ms })
@@ -154,15 +176,15 @@ describe("what is on the edge is taken", () => {
         peer.send("a frame to publish")
         const { connection } = await door.call("Get", { id })
         expect([connection.status, peer.open, peer.pings]).toEqual(["CONNECTION_STATUS_CONNECTED", true, 0])
-        const { connections } = await door.call("List", { pageSize: ms, filters: [{ key: "edge", value: "yes" }] })
+        const { connections } = await door.call("List", { pageSize: count, filters: [{ key: "edge", value: "yes" }] })
         expect(connections.map((c) => c.id)).toContain(id)
-        expect((await door.call("Rebalance", { maxMoves: ms, dryRun: true })).moved).toBe(0)
+        expect((await door.call("Rebalance", { maxMoves: count, dryRun: true })).moved).toBe(0)
       }
     }
   )
 
   it("Drain takes either time", async () => {
-    for (const timeoutMs of [0, MAX_UINT32]) {
+    for (const timeoutMs of [0, CALLER.TIMEOUT_MS]) {
       const other = await startServer()
       await connect(other.doors.grpc, peers, "/")
       expect(await other.doors.grpc.call("Drain", { timeoutMs })).toEqual({ migrated: 0, closed: 0, abandoned: 1 })

@@ -92,7 +92,7 @@ describe("a peer that falls silent", () => {
   })
 
   it("but for pongs, is found by the clock for data", async () => {
-    const { id, peer } = await connect({ keepAlive: { pingIntervalMs: 50, deadAfterMs: 5000, idleAfterMs: 400 } })
+    const { id, peer } = await connect({ keepAlive: { pingIntervalMs: 100, deadAfterMs: 5000, idleAfterMs: 400 } })
     const error = await manager.event(id, "error")
     expect(error.attributes["error"]).toBe("IdleFeed")
     expect(peer.pings).toBeGreaterThan(1)

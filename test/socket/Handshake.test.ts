@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest"
 import type { ExpectStep, HandshakeStep } from "../../src/domain/Spec.js"
+import { parseTemplate } from "../../src/domain/Templates.js"
 import * as Handshake from "../../src/socket/Handshake.js"
 import type { Timers } from "../../src/socket/Timers.js"
 
-const text = (data: string): HandshakeStep => ({ kind: "text", data: Buffer.from(data) })
+const text = (data: string): HandshakeStep => ({
+  kind: "text",
+  data: Buffer.from(data),
+  template: parseTemplate(data)
+})
 const binary = (...bytes: ReadonlyArray<number>): HandshakeStep => ({ kind: "binary", data: Uint8Array.from(bytes) })
 const expectFrame = (jsonPath = "", equals = "", capture: Record<string, string> = {}): ExpectStep => ({
   kind: "expect",

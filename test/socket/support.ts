@@ -9,6 +9,8 @@ import { ByteBudget } from "../../src/domain/ByteBudget.js"
 import type { TargetForbidden } from "../../src/domain/Errors.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ExpectStep, ResolvedSpec } from "../../src/domain/Spec.js"
+import { specTemplates } from "../../src/domain/SpecTemplates.js"
+import { parseTemplate } from "../../src/domain/Templates.js"
 import { resolveSpec } from "../../src/domain/Validate.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { SecretMissing, Secrets } from "../../src/ports/Secrets.js"
@@ -18,14 +20,18 @@ import { type DialFailure, type Session, type SessionOptions, Sessions } from ".
 import { layer } from "../../src/socket/Sessions.js"
 
 /** Every default of the contract. */
-export const specOf = (url: string, more: Partial<ResolvedSpec> = {}): ResolvedSpec => ({
-  ...Either.getOrThrow(resolveSpec({ url })),
-  ...more
-})
+export const specOf = (url: string, more: Partial<ResolvedSpec> = {}): ResolvedSpec => {
+  const spec = { ...Either.getOrThrow(resolveSpec({ url })), ...more }
+  return { ...spec, templates: specTemplates(spec) }
+}
 
 export const reconnectWith = (dialTimeoutMs: number) => ({ ...specOf("ws://x").reconnect, dialTimeoutMs })
 
-export const text = (data: string) => ({ kind: "text" as const, data: Buffer.from(data) })
+export const text = (data: string) => ({
+  kind: "text" as const,
+  data: Buffer.from(data),
+  template: parseTemplate(data)
+})
 export const expectFrame = (jsonPath = "", equals = "", more: Partial<ExpectStep> = {}): ExpectStep => ({
   kind: "expect",
   jsonPath,

@@ -31,11 +31,14 @@ export interface BadRequest {
 /** A well-formed id. Over a door, put the id of an open connection in its place. */
 export const SOME_ID = "0195d7f2-6c1e-7b3a-9a54-3f1f6a2b7c10"
 
-const MIB = 1024 * 1024
+const KIB = 1024
+const MIB = 1024 * KIB
+const HOUR = 3_600_000
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const NOT_UTF8 = new Uint8Array([0x68, 0xc3, 0x28])
 const many = (n: number, value = "v"): Record<string, string> =>
   Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, value]))
+const filters = (n: number) => Array.from({ length: n }, (_, i) => ({ key: `k${i}`, value: "v" }))
 
 const connect = (name: string, field: string, part: Record<string, unknown>, protobuf?: false): BadRequest => ({
   name,
@@ -138,6 +141,50 @@ export const BAD_REQUESTS: ReadonlyArray<BadRequest> = [
     handshake: [{ expect: { capture: { x: "$.x" } } }],
     keepAlive: { pingMessage: bytes("${capture:x}") }
   }),
+  // over the limits
+  connect("17 subprotocols", "subprotocols", { subprotocols: Object.keys(many(17)) }),
+  connect("a subprotocol over 256 characters", "subprotocols[1]", { subprotocols: ["a", "s".repeat(257)] }),
+  steps("a text step over 64 KiB", "handshake[1].sendText", { sendBinary: bytes("a") }, { sendText: bytes("a".repeat(64 * KIB + 1)) }), // prettier-ignore
+  steps("a path over 256 characters", "handshake[0].expect.jsonPath", { expect: { jsonPath: `$.${"a".repeat(255)}` } }),
+  steps("a capture with a path over 32 steps", "handshake[0].expect.capture.x", { expect: { capture: { x: `$${"[0]".repeat(33)}` } } }), // prettier-ignore
+  steps("17 captures in a step", "handshake[0].expect.capture", { expect: { capture: many(17, "$.a") } }),
+  steps("17 captures in two steps", "handshake[1].expect.capture", { expect: { capture: many(9, "$.a") } }, { expect: { capture: many(8, "$.b") } }), // prettier-ignore
+  connect("a ping over 64 KiB", "keepAlive.pingMessage", { keepAlive: { pingMessage: bytes("a".repeat(64 * KIB + 1)) } }), // prettier-ignore
+  connect("a binary ping over 64 KiB", "keepAlive.pingBinary", { keepAlive: { pingBinary: new Uint8Array(64 * KIB + 1) } }), // prettier-ignore
+  connect("a request path over 32 steps", "correlation.requestPath", { correlation: { requestPath: `$${".a".repeat(33)}` } }), // prettier-ignore
+  connect("4,001 close codes", "reconnect.retryCodes", { reconnect: { retryCodes: Array.from({ length: 4001 }, () => 4000) } }), // prettier-ignore
+  connect("a ping interval below 100 ms", "keepAlive.pingIntervalMs", { keepAlive: { pingIntervalMs: 99 } }),
+  connect("a ping interval over an hour", "keepAlive.pingIntervalMs", { keepAlive: { pingIntervalMs: HOUR + 1 } }),
+  connect("dead after over an hour", "keepAlive.deadAfterMs", { keepAlive: { deadAfterMs: HOUR + 1 } }),
+  connect("idle after over a week", "keepAlive.idleAfterMs", { keepAlive: { idleAfterMs: 168 * HOUR + 1 } }),
+  connect("a dial time-out over an hour", "reconnect.dialTimeoutMs", { reconnect: { dialTimeoutMs: HOUR + 1 } }),
+  connect("a delay over a week", "reconnect.maxDelayMs", { reconnect: { maxDelayMs: 168 * HOUR + 1 } }),
+  connect("stable after the longest time", "reconnect.stableAfterMs", { reconnect: { stableAfterMs: 2 ** 32 - 1 } }),
+  connect("a linger over an hour", "publishing.lingerMs", { publishing: { lingerMs: HOUR + 1 } }),
+  steps("a step that waits over an hour", "handshake[0].expect.timeoutMs", { expect: { timeoutMs: HOUR + 1 } }),
+  on("send", "a time-out over an hour", "timeoutMs", { message: bytes("{}"), timeoutMs: HOUR + 1 }),
+  on("send", "a reply path over 256 characters", "correlation.replyPath", {
+    message: bytes("{}"),
+    correlation: { replyPath: `$['${"a".repeat(256)}']` }
+  }),
+  { kind: "drain", name: "a drain over an hour", field: "timeoutMs", request: { timeoutMs: HOUR + 1 } },
+  { kind: "list", name: "51 filters", field: "filters", request: { filters: filters(51) } },
+  { kind: "watch", name: "51 filters to watch", field: "filters", request: { filters: filters(51) } },
+  { kind: "watch", name: "1,001 ids", field: "ids", request: { ids: Array.from({ length: 1001 }, () => SOME_ID) } },
+  { kind: "list", name: "a page token of a mebibyte", field: "pageToken", request: { pageToken: "Li4u".repeat(MIB / 4) } }, // prettier-ignore
+  // text that may come to stand in a header
+  on("sendRaw", "a content type with a line break", "contentType", { message: bytes("a"), contentType: "text/plain\r\nX-Evil: 1" }), // prettier-ignore
+  on("sendRaw", "a content type with a NUL", "contentType", { message: bytes("a"), contentType: "image/png\u0000" }),
+  on("sendRaw", "a content type with a control character of ISO 8859-1", "contentType", { message: bytes("a"), contentType: "a/\u0085" }), // prettier-ignore
+  on("sendRaw", "a content type over 256 characters", "contentType", { message: bytes("a"), contentType: `a/${"b".repeat(255)}` }), // prettier-ignore
+  on("send", "a content type with an escape character", "contentType", { message: bytes("{}"), contentType: "text/plain\u001b[0m" }), // prettier-ignore
+  connect("a topic with a control character of ISO 8859-1", "topic", { topic: "a\u009b" }),
+  // names that MessagePack decoders change
+  connect("a tag that not every door can carry", "tags.__proto_", { tags: { __proto_: "v" } }),
+  on("setTag", "a key that not every door can carry", "key", { key: "__proto__", value: "v" }),
+  on("setTags", "a tag that not every door can carry among others", "tags.__proto_", { tags: { a: "b", __proto_: "v" } }), // prettier-ignore
+  header("a header that not every door can carry", "__proto_", "v"),
+  steps("a capture that not every door can carry", "handshake[0].expect.capture.__proto_", { expect: { capture: { __proto_: "$.a" } } }), // prettier-ignore
   connect("a negative interval", "keepAlive.pingIntervalMs", { keepAlive: { pingIntervalMs: -1 } }, false),
   connect("an interval with a fraction", "keepAlive.deadAfterMs", { keepAlive: { deadAfterMs: 1.5 } }, false),
   connect("a time over 2^32-1", "reconnect.dialTimeoutMs", { reconnect: { dialTimeoutMs: 2 ** 32 } }, false),
