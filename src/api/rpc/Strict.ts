@@ -91,8 +91,27 @@ const illFormed = (value: unknown, path: string): string | undefined => {
   return undefined
 }
 
+/** Where an entry is named `__proto__`: neither encoding nor MessagePack would carry it as it is. */
+const namedProto = (value: unknown, path: string): string | undefined => {
+  if (!isRecord(value) || value instanceof Uint8Array) return undefined
+  for (const [key, member] of Object.entries(value)) {
+    const place = path === "" ? key : `${path}.${key}`
+    const found = key === "__proto__" ? place : namedProto(member, place)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** Whether a caller's request can go out at all; the client asks this before it sends. */
-export const encodablePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
+export const encodablePayload = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> => {
+  const named = namedProto(payload, "")
+  if (named !== undefined) {
+    return Either.left(new InvalidRequest({ field: named, reason: "is a name that not every door can carry" }))
+  }
+  return encoded(tag, payload)
+}
+
+const encoded = (tag: Method, payload: unknown): Either.Either<unknown, InvalidRequest> =>
   Either.flatMap(
     Either.mapLeft(encoders.get(tag)!(payload), (error) => firstIssue(error.issue, "")),
     (encoded) => {
