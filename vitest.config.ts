@@ -7,7 +7,7 @@ const PROCESS = [
   "test/adapters/FileStateProcesses.test.ts",
   "test/adapters/RpcPeers.test.ts",
   "test/e2e/{fleetDoors,hostileFrames,largeMessages}.test.ts",
-  "test/manager/{drain,drainHooks,forwarding,forwardingFaults,forwardingLists,migrate,migrateFaults,migrateSends,rebalance}.test.ts",
+  "test/manager/{drain,drainHooks,forwarding,forwardingFaults,forwardingLists,migrate,migrateFaults,migrateSends,nextInStep,rebalance}.test.ts",
   "test/ownership/Reclaim*.test.ts",
   "test/readme.test.ts"
 ]

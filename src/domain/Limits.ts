@@ -51,6 +51,12 @@ export const CALLER = {
   CONNECTION_BYTES: 32 * MIB,
   /** Sends in mode NEXT that wait for their turn on one connection */
   NEXT_WAITING: 64,
+  /** how long the reply to a Send in mode NEXT that gave up holds the next one back, before a new socket is needed */
+  NEXT_OWED_MS: 10 * SECOND,
+  /** ids of Sends that gave up, of one place where a reply carries its id, whose replies mode NEXT does not take for its own */
+  LATE_IDS: 256,
+  /** such places of one connection */
+  LATE_PATHS: 8,
   /** the shortest `ping_interval_ms` */
   PING_INTERVAL_MS: 100,
   /** the longest `dead_after_ms` */

@@ -26,11 +26,11 @@ export const adopt = (
   inherited: Position | undefined
 ): ManagedConnection => {
   const budget = new ByteBudget(CALLER.CONNECTION_BYTES, core.kept)
-  const c = new ManagedConnection(
+  const c: ManagedConnection = new ManagedConnection(
     owned,
     core.instanceId,
     spec,
-    Correlator.make(owned.id),
+    Correlator.make(owned.id, { budget, outOfStep: () => core.fork(inStepAgain(core, c)) }),
     budget,
     inherited,
     core.now,
@@ -41,6 +41,17 @@ export const adopt = (
   openLane(core, c)
   return c
 }
+
+/** A reply in mode NEXT that never came: only a new socket tells what comes next from what this one owes. */
+const inStepAgain = (core: Core, c: ManagedConnection): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (c.session === undefined || c.stopping || c.gone || c.moving !== undefined) return Effect.void
+    core.events.emit("error", c, { error: "OutOfStep", message: OUT_OF_STEP })
+    c.lastError = `OutOfStep: ${OUT_OF_STEP}`
+    return Effect.ignore(core.supervisor.restart(c, OUT_OF_STEP))
+  })
+
+const OUT_OF_STEP = "a reply in mode NEXT did not come"
 
 /** The connection was removed: no more frames, no more readers; what waits is still published. */
 export const forget = (c: ManagedConnection): void => {

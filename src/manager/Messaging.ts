@@ -21,12 +21,16 @@ import type { ManagedConnection } from "./ManagedConnection.js"
 /** Hands a message to the socket; done once the socket took it. */
 const out =
   (core: Core, c: ManagedConnection, onSent: () => void = () => {}) =>
-  (message: Uint8Array, binary: boolean): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> =>
+  (
+    message: Uint8Array,
+    binary: boolean,
+    handed?: () => void
+  ): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> =>
     Effect.suspend((): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> => {
       const { session } = c
       if (!c.owned.life.valid()) return new StateStoreUnavailable({ reason: "this instance holds no lease now" })
       if (session === undefined || c.stopping) return new ConnectionNotOpen({ id: c.id, status: c.status })
-      return session.send(message, binary).pipe(
+      return session.send(message, binary, handed).pipe(
         Effect.map(() => {
           c.sent++
           core.metrics.framesSent.add(1)

@@ -23,7 +23,7 @@ export interface Supervisor {
    * Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. Those who
    * ask for it while such a dial is under way share that one: nobody cuts what another has just begun.
    */
-  readonly restart: (c: ManagedConnection) => Effect.Effect<void, FirstDialFailure>
+  readonly restart: (c: ManagedConnection, reason?: string) => Effect.Effect<void, FirstDialFailure>
   /** Closes the socket with this code, and dials no more until it is started again. */
   readonly pause: (c: ManagedConnection, code: number, reason: string) => Effect.Effect<void>
   /** Closes the socket with this code, then ends the loop for good: nothing dials for this connection any more. */
@@ -87,11 +87,11 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
 
     return {
       start: (c, { onlyIfOpens }) => inTurn(c, dial(c, onlyIfOpens)),
-      restart: (c) =>
+      restart: (c, reason = "reconnect requested") =>
         Effect.gen(function* () {
           const again = Effect.gen(function* () {
             if (isDialled(c)) return
-            yield* halt(c, 1000, "reconnect requested")
+            yield* halt(c, 1000, reason)
             c.attempts = 0
             c.change("restart")
             yield* dial(c, false)

@@ -4,11 +4,12 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import { type InvalidRequest, SendTimeout } from "../domain/Errors.js"
+import { type BufferFull, type InvalidRequest, SendTimeout } from "../domain/Errors.js"
 import type { SendResponse } from "../domain/Messages.js"
 import type { ResolvedCorrelation } from "../domain/Spec.js"
+import { LateReplies } from "./LateReplies.js"
+import { NextLine, type NextLineOptions } from "./NextLine.js"
 import { type Prepared, prepare } from "./RequestId.js"
-import * as Turns from "./Turns.js"
 import { type Group, IncomingFrame, Waiter } from "./Waiters.js"
 
 export interface CorrelatorRequest<E> {
@@ -18,8 +19,11 @@ export interface CorrelatorRequest<E> {
   readonly correlation: ResolvedCorrelation
   /** milliseconds; a NEXT request that waits its turn waits within it too */
   readonly timeoutMs: number
-  /** Hands the message, with its id put in, to the socket; done once the socket took it, failed once it never will. */
-  readonly send: (message: Uint8Array, binary: boolean) => Effect.Effect<void, E>
+  /**
+   * Hands the message, with its id put in, to the socket; done once the socket took it, failed once it never will. `handed`
+   * is called when it can no longer be taken back.
+   */
+  readonly send: (message: Uint8Array, binary: boolean, handed: () => void) => Effect.Effect<void, E>
 }
 
 /** Represents a request whose socket ended before its reply. */
@@ -34,12 +38,12 @@ export interface Correlator {
   /** Offers an incoming frame. True: it was a reply, and goes nowhere else. Synchronous. */
   readonly offer: (data: Buffer, binary: boolean) => boolean
   /**
-   * Sends one message and waits for its reply. A deadline or an interruption frees its slot; a reply that comes later is
-   * an ordinary frame.
+   * Sends one message and waits for its reply. A deadline or an interruption frees its slot, in mode NEXT once its reply has
+   * come all the same; a reply that comes later is an ordinary frame, whoever waits for another one by then.
    */
   readonly request: <E>(
     request: CorrelatorRequest<E>
-  ) => Effect.Effect<SendResponse, E | InvalidRequest | SendTimeout | RequestAborted>
+  ) => Effect.Effect<SendResponse, E | InvalidRequest | BufferFull | SendTimeout | RequestAborted>
   /**
    * The socket ended: every request in flight ends with RequestAborted. A message that is just being handed to the socket
    * ends as its `send` does, which alone knows whether it left.
@@ -48,13 +52,13 @@ export interface Correlator {
 }
 
 /** The correlator of one connection; it serves one socket after the other. */
-export const make = (connectionId: string): Correlator => {
+export const make = (connectionId: string, options: NextLineOptions): Correlator => {
   /** by mode and reply path; a group is there while somebody waits in it */
   const groups = new Map<string, Group>()
   /** made by the first NEXT request: most connections never see one */
-  let turns: Turns.Turns | undefined
-  /** the NEXT request whose reply is due */
-  let next: Waiter | undefined
+  let line: NextLine | undefined
+  /** made by the first request that gave up on its reply */
+  let late: LateReplies | undefined
   let lastId = 0
 
   const unusedId = (): number => {
@@ -65,27 +69,22 @@ export const make = (connectionId: string): Correlator => {
 
   /** Sends and waits. The waiter stands ready before the message goes out, so that no reply is too fast. */
   const exchange = <E>(waiter: Waiter, request: CorrelatorRequest<E>, message: Uint8Array, binary: boolean) =>
-    Effect.suspend(() => request.send(message, binary)).pipe(
-      Effect.zipRight(
-        Effect.suspend(() => {
-          waiter.sent = true
-          return waiter.settled
+    Effect.suspend(() =>
+      request.send(message, binary, () => {
+        waiter.handed = true
+      })
+    ).pipe(
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          waiter.handed = false
         })
-      )
+      ),
+      Effect.zipRight(waiter.settled)
     )
 
   const viaNext = <E>(request: CorrelatorRequest<E>) =>
-    (turns ??= Turns.make()).take(
-      Effect.suspend(() => {
-        const waiter = new Waiter()
-        next = waiter
-        return Effect.ensuring(
-          exchange(waiter, request, request.message, request.binary),
-          Effect.sync(() => {
-            next = undefined
-          })
-        )
-      })
+    (line ??= new NextLine(options)).run(request.message.length, (waiter) =>
+      exchange(waiter, request, request.message, request.binary)
     )
 
   const viaGroup = <E>(request: CorrelatorRequest<E>, { binary, group, groupKey, key, message }: Prepared) => {
@@ -95,7 +94,10 @@ export const make = (connectionId: string): Correlator => {
     return Effect.ensuring(
       exchange(waiter, request, message, binary),
       Effect.sync(() => {
-        if (group.waiters.get(key) === waiter) group.waiters.delete(key)
+        if (group.waiters.get(key) === waiter) {
+          group.waiters.delete(key)
+          if (waiter.handed) (late ??= new LateReplies()).add(groupKey, group, key)
+        }
         if (group.waiters.size === 0 && groups.get(groupKey) === group) groups.delete(groupKey)
       })
     )
@@ -107,11 +109,11 @@ export const make = (connectionId: string): Correlator => {
   }
 
   return {
-    waiting: () => groups.size > 0 || next !== undefined,
+    waiting: () => groups.size > 0 || (line !== undefined && line.isDue()),
 
     offer: (data, binary) => {
+      const frame = new IncomingFrame(data, binary)
       if (groups.size > 0) {
-        const frame = new IncomingFrame(data, binary)
         for (const group of groups.values()) {
           const found = group.read(frame)
           const waiter = found === undefined ? undefined : group.waiters.get(found.key)
@@ -122,14 +124,13 @@ export const make = (connectionId: string): Correlator => {
           return answer(waiter!, reply)
         }
       }
-      if (next === undefined) return false
-      const waiter = next
-      next = undefined
-      return answer(waiter, new IncomingFrame(data, binary).whole())
+      if (line === undefined || !line.isDue() || late?.take(frame) === true) return false
+      const waiter = line.next()
+      return waiter !== undefined && answer(waiter, frame.whole())
     },
 
     request: <E>(request: CorrelatorRequest<E>) => {
-      const run = Effect.suspend((): Effect.Effect<SendResponse, E | InvalidRequest | RequestAborted> => {
+      const run = Effect.suspend((): Effect.Effect<SendResponse, E | InvalidRequest | BufferFull | RequestAborted> => {
         if (request.correlation.mode === "next") return viaNext(request)
         const prepared = prepare(request, groups, unusedId)
         return Either.isLeft(prepared) ? prepared.left : viaGroup(request, prepared.right)
@@ -141,11 +142,11 @@ export const make = (connectionId: string): Correlator => {
     },
 
     abort: () => {
-      turns?.abort()
+      const next = line?.abort()
+      late?.clear()
       const waiters = [...groups.values()].flatMap((group) => [...group.waiters.values()])
       groups.clear()
       if (next !== undefined) waiters.push(next)
-      next = undefined
       for (const waiter of waiters) waiter.settle(Exit.fail({ _tag: "RequestAborted", sent: "yes" }))
     }
   }

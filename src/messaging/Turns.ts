@@ -7,9 +7,15 @@ export interface Turns {
   readonly take: <A, E>(run: Effect.Effect<A, E>) => Effect.Effect<A, E | RequestAborted>
   /** Ends the waiting of all who have not begun. */
   readonly abort: () => void
+  /** Ends a turn that was held beyond its run. */
+  readonly next: () => void
+  readonly isBusy: () => boolean
+  /** How many have not begun. */
+  readonly waiting: () => number
 }
 
-export const make = (): Turns => {
+/** `isHeld` is asked when a run is over: its turn ends by `next` then. */
+export const make = (isHeld: () => boolean = () => false): Turns => {
   const waiting = new Set<(turn: Effect.Effect<void, RequestAborted>) => void>()
   let busy = false
 
@@ -46,8 +52,11 @@ export const make = (): Turns => {
       Effect.acquireUseRelease(
         Effect.interruptible(begin),
         () => run,
-        () => Effect.sync(end)
+        () => Effect.sync(() => isHeld() || end())
       ),
+    next: end,
+    isBusy: () => busy,
+    waiting: () => waiting.size,
     abort: () => {
       const all = [...waiting]
       waiting.clear()

@@ -9,8 +9,8 @@ import type { RequestAborted } from "./Correlator.js"
 
 /** One request in flight. */
 export class Waiter {
-  /** whether the socket took the message */
-  sent = false
+  /** whether the message went to the socket, so that a reply may come */
+  handed = false
   private exit: Exit.Exit<SendResponse, RequestAborted> | undefined
   private resume: ((exit: Exit.Exit<SendResponse, RequestAborted>) => void) | undefined
 
