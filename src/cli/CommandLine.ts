@@ -62,11 +62,15 @@ const optionsOf = (usage: Usage): ReadonlyMap<string, boolean> => {
 
 const refuse = (line: string) => Either.left(new UsageError({ line }))
 
-/** Reads what stands after `wsm`. Options that `apart` names are only collected in `given`. */
+/**
+ * Reads what stands after `wsm`. Options that `apart` names are only collected in `given`; of those that `instead` answers for,
+ * nothing that was given is said again.
+ */
 export const read = (
   root: Command<unknown>,
   argv: ReadonlyArray<string>,
-  apart: (command: string, option: string) => boolean
+  apart: (command: string, option: string) => boolean,
+  instead: (option: string) => string | undefined = () => undefined
 ): Either.Either<CommandLine, UsageError> => {
   if (argv.length === 0 || (argv.length === 1 && /^(--help|-h|help)$/.test(argv[0]!))) {
     return Either.right({ command: "", words: ["--help"], given: new Map() })
@@ -76,6 +80,11 @@ export const read = (
     return argv.length === 2 && /^(bash|fish|zsh)$/.test(argv[1]!)
       ? Either.right({ command: "", words: argv, given: new Map() })
       : refuse("--completions is for one of bash, fish, zsh")
+  }
+  for (const word of argv) {
+    if (word === "--") break
+    const line = instead(word.split("=", 1)[0]!)
+    if (line !== undefined) return refuse(line)
   }
   const commands = HashMap.toEntries(Descriptor.getSubcommands(root))
   const all = new Map(commands.flatMap(([, command]) => [...optionsOf(Descriptor.getUsage(command))]))

@@ -14,9 +14,9 @@ export class UsageError extends Data.TaggedError("UsageError")<{ readonly line: 
 
 const ADVICE: { readonly [Tag in ErrorTag]: string } = {
   InvalidRequest: "mend it and try again; nothing was changed",
-  Unauthenticated: "set WSM_API_TOKEN to the token of the server",
+  Unauthenticated: "set WSM_API_TOKEN, or WSM_API_TOKEN_FILE, to the token of the server",
   PermissionDenied: "ask whoever runs the server",
-  TargetForbidden: "whoever runs the server may allow it with WSM_EGRESS_ALLOW",
+  TargetForbidden: "whoever runs the server may allow it with WSM_EGRESS_ALLOW, or WSM_SECRET_HOSTS for a secret",
   ConnectionNotFound: "see what is there with 'wsm ls'",
   ConnectionNotOpen: "wait for it with 'wsm events', or dial now with 'wsm reconnect ID'",
   DialFailed: "nothing was kept; check the URL, or keep dialling with '--no-await-open'",

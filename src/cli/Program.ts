@@ -16,7 +16,7 @@ import * as LogLevel from "effect/LogLevel"
 import { type CommandLine, read, unguardIn } from "./CommandLine.js"
 import { connectionCommands } from "./commands/connections.js"
 import { fleetCommands } from "./commands/fleet.js"
-import { isSetting, localCommands } from "./commands/local.js"
+import { insteadOf, isSetting, localCommands } from "./commands/local.js"
 import { messageCommands } from "./commands/messages.js"
 import type { CommandFailed, Ended, UsageError } from "./Failure.js"
 import { commandHelp, oneLine, overview } from "./Help.js"
@@ -50,7 +50,7 @@ export interface Program {
 
 /** What the words after `wsm` ask for. */
 export const program = (argv: ReadonlyArray<string>, version: string): Program =>
-  Either.match(read(root.descriptor, argv, isSetting), {
+  Either.match(read(root.descriptor, argv, isSetting, insteadOf), {
     onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false }),
     onRight: (line) => ({ run: ended(execute(line, version), line.command), endless: ENDLESS.has(line.command) })
   })

@@ -5,6 +5,9 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { ManagerClient } from "../api/rpc/Client.js"
+import { SettingsError } from "../config/Load.js"
+import { isLoopback } from "../config/Relations.js"
+import { secretOf } from "../config/SecretFile.js"
 import type { ManagerError } from "../domain/Errors.js"
 import { CommandFailed, describe, UsageError } from "./Failure.js"
 import { Host, type OutputClosed } from "./Host.js"
@@ -17,7 +20,8 @@ export const DEFAULT_SERVER = "http://127.0.0.1:5001"
 type UseError = ManagerError | RpcClientError | CommandFailed | OutputClosed
 
 /**
- * Calls the manager that `--server` or WSM_SERVER names, with the token of WSM_API_TOKEN. Every way it can fail becomes the
+ * Calls the manager that `--server` or WSM_SERVER names, with the token of WSM_API_TOKEN or of the file of
+ * WSM_API_TOKEN_FILE. Every way it can fail becomes the
  * one line that a person reads.
  */
 export const withManager = <A>(
@@ -25,9 +29,18 @@ export const withManager = <A>(
   use: (manager: ManagerClient["Type"]) => Effect.Effect<A, UseError, Host | Scope.Scope>
 ): Effect.Effect<A, CommandFailed | UsageError | OutputClosed, Host> =>
   Effect.gen(function* () {
-    const { env } = yield* Host
+    const { complain, env } = yield* Host
     const url = yield* address(server, env.WSM_SERVER)
-    const token = (env.WSM_API_TOKEN ?? "") === "" ? undefined : Redacted.make(env.WSM_API_TOKEN!)
+    const given = yield* Either.mapLeft(
+      secretOf(env, "WSM_API_TOKEN"),
+      (fault) => new UsageError({ line: plain(new SettingsError(fault).message) })
+    )
+    const token = given === undefined ? undefined : Redacted.make(given.text)
+    if (token !== undefined && readable(url)) {
+      yield* complain(
+        `wsm: warning: the token goes to ${plain(url)} as it is, for everybody on the way to read: use https`
+      )
+    }
     // loaded here and not above: help and usage errors do without it
     const { layer, ManagerClient } = yield* Effect.promise(() => import("../api/rpc/Client.js"))
     return yield* Effect.flatMap(ManagerClient, use).pipe(
@@ -46,6 +59,12 @@ export const withManager = <A>(
       })
     )
   })
+
+/** Whether others than this host see what goes there. */
+const readable = (url: string): boolean => {
+  const { hostname, protocol } = new URL(url)
+  return protocol === "http:" && !isLoopback(hostname)
+}
 
 /** No link, or a link that broke: only the second had a manager at its other end. */
 const unreachable = (url: string, error: RpcClientError): string =>

@@ -67,7 +67,7 @@ export const CATALOGUE: Catalogue = {
   },
   advertiseAddress: {
     env: "WSM_ADVERTISE_ADDRESS",
-    kind: Kinds.httpUrl(redactUrl),
+    kind: Kinds.toldUrl(redactUrl),
     standard: "",
     standardText: "from `WSM_HOST` and the port really bound",
     text: "Where the other instances forward calls to. It must reach this very process, never a load balancer."
@@ -307,6 +307,10 @@ export const CATALOGUE: Catalogue = {
 /** What the environment also says and is no setting of an instance: [name, text]. A name in `WSM_…<…>` is a prefix. */
 export const BESIDE: ReadonlyArray<readonly [name: string, text: string]> = [
   ["WSM_SECRET_VALUE_<NAME>", "The value of `secret:NAME`: the name in upper case, `.` and `-` as `_`."],
+  [
+    "…_FILE",
+    "Beside each setting that is a secret, and has no flag: the file that holds it, as `WSM_API_TOKEN_FILE`. Both is an error; a line break at its end does not count."
+  ],
   ["WSM_SERVER", "For the command line: the instance to talk to, `http://127.0.0.1:5001` if not set."],
   ["OTEL_EXPORTER_OTLP_ENDPOINT …", "The standard OpenTelemetry variables turn the export of traces and metrics on."],
   ["NODE_EXTRA_CA_CERTS", "File of further certificate authorities, for what is dialled."]
@@ -316,7 +320,10 @@ export type SettingKey = keyof SettingsShape
 
 export const KEYS = Object.keys(CATALOGUE) as ReadonlyArray<SettingKey>
 
-/** The flag of a setting, without its dashes: `WSM_HTTP_PORT` is `http-port`, `DAPR_HOST` is `dapr-host`. */
+/** Whether a setting is a secret: it has no flag, and may be given as a file. */
+export const isSecret = (key: SettingKey): boolean => entryOf(key).kind.secret === true
+
+/** The flag of a setting, without its dashes: `WSM_HTTP_PORT` is `http-port`, `DAPR_HOST` is `dapr-host`. A secret has none. */
 export const flagOf = (key: SettingKey): string =>
   CATALOGUE[key].env.replace(/^WSM_/, "").toLowerCase().replaceAll("_", "-")
 

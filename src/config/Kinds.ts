@@ -14,6 +14,8 @@ export interface Kind<A> {
   readonly holds: (value: A) => boolean
   /** the value as an operator writes it; a secret is never shown */
   readonly show: (value: A) => string
+  /** a value that is never shown: it has no flag, and may be given as a file */
+  readonly secret?: true
   /** what exactly is wrong with a text that does not parse */
   readonly fault?: (text: string) => string | undefined
 }
@@ -115,12 +117,15 @@ const showSize = (bytes: number): string => {
 }
 
 /** A value that is never shown. What travels in a header is visible ASCII. */
-export const secret: Kind<Redacted.Redacted<string>> = kind<Redacted.Redacted<string>>(
-  "one or more visible ASCII characters without spaces",
-  Redacted.make,
-  (value) => Redacted.isRedacted(value) && /^[\u0021-\u007e]+$/.test(Redacted.value(value)),
-  () => "***"
-)
+export const secret: Kind<Redacted.Redacted<string>> = {
+  ...kind<Redacted.Redacted<string>>(
+    "one or more visible ASCII characters without spaces",
+    Redacted.make,
+    (value) => Redacted.isRedacted(value) && /^[\u0021-\u007e]+$/.test(Redacted.value(value)),
+    () => "***"
+  ),
+  secret: true
+}
 
 const HOST_NAME =
   /^(?:\*\.)?[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?(?:\.[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?)*\.?$/u
@@ -192,6 +197,16 @@ const secretEntries = (value: string): ReadonlyArray<readonly [name: string, tar
   })
 
 const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:\/\/[^/?#]/i.test(value)
+
+/** An http or https URL that others are told, or empty. */
+export const toldUrl = (show: (url: string) => string): Kind<string> => {
+  const url = httpUrl(show)
+  return {
+    ...url,
+    rule: `${url.rule} without a user and a password, for others are told it`,
+    holds: (value) => url.holds(value) && (value === "" || !/^[^/]*\/\/[^/?#]*@/.test(value))
+  }
+}
 
 /** An http or https URL, or empty. */
 export const httpUrl = (show: (url: string) => string): Kind<string> =>

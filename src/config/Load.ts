@@ -3,8 +3,9 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import { VARIABLE_PREFIX } from "../domain/SecretName.js"
-import { CATALOGUE, entryOf, flagOf, KEYS, type SettingKey, show } from "./Catalogue.js"
+import { CATALOGUE, entryOf, flagOf, isSecret, KEYS, type SettingKey, show } from "./Catalogue.js"
 import { isLoopback, RELATIONS } from "./Relations.js"
+import { secretOf } from "./SecretFile.js"
 import type { SettingsShape } from "./Settings.js"
 import { unknownVariables } from "./UnknownVariables.js"
 
@@ -22,12 +23,12 @@ export class SettingsError extends Data.TaggedError("SettingsError")<{
   }
 }
 
-export type Source = "flag" | "environment" | "option" | "default"
+export type Source = "flag" | "environment" | "file" | "option" | "default"
 
 export interface Loaded {
   readonly settings: SettingsShape
   readonly sources: Readonly<Record<SettingKey, Source>>
-  /** one line for each `WSM_…` variable that nobody reads */
+  /** one line for each `WSM_…` variable that nobody reads, and for each file of a secret that everybody can read */
   readonly warnings: ReadonlyArray<string>
 }
 
@@ -44,8 +45,23 @@ export const load = (options: LoadOptions): Either.Either<Loaded, SettingsError>
   Either.gen(function* () {
     const values: Partial<Record<SettingKey, unknown>> = {}
     const sources: Partial<Record<SettingKey, Source>> = {}
+    const warnings: Array<string> = []
     for (const key of KEYS) {
       const { emptyIsValue, env, kind } = entryOf(key)
+      if (isSecret(key)) {
+        const given = yield* Either.mapLeft(secretOf(options.env, env), (fault) => new SettingsError(fault))
+        if (given === undefined) continue
+        const value = kind.parse(given.text)
+        if (value === undefined || !kind.holds(value)) {
+          const { file = "***", setting } = given
+          const rule = `${given.file === undefined ? "be" : "hold"} ${kind.rule}`
+          return yield* Either.left(new SettingsError({ setting, value: oneLine(file), rule }))
+        }
+        values[key] = value
+        sources[key] = given.file === undefined ? "environment" : "file"
+        if (given.warning !== undefined) warnings.push(given.warning)
+        continue
+      }
       const flag = options.flags?.[flagOf(key)]
       const text = flag ?? options.env[env]
       if (text === undefined || (text === "" && emptyIsValue !== true)) continue
@@ -63,7 +79,7 @@ export const load = (options: LoadOptions): Either.Either<Loaded, SettingsError>
     const standard = { logFormat: options.terminal === true ? "pretty" : "json" } as const
     const given = { ...standard, ...(values as Partial<SettingsShape>) }
     const all = yield* complete(given, sources, secretsFrom(given, options.env, sources.secretStore !== undefined))
-    return { ...all, warnings: unknownVariables(options.env) }
+    return { ...all, warnings: [...unknownVariables(options.env), ...warnings] }
   })
 
 /** Settings of a program that composes the manager itself: what is left out is the default. */

@@ -1,5 +1,5 @@
 /** The settings as text for people: the README's table, and the lines of `check-config`. */
-import { BESIDE, CATALOGUE, entryOf, flagOf, KEYS, type SettingKey, show } from "./Catalogue.js"
+import { BESIDE, CATALOGUE, entryOf, flagOf, isSecret, KEYS, type SettingKey, show } from "./Catalogue.js"
 import type { Loaded, Source } from "./Load.js"
 
 /** Markdown. */
@@ -9,7 +9,7 @@ export const settingsTable = (): string =>
     "|---|---|---|---|",
     ...KEYS.map(
       (key) =>
-        `| \`${CATALOGUE[key].env}\` | \`--${flagOf(key)}\` | ${standardText(key)} | ${cell(CATALOGUE[key].text)} |`
+        `| \`${CATALOGUE[key].env}\` | ${isSecret(key) ? "" : `\`--${flagOf(key)}\``} | ${standardText(key)} | ${cell(CATALOGUE[key].text)} |`
     ),
     ...BESIDE.map(([name, text]) => `| \`${name}\` | | | ${cell(text)} |`)
   ].join("\n")

@@ -1,8 +1,14 @@
 /** `WSM_…` variables that nobody reads: most often a setting that is misspelt. */
 import { VARIABLE_PREFIX, variableOf } from "../domain/SecretName.js"
-import { CATALOGUE, KEYS } from "./Catalogue.js"
+import { CATALOGUE, isSecret, KEYS } from "./Catalogue.js"
+import { fileVariable } from "./SecretFile.js"
 
-const KNOWN = [...KEYS.map((key) => CATALOGUE[key].env), "WSM_SERVER"]
+const KNOWN = [
+  ...KEYS.flatMap((key) =>
+    isSecret(key) ? [CATALOGUE[key].env, fileVariable(CATALOGUE[key].env)] : [CATALOGUE[key].env]
+  ),
+  "WSM_SERVER"
+]
 
 /** One line for each. Values are never shown: a misspelt token is still a token. */
 export const unknownVariables = (env: Readonly<Record<string, string | undefined>>): ReadonlyArray<string> =>

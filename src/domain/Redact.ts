@@ -60,6 +60,10 @@ export const redactUrl = (url: string, hidden: (text: string) => void = () => {}
   return fragment === undefined ? shown : `${shown}#${parts.hide(fragment.slice(1))}`
 }
 
+/** A text of somebody else, such as an error of `fetch`, with its URLs as they may be shown. */
+export const redactUrlsIn = (text: string): string =>
+  text.replace(/\b(?:https?|wss?):\/\/[^\s"'`<>]+/gi, (url) => redactUrl(url))
+
 interface Parts {
   readonly show: (text: string) => string
   readonly hide: (text: string) => string

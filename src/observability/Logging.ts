@@ -11,6 +11,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
 import type { SettingsShape } from "../config/Settings.js"
+import { redactUrlsIn } from "../domain/Redact.js"
 
 const LEVELS: Readonly<Record<SettingsShape["logLevel"], LogLevel.LogLevel>> = {
   trace: LogLevel.Trace,
@@ -51,7 +52,7 @@ const json = (entry: Entry): string => {
     level: entry.logLevel.label,
     message: message(entry),
     ...Object.fromEntries(annotations.map(([key, value]) => [key, plain(value)])),
-    ...(Cause.isEmpty(entry.cause) ? {} : { cause: Cause.pretty(entry.cause, { renderErrorCause: true }) }),
+    ...(Cause.isEmpty(entry.cause) ? {} : { cause: causeOf(entry) }),
     ...(spans.length === 0 ? {} : { spans: Object.fromEntries(spans) })
   })
 }
@@ -68,12 +69,13 @@ const pretty =
     const annotations = [...HashMap.entries(entry.annotations)].map(
       ([key, value]) => ` ${paint("36", key)}=${oneLine(shown(value))}`
     )
-    const cause = Cause.isEmpty(entry.cause)
-      ? ""
-      : `\n${Cause.pretty(entry.cause, { renderErrorCause: true }).split("\n").map(oneLine).join("\n")}`
+    const cause = Cause.isEmpty(entry.cause) ? "" : `\n${causeOf(entry).split("\n").map(oneLine).join("\n")}`
     const time = paint("90", entry.date.toISOString().slice(11, 23))
     return `${time} ${paint(COLOURS[label], label.padEnd(5))} ${oneLine(message(entry))}${annotations.join("")}${cause}`
   }
+
+/** Errors of clients say the URL they asked, with whatever stands in it. */
+const causeOf = (entry: Entry): string => redactUrlsIn(Cause.pretty(entry.cause, { renderErrorCause: true }))
 
 const message = (entry: Entry): string =>
   (Array.isArray(entry.message) ? entry.message : [entry.message]).map(shown).join(" ")
@@ -85,7 +87,7 @@ const plain = (value: unknown): unknown =>
 const shown = (value: unknown): string => {
   if (typeof value === "string") return value
   if (Redacted.isRedacted(value)) return "***"
-  if (value instanceof Error) return `${value.name}: ${value.message}`
+  if (value instanceof Error) return redactUrlsIn(`${value.name}: ${value.message}`)
   return inspect(value, { depth: 4, breakLength: Infinity })
 }
 

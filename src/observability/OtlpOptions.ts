@@ -1,6 +1,7 @@
 /** The standard OpenTelemetry variables, as far as they concern us. */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
+import { withoutUserinfo } from "../domain/Userinfo.js"
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -69,9 +70,12 @@ const signal = (env: Env, name: "TRACES" | "METRICS"): Either.Either<Signal | un
   if (!/^https?:\/\/[^/]/i.test(endpoint) || !URL.canParse(endpoint)) {
     return refuse(setting, "is no http or https URL")
   }
-  const url = own ? endpoint : `${endpoint.replace(/\/+$/, "")}/v1/${name.toLowerCase()}`
+  const { authorization, url } = withoutUserinfo(
+    own ? endpoint : `${endpoint.replace(/\/+$/, "")}/v1/${name.toLowerCase()}`
+  )
   const headers = pairs(env[`OTEL_EXPORTER_OTLP_${name}_HEADERS`] || env["OTEL_EXPORTER_OTLP_HEADERS"])
-  return Either.right({ url, headers })
+  const named = authorization === undefined || Object.keys(headers).some((key) => key.toLowerCase() === "authorization")
+  return Either.right({ url, headers: named ? headers : { ...headers, authorization } })
 }
 
 const refuse = (setting: string, reason: string): Either.Either<never, OtlpRefused> =>

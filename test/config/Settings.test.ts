@@ -3,8 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import { describe, expect } from "vitest"
-import { CATALOGUE, flagOf, KEYS, type SettingKey } from "../../src/config/Catalogue.js"
+import { randomUUID } from "node:crypto"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect } from "vitest"
+import { CATALOGUE, flagOf, isSecret, KEYS, type SettingKey } from "../../src/config/Catalogue.js"
 import { defaults, fast, fromOptions, load } from "../../src/config/Load.js"
 import { isLoopback } from "../../src/config/Relations.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
@@ -25,7 +29,11 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   httpPort: ["0", 0, ["-1", "65536", "http", "5001.5", "0x10", "5e3"]],
   grpcPort: ["65535", 65_535, ["65536", "any"]],
   instanceId: ["node-1.a_b", "node-1.a_b", ["_index", "a/b", "a b", "i".repeat(129)]],
-  advertiseAddress: ["http://10.0.0.5:5001", "http://10.0.0.5:5001", ["10.0.0.5:5001", "ws://h", "http://"]],
+  advertiseAddress: [
+    "http://10.0.0.5:5001",
+    "http://10.0.0.5:5001",
+    ["10.0.0.5:5001", "ws://h", "http://", "http://u:p@h:1"]
+  ],
   tlsCert: ["cert.pem", "cert.pem", ["a\nb"]],
   tlsKey: ["key.pem", "key.pem", ["a\nb"]],
   apiToken: ["s3cret", Redacted.make("s3cret"), ["two words", "line\nbreak", "schlüssel"]],
@@ -149,7 +157,8 @@ describe.each(KEYS)("the setting %s", (key) => {
 
   it("is read from the environment and from its flag, the flag first", () => {
     expect(loaded({ ...beside, [env]: text })[key]).toEqual(value)
-    expect(loaded({ ...beside, [env]: "no such value\u0000" }, { [flagOf(key)]: text })[key]).toEqual(value)
+    if (isSecret(key)) expect(loaded(beside, { [flagOf(key)]: text })[key]).toBeUndefined()
+    else expect(loaded({ ...beside, [env]: "no such value\u0000" }, { [flagOf(key)]: text })[key]).toEqual(value)
   })
 
   it("keeps what it was when it is written as it is shown, secrets apart", () => {
@@ -166,13 +175,13 @@ describe.each(KEYS)("the setting %s", (key) => {
     const message = refused({ ...beside, [env]: text })
     expect(message).toMatch(new RegExp(`^${env}=.* is refused: it must be .+$`))
     expect(message).not.toMatch(/\p{Cc}/u)
-    if (key === "apiToken" || key === "daprApiToken" || key === "appApiToken") expect(message).not.toContain(text)
-    expect(refused(beside, { [flagOf(key)]: text })).toMatch(new RegExp(`^--${flagOf(key)}=`))
+    if (isSecret(key)) expect(message).not.toContain(text)
+    else expect(refused(beside, { [flagOf(key)]: text })).toMatch(new RegExp(`^--${flagOf(key)}=`))
   })
 
   it("has a text for operators, in the help and in the table", () => {
     expect(helpText(key)).toMatch(/^\S.+ Must be .+\. Default: .+\.$/)
-    expect(settingsTable()).toContain(`| \`${env}\` | \`--${flagOf(key)}\` |`)
+    expect(settingsTable()).toContain(isSecret(key) ? `| \`${env}\` |  |` : `| \`${env}\` | \`--${flagOf(key)}\` |`)
   })
 })
 
@@ -252,6 +261,45 @@ describe("the environment", () => {
     expect(JSON.stringify(loaded(env).apiToken)).not.toContain("hunter2")
     expect(Redacted.value(loaded(env).apiToken!)).toBe("hunter2")
     expect(refused({ WSM_KEEPALIVE_URL: "ftp://u:hunter2@h/" })).not.toContain("hunter2")
+  })
+})
+
+describe.each(KEYS.filter(isSecret))("the secret %s as a file", (key) => {
+  const { env } = CATALOGUE[key]
+  const name = `${env}_FILE`
+  const folder = mkdtempSync(join(tmpdir(), "wsm-settings-"))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const file = (text: string, mode = 0o600): string => {
+    const path = join(folder, randomUUID())
+    writeFileSync(path, text, { mode })
+    return path
+  }
+
+  it("is what the file holds, without the line break at its end, and is not shown", () => {
+    for (const text of ["hunter2", "hunter2\n", "hunter2\r\n"]) {
+      const all = Either.getOrThrow(load({ env: { [name]: file(text) } }))
+      expect(Redacted.value(all.settings[key] as Redacted.Redacted<string>)).toBe("hunter2")
+      expect(loadedRows(all).find((row) => row.env === env)).toEqual({ env, value: "***", source: "file" })
+      expect(all.warnings).toEqual([])
+    }
+  })
+
+  it("that everybody can read is a warning", () => {
+    const path = file("hunter2", 0o644)
+    const { warnings } = Either.getOrThrow(load({ env: { [name]: path } }))
+    expect(warnings).toEqual([`${name}=${path} can be read by everybody on this host (mode 644): chmod o-r`])
+  })
+
+  it("that cannot be is one line that names it, and never what it holds", () => {
+    const two = refused({ [name]: file("hunter2"), [env]: "hunter2" })
+    expect(two).toMatch(new RegExp(`^${name}=.* is refused: it must not be given beside ${env}$`))
+    expect(refused({ [name]: join(folder, "none") })).toMatch(/: it must be a file that can be read: ENOENT$/)
+    expect(refused({ [name]: folder })).toMatch(/: it must be a file that can be read: it is no file$/)
+    expect(refused({ [name]: file("\n") })).toMatch(/: it must be a file that holds something: it is empty$/)
+    expect(refused({ [name]: file("x".repeat(65_537)) })).toMatch(/it is over 64 KiB$/)
+    const bad = refused({ [name]: file("hunter2 hunter3") })
+    expect(bad).toMatch(new RegExp(`^${name}=.* is refused: it must hold one or more visible ASCII characters`))
+    for (const line of [two, bad]) expect(line).not.toContain("hunter")
   })
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { redactUrl } from "../../src/domain/Redact.js"
+import { redactUrl, redactUrlsIn } from "../../src/domain/Redact.js"
 
 describe("a shown URL", () => {
   it.each([
@@ -69,6 +69,13 @@ describe("a shown URL", () => {
       expect(hidden.join(" ").includes("hunter2"), url).toBe(url.includes("hunter2"))
       expect(redactUrl(shown)).toBe(shown)
     }
+  })
+
+  it("is shown so inside what others say", () => {
+    expect(redactUrlsIn("no https://u:hunter2@h/x?pwd=hunter2, nor (ws://h?v=1&t=hunter2) in 'http://hunter2@h'")).toBe(
+      "no https://h/x?pwd=*** nor (ws://h?v=1&t=*** in 'http://h'"
+    )
+    expect(redactUrlsIn("no URL: a//b, https:, file://x?y=z")).toBe("no URL: a//b, https:, file://x?y=z")
   })
 
   it.each([

@@ -7,6 +7,7 @@ import * as Queue from "effect/Queue"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Metrics } from "../../src/observability/Metrics.js"
+import * as Logging from "../../src/observability/Logging.js"
 import * as Otlp from "../../src/observability/Otlp.js"
 import { otlpOptions } from "../../src/observability/OtlpOptions.js"
 
@@ -92,6 +93,34 @@ describe("the export to a collector", () => {
       const [only, ...rest] = yield* Queue.takeAll(exports)
       expect([only?.url, only?.headers["content-type"], rest]).toEqual(["/in/here", "application/x-protobuf", []])
       expect(only!.body.includes("websocketmanager_frames_sent_total")).toBe(true)
+    })
+  )
+
+  it.scopedLive("asks a collector with the password of its URL, which is in no text of the log", () =>
+    Effect.gen(function* () {
+      const { endpoint, exports } = yield* collector()
+      const gone = yield* Effect.map(Effect.scoped(collector()), (closed) => closed.endpoint)
+      for (const at of [endpoint, gone]) {
+        const said: Array<string> = []
+        const env = {
+          OTEL_EXPORTER_OTLP_ENDPOINT: at.replace("//", "//me:hunter%2F2@"),
+          OTEL_METRIC_EXPORT_INTERVAL: "10"
+        }
+        const log = Logging.layer({ logFormat: "pretty", logLevel: "trace" }, { write: (text) => said.push(text), colour: false }) // prettier-ignore
+        yield* Layer.build(Layer.provideMerge(Otlp.layer(env), Metrics.layer)).pipe(
+          Effect.zipRight(Effect.withSpan(Effect.void, "a-call")),
+          Effect.zipRight(at === gone ? Effect.sleep("50 millis") : Queue.takeBetween(exports, 2, 2)),
+          Effect.scoped,
+          Effect.provide(log)
+        )
+        expect(said.join("").includes("does not take metrics")).toBe(at === gone)
+        expect(said.join("")).not.toContain("hunter")
+      }
+      const basic = `Basic ${Buffer.from("me:hunter/2").toString("base64")}`
+      const all = [...(yield* Queue.takeAll(exports))]
+      expect(all.length).toBeGreaterThan(0)
+      for (const { headers } of all) expect(headers.authorization).toBe(basic)
+      expect(new Set(all.map(({ url }) => url)).size).toBeGreaterThan(0)
     })
   )
 

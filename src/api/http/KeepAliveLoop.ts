@@ -8,19 +8,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { Settings } from "../../config/Settings.js"
+import { redactUrlsIn } from "../../domain/Redact.js"
+import { withoutUserinfo } from "../../domain/Userinfo.js"
 
 class CallFailed extends Data.TaggedError("CallFailed")<{ readonly reason: string }> {}
 
 const CALL_TIMEOUT = "10 seconds"
 
-const call = (url: string): Effect.Effect<void, CallFailed> =>
+const call = (given: string): Effect.Effect<void, CallFailed> =>
   Effect.tryPromise({
     try: async (signal) => {
-      const answer = await fetch(url, { signal })
+      const { authorization, url } = withoutUserinfo(given)
+      const answer = await fetch(url, { signal, headers: authorization === undefined ? {} : { authorization } })
       await answer.body?.cancel()
       return answer.status
     },
-    catch: (error) => new CallFailed({ reason: error instanceof Error ? error.message : String(error) })
+    catch: (error) => new CallFailed({ reason: redactUrlsIn(error instanceof Error ? error.message : String(error)) })
   }).pipe(
     Effect.timeoutFail({ duration: CALL_TIMEOUT, onTimeout: () => new CallFailed({ reason: "no answer in time" }) }),
     Effect.flatMap((status) => (status < 400 ? Effect.void : new CallFailed({ reason: `it answered ${status}` })))

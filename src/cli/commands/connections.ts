@@ -6,6 +6,7 @@ import type { ConnectRequest } from "../../domain/Spec.js"
 import type { Host, OutputClosed } from "../Host.js"
 import { CONNECTION_HEADER, connectionBlock, connectionRow } from "../Lines.js"
 import { argument, flag, optional, optionalText, repeated, repeatedText } from "../Parameters.js"
+import { fileReader } from "../FromFile.js"
 import { withManager } from "../Server.js"
 import { jsonLine, table } from "../Text.js"
 import { choice, duration, integer, keyValue, size } from "../Values.js"
@@ -42,9 +43,13 @@ const show = (connection: M.Connection, json: boolean): Effect.Effect<void, Outp
 
 const connectOptions = {
   topic: optionalText("topic", "T", "Publish every frame to this topic, from the first one on"),
-  header: repeated("header", "K=V", keyValue, "A header of the opening request; V may be secret:NAME"),
+  header: repeated("header", "K=V", keyValue, "A header of the opening request; V may be secret:NAME, or @FILE"),
   subprotocol: repeatedText("subprotocol", "P", "Offer this subprotocol; the order is the preference"),
-  send: repeatedText("send", "TEXT", "Send this text after every open, before anything else: login, subscribe"),
+  send: repeatedText(
+    "send",
+    "TEXT",
+    "Send this text, or @FILE, or - from standard input, after every open, before anything else: login, subscribe"
+  ),
   tag: repeated("tag", "K=V", keyValue, "A label, to find the connection by"),
   requestId: optionalText("request-id", "KEY", "The same key gives the same connection, however often it is asked"),
   noReconnect: flag("no-reconnect", "Do not dial again when the socket is lost"),
@@ -112,16 +117,30 @@ export const connectRequest = (url: string, o: ConnectOptions): ConnectRequest =
   ...group("buffer", field("overflow", o.overflow))
 })
 
+/** The same with what stands in files: a header without the line break at its end, a message as it is. */
+const fromFiles = (o: ConnectOptions) =>
+  Effect.gen(function* () {
+    const read = fileReader()
+    const header = yield* Effect.forEach(o.header, ([name, value]) =>
+      value.startsWith("@")
+        ? Effect.map(read(value), (text) => [name, text.replace(/\r?\n$/, "")] as const)
+        : Effect.succeed([name, value] as const)
+    )
+    return { ...o, header, send: yield* Effect.forEach(o.send, read) }
+  })
+
 const connect = Command.make(
   "connect",
   { url: argument("URL", "ws:// or wss://"), ...connectOptions, ...remote },
   ({ json, server, url, ...options }) =>
-    withManager(server, (manager) =>
-      Effect.gen(function* () {
-        const answer = yield* manager.Connect(connectRequest(url, options))
-        yield* print(json ? jsonLine(answer) : connectionBlock(answer.connection))
-        yield* hint(`\nsee its frames with 'wsm tail ${answer.id}', end it with 'wsm disconnect ${answer.id}'`)
-      })
+    Effect.flatMap(fromFiles(options), (given) =>
+      withManager(server, (manager) =>
+        Effect.gen(function* () {
+          const answer = yield* manager.Connect(connectRequest(url, given))
+          yield* print(json ? jsonLine(answer) : connectionBlock(answer.connection))
+          yield* hint(`\nsee its frames with 'wsm tail ${answer.id}', end it with 'wsm disconnect ${answer.id}'`)
+        })
+      )
     )
 ).pipe(Command.withDescription("Open a connection and keep it"))
 

@@ -4,9 +4,10 @@ import type * as Options from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { CATALOGUE, flagOf, KEYS } from "../../config/Catalogue.js"
+import { CATALOGUE, flagOf, isSecret, KEYS } from "../../config/Catalogue.js"
 import * as Kinds from "../../config/Kinds.js"
 import { load, type Loaded } from "../../config/Load.js"
+import { fileVariable } from "../../config/SecretFile.js"
 import type { SettingsShape } from "../../config/Settings.js"
 import { helpText, loadedRows } from "../../config/Table.js"
 import { CommandFailed, Ended } from "../Failure.js"
@@ -23,7 +24,7 @@ import { print } from "./shared.js"
  * the environment's, and reach the commands as `SettingFlags`.
  */
 const settingOptions: Record<string, Options.Options<unknown>> = Object.fromEntries(
-  KEYS.map((key) => {
+  KEYS.filter((key) => !isSecret(key)).map((key) => {
     const name = flagOf(key)
     const isFlag = (CATALOGUE[key].kind as unknown) === Kinds.flag
     return [name, isFlag ? flag(name, helpText(key)) : optionalText(name, "V", helpText(key))]
@@ -31,7 +32,19 @@ const settingOptions: Record<string, Options.Options<unknown>> = Object.fromEntr
 )
 
 const DATA_DIR = flagOf("dataDir")
-const SETTING_NAMES: ReadonlySet<string> = new Set(KEYS.map(flagOf))
+const SETTING_NAMES: ReadonlySet<string> = new Set(KEYS.filter((key) => !isSecret(key)).map(flagOf))
+
+const SECRETS: ReadonlyMap<string, string> = new Map(
+  KEYS.filter(isSecret).map((key) => [`--${flagOf(key)}`, CATALOGUE[key].env])
+)
+
+/** What to do instead of giving a secret as a flag; undefined: this is no secret's. */
+export const insteadOf = (option: string): string | undefined => {
+  const env = SECRETS.get(option)
+  return env === undefined
+    ? undefined
+    : `there is no '${option}', for a command line is seen by everybody on this host: use ${env}, or ${fileVariable(env)} with the file that holds it`
+}
 
 /** Whether an option of a command is a setting. */
 export const isSetting = (command: string, option: string): boolean =>
