@@ -90,6 +90,8 @@ export const PEER = {
 
 /** The remote WebSocket server that somebody connected to. */
 export const FEED = {
+  /** addresses of a name that one dial may try, half of them of each family */
+  ADDRESSES: 16,
   /** what one capture of a login may hold */
   CAPTURE_BYTES: 64 * KIB,
   /** containers inside containers in a frame that is looked into; a deeper one is an ordinary frame */
