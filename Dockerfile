@@ -16,7 +16,9 @@ RUN install -d -o node -g node /var/lib/websocketmanager
 VOLUME /var/lib/websocketmanager
 USER node
 # A container is reached from outside or not at all; for that the manager asks for WSM_API_TOKEN.
+# Threads: names that the process itself asks the system for (peers, collectors) may hang in half of them.
 ENV NODE_ENV=production \
+    UV_THREADPOOL_SIZE=16 \
     WSM_HOST=0.0.0.0 \
     WSM_DATA_DIR=/var/lib/websocketmanager
 EXPOSE 5001 5002

@@ -102,13 +102,26 @@ export const CATALOGUE: Catalogue = {
     env: "WSM_EGRESS_ALLOW",
     kind: Kinds.hosts,
     standard: [],
-    text: "Hosts and CIDRs that are allowed although `public` would refuse them, separated by commas."
+    text: "Hosts and CIDRs that are allowed although `public` would refuse them, separated by commas; with a port (`10.0.0.5:8443`, `[::1]:9000`) at that port alone."
   },
   egressDeny: {
     env: "WSM_EGRESS_DENY",
     kind: Kinds.hosts,
     standard: [],
-    text: "Hosts and CIDRs that are refused in any case, separated by commas."
+    text: "Hosts and CIDRs that are refused in any case, separated by commas; with a port at that port alone."
+  },
+  egressNat64: {
+    env: "WSM_EGRESS_NAT64",
+    kind: Kinds.nat64,
+    standard: [],
+    text: "Prefixes of your NAT64 gateways, as `2001:db8:64::/96`, separated by commas: what goes there is judged by the IPv4 address in it. `64:ff9b::/96` is known."
+  },
+  dnsServers: {
+    env: "WSM_DNS_SERVERS",
+    kind: Kinds.nameServers,
+    standard: [],
+    standardText: "those of the system",
+    text: "Name servers for what is dialled, as `10.0.0.53, [fd00::53]:5353`. `system` asks through the operating system instead (mDNS, NIS), where a name that hangs holds up others."
   },
   stateStore: {
     env: "WSM_STATE_STORE",
@@ -228,6 +241,20 @@ export const CATALOGUE: Catalogue = {
     kind: Kinds.rate,
     standard: 100,
     text: "Dials to one host name and port, per second, for the whole fleet; each instance uses its share. Higher is sooner up again after an outage, and harder on the peer."
+  },
+  dialRatePerAddress: {
+    env: "WSM_DIAL_RATE_PER_ADDRESS",
+    kind: Kinds.rate,
+    standard: 500,
+    standardText: "five times `WSM_DIAL_RATE_PER_HOST`",
+    text: "The same to one network (an IPv4 /24, an IPv6 /56; a private address is one by itself), whatever the names and ports."
+  },
+  dialRateTotal: {
+    env: "WSM_DIAL_RATE_TOTAL",
+    kind: Kinds.rate,
+    standard: 2000,
+    standardText: "20 times `WSM_DIAL_RATE_PER_HOST`, at least `2000 per second`",
+    text: "The same to all hosts together. Higher recovers a big fleet sooner; every dial costs processor time, and TLS much of it."
   },
   drainMode: {
     env: "WSM_DRAIN_MODE",

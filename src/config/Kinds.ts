@@ -83,6 +83,8 @@ export const showDuration = (value: Duration.Duration): string => {
   return `${millis} millis`
 }
 
+export const MAX_RATE = 1_000_000
+
 /** Rates as `200 per second`; the number alone is the same. */
 export const rate: Kind<number> = kind<number>(
   "a rate above 0, as 200 per second",
@@ -90,7 +92,7 @@ export const rate: Kind<number> = kind<number>(
     const [, number] = /^(\d+(?:\.\d+)?)(?:\s+per\s+second)?$/.exec(value.trim()) ?? []
     return number === undefined ? undefined : Number(number)
   },
-  (value) => Number.isFinite(value) && value > 0 && value <= 1_000_000,
+  (value) => Number.isFinite(value) && value > 0 && value <= MAX_RATE,
   (value) => `${value} per second`
 )
 
@@ -154,13 +156,45 @@ const isRange = (entry: string): boolean => {
   return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)
 }
 
-/** Lists of hosts (`name`, `*.suffix`, an address) and CIDRs, separated by commas. */
-export const hosts: Kind<ReadonlyArray<string>> = kind<ReadonlyArray<string>>(
-  "a list of hosts and CIDRs, as feed.example.com, *.example.org, 10.0.0.0/8",
-  (value) => split(value, ","),
-  (value) => Array.isArray(value) && value.every((entry) => (entry.includes("/") ? isRange(entry) : isHost(entry))),
-  (value) => (Array.isArray(value) ? value.join(", ") : String(value))
+const list = (rule: string, holds: (entry: string) => boolean): Kind<ReadonlyArray<string>> =>
+  kind<ReadonlyArray<string>>(
+    rule,
+    (value) => split(value, ","),
+    (value) => Array.isArray(value) && value.every(holds),
+    (value) => (Array.isArray(value) ? value.join(", ") : String(value))
+  )
+
+/** Without its port, which stands behind a colon; an IPv6 address that has one is in brackets. Undefined: a bad port. */
+const withoutPort = (entry: string): string | undefined => {
+  const [, host, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? []
+  if (host === undefined) return entry
+  return Number(port) >= 1 && Number(port) <= 65_535 ? host : undefined
+}
+
+/** Lists of hosts (`name`, `*.suffix`, an address) and CIDRs, each maybe with a port, separated by commas. */
+export const hosts: Kind<ReadonlyArray<string>> = list(
+  "a list of hosts and CIDRs, as feed.example.com, *.example.org:443, 10.0.0.0/8, [::1]:9000",
+  (entry) => {
+    const host = withoutPort(entry)
+    if (host === undefined) return false
+    return host.includes("/") ? isRange(host.replace(/^\[(.*)\]$/, "$1")) : isHost(host)
+  }
 )
+
+/** Prefixes of NAT64 gateways, RFC 6052. */
+export const nat64: Kind<ReadonlyArray<string>> = list(
+  "a list of IPv6 prefixes of 32, 40, 48, 56, 64 or 96 bits, as 2001:db8:64::/96",
+  (entry) => isRange(entry) && entry.includes(":") && [32, 40, 48, 56, 64, 96].includes(Number(entry.split("/")[1]))
+)
+
+/** Name servers to ask: addresses, each maybe with a port; or the system's own resolver. */
+export const nameServers: Kind<ReadonlyArray<string>> = (() => {
+  const addresses = list(
+    "a list of addresses, as 10.0.0.53, [fd00::53]:5353, or the word system",
+    (entry) => isIP((withoutPort(entry) ?? "").replace(/^\[(.*)\]$/, "$1")) !== 0
+  )
+  return { ...addresses, holds: (value) => (value.length === 1 && value[0] === "system") || addresses.holds(value) }
+})()
 
 const split = (value: string, separator: string): ReadonlyArray<string> =>
   value

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import { VARIABLE_PREFIX } from "../domain/SecretName.js"
 import { CATALOGUE, entryOf, flagOf, isSecret, KEYS, type SettingKey, show } from "./Catalogue.js"
+import { MAX_RATE } from "./Kinds.js"
 import { isLoopback, RELATIONS } from "./Relations.js"
 import { secretOf } from "./SecretFile.js"
 import type { SettingsShape } from "./Settings.js"
@@ -126,10 +127,19 @@ const complete = (
     const settings = Object.fromEntries(
       KEYS.map((key) => [key, given[key] ?? CATALOGUE[key].standard])
     ) as unknown as SettingsShape
+    const dialRatePerAddress = given.dialRatePerAddress ?? Math.min(MAX_RATE, 5 * settings.dialRatePerHost)
     const derived: SettingsShape = {
       ...settings,
       egress: given.egress ?? (isLoopback(settings.host) ? "any" : CATALOGUE.egress.standard),
-      topics: given.topics ?? (isLoopback(settings.host) ? ["*"] : CATALOGUE.topics.standard)
+      topics: given.topics ?? (isLoopback(settings.host) ? ["*"] : CATALOGUE.topics.standard),
+      dialRatePerAddress,
+      dialRateTotal:
+        given.dialRateTotal ??
+        Math.max(
+          CATALOGUE.dialRateTotal.standard,
+          dialRatePerAddress,
+          Math.min(MAX_RATE, 20 * settings.dialRatePerHost)
+        )
     }
     for (const { holds, key, other, rule } of RELATIONS) {
       if (holds(derived, { secretsFrom })) continue

@@ -49,6 +49,18 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     holds: (s) => s.grpcPort === 0 || s.grpcPort !== s.httpPort
   },
   {
+    key: "dialRatePerAddress",
+    other: "dialRatePerHost",
+    rule: "not be below",
+    holds: (s) => s.dialRatePerAddress >= s.dialRatePerHost
+  },
+  {
+    key: "dialRateTotal",
+    other: "dialRatePerAddress",
+    rule: "not be below",
+    holds: (s) => s.dialRateTotal >= s.dialRatePerAddress
+  },
+  {
     key: "keepaliveMin",
     other: "keepaliveMax",
     rule: "not be above",

@@ -27,6 +27,10 @@ export interface SettingsShape {
   readonly egress: "public" | "any"
   readonly egressAllow: ReadonlyArray<string>
   readonly egressDeny: ReadonlyArray<string>
+  /** prefixes of NAT64 gateways */
+  readonly egressNat64: ReadonlyArray<string>
+  /** addresses, with ports; `system` alone is the system's own resolver; none: the servers of the system */
+  readonly dnsServers: ReadonlyArray<string>
   readonly stateStore: string
   readonly pubsub: string
   readonly daprHost: string
@@ -53,6 +57,10 @@ export interface SettingsShape {
   readonly onLeaseLoss: "stop" | "continue"
   /** dials per second and host, for the whole fleet */
   readonly dialRatePerHost: number
+  /** the same to one address or network, whatever the names and ports */
+  readonly dialRatePerAddress: number
+  /** the same to all of them together */
+  readonly dialRateTotal: number
   readonly drainMode: "migrate" | "wait"
   readonly drainTimeout: Duration.Duration
   readonly maxConnections: number

@@ -68,14 +68,15 @@ export const askServers =
       if (name === undefined) return end(noAnswer(host, failures))
       // One for each question: its servers can only be set, and what it asks only be cancelled, all together.
       resolver?.cancel()
+      let all: ReadonlyArray<string>
       try {
         resolver = new Resolver({ timeout: TRY_MS, tries: TRIES })
+        all = servers.length > 0 ? servers : resolver.getServers()
+        if (servers.length > 0 || from > 0) resolver.setServers(all.slice(from))
       } catch {
         // out of descriptors
         return end({ reason: `no name server can be asked for ${host}`, silent: true })
       }
-      const all = servers.length > 0 ? servers : resolver.getServers()
-      if (servers.length > 0 || from > 0) resolver.setServers(all.slice(from))
       askBoth(resolver, name, (answer, code) => {
         if (ended) return
         if (answer !== undefined) return end(answer)

@@ -33,14 +33,16 @@ export const attempt = <O extends Guarded>(owner: O, f: (this: O) => void): void
   }
 }
 
-/** Listens for as long as the emitter lives. */
+/** Listens for as long as the emitter lives, or until what is returned is called. */
 export const listenTo = <O extends Guarded, A, B, C>(
   emitter: EventEmitter,
   event: string,
   owner: O,
   f: (this: O, a: A, b: B, c: C) => void
-): void => {
-  emitter.on(event, guard(owner, f))
+): (() => void) => {
+  const guarded = guard(owner, f)
+  emitter.on(event, guarded)
+  return () => emitter.off(event, guarded)
 }
 
 /** Runs `f` after so many milliseconds; the returned function takes it back. Does not keep the process running. */

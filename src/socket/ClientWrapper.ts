@@ -1,21 +1,23 @@
 /**
- * The `ws` package behind one function: dial, and hear of everything that happens.
+ * The `ws` package behind two functions: where a name leads, and a dial there that tells of everything that happens.
  *
- * Names are resolved here, once; every address a name has is judged, and what was judged is what is dialled. Redirects are
- * not followed. The callbacks are synchronous and in order: `onOpen`, then frames, then `onEnd` once.
+ * A name is resolved once; every address it has is judged, and what was judged is what is dialled. Redirects are not
+ * followed. The callbacks are synchronous and in order: `onOpen`, then frames, then `onEnd` once.
  */
+import type { LookupAddress } from "node:dns"
 import type { ClientRequest } from "node:http"
-import { lookup, type LookupAddress } from "node:dns"
-import { isIP, type LookupFunction } from "node:net"
+import { isIP } from "node:net"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type ClientOptions as WsClientOptions, WebSocket } from "ws"
 import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
+import { type Addresses, Resolver } from "../names/Resolver.js"
 import { guard, type Guarded, later } from "./CallbackGuard.js"
-import { dialFailure, dialFaulted } from "./DialFailures.js"
+import { dialFailure, dialFaulted, fromError } from "./DialFailures.js"
 import * as EgressPolicy from "./EgressPolicy.js"
+import { race } from "./Race.js"
 import { ReadTurn } from "./ReadTurn.js"
 import type { DialFailure } from "./Session.js"
 import { MAX_TIMER_MS } from "./Timers.js"
@@ -33,113 +35,175 @@ export interface DialTarget {
   readonly timeoutMs: number
 }
 
+/** Where a target is: judged, in the order in which to try. */
+export interface Route {
+  readonly addresses: Addresses
+  /** what finding it took of the target's time-out */
+  readonly spentMs: number
+}
+
 export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWrapper")<
   ClientWrapper,
   {
+    /** Interruption takes the question back. */
+    readonly resolve: (target: DialTarget) => Effect.Effect<Route, DialFailure | TargetForbidden>
     /**
      * Done at the 101 answer, right after `onOpen`. Interruption cuts a socket that is not open yet; an open one belongs
-     * to whoever `onOpen` told.
+     * to whoever `onOpen` told. `mayTry` is asked before each address but the first.
      */
-    readonly dial: (target: DialTarget, handlers: WireHandlers) => Effect.Effect<void, DialFailure | TargetForbidden>
-    /** Whether this host is refused before anything is resolved. */
-    readonly refuseHost: (host: string) => TargetForbidden | undefined
+    readonly dial: (
+      target: DialTarget,
+      route: Route,
+      handlers: WireHandlers,
+      mayTry?: (address: string) => boolean
+    ) => Effect.Effect<void, DialFailure>
+    /** Whether this host (`name:port`) is refused before anything is resolved. */
+    readonly refuseHost: (hostPort: string) => TargetForbidden | undefined
   }
 >() {}
 
 export interface ClientOptions {
   /** certificates to trust in place of node's own */
   readonly ca?: string
-  /** all addresses of a name; default the system's */
+  /** all addresses of a name; default a resolver of our own, with the name servers of the settings */
   readonly resolve?: Resolve
 }
 
+/** What is returned, if anything, takes the question back. */
 export type Resolve = (
   host: string,
   done: (error: Error | null, addresses: ReadonlyArray<LookupAddress>) => void
-) => void
+) => void | (() => void)
 
-/** The egress policy is the one of the settings. */
+/** The egress policy and the name servers are those of the settings. */
 export const layer = (options: ClientOptions = {}): Layer.Layer<ClientWrapper, never, Settings> =>
   Layer.effect(
     ClientWrapper,
-    Effect.map(Settings, (settings) => make(EgressPolicy.make(settings), options))
+    Effect.map(Settings, (settings) =>
+      make(EgressPolicy.make(settings), new Resolver({ servers: settings.dnsServers }), options)
+    )
   )
-
-const bySystem: Resolve = (host, done) => lookup(host, { all: true }, done)
 
 export const make = (
   policy: EgressPolicy.EgressPolicy,
-  { ca, resolve = bySystem }: ClientOptions = {}
+  resolver: Resolver,
+  { ca, resolve }: ClientOptions = {}
 ): ClientWrapper["Type"] => {
-  const trust = ca === undefined ? {} : { ca }
   const turns = new ReadTurn()
   const forbidden = (host: string, reason: string | undefined) =>
     reason === undefined ? undefined : new TargetForbidden({ host, reason })
+  const addressesOf = (host: string, done: (reason: string | undefined, addresses: Addresses) => void) =>
+    resolve === undefined ? resolver.resolve(host, done) : resolve(host, (error, all) => done(error?.message, all))
 
   return {
-    refuseHost: (host) => forbidden(host, policy.refuseHost(host)),
-    dial: (target, handlers) =>
-      Effect.async<void, DialFailure | TargetForbidden>((resume) => {
-        const host = EgressPolicy.normaliseHost(target.url.hostname)
-        let ws: WebSocket | undefined
+    refuseHost: (hostPort) => {
+      const [host, port] = EgressPolicy.splitHostPort(hostPort)
+      return forbidden(host, policy.refuseHost(host, port))
+    },
+
+    resolve: ({ timeoutMs, url }) =>
+      Effect.async<Route, DialFailure | TargetForbidden>((resume) => {
+        const host = EgressPolicy.normaliseHost(url.hostname)
+        const began = performance.now()
         let settled = false
-        const settle = (result: Effect.Effect<void, DialFailure | TargetForbidden>) => {
+        const settle = (result: Effect.Effect<Route, DialFailure | TargetForbidden>) => {
           if (settled) return
           settled = true
           inTime()
           resume(result)
         }
-        const fail = (failure: DialFailure | TargetForbidden) => {
+        const owner: Guarded = { faulted: (defect) => settle(Effect.fail(dialFaulted(defect))) }
+        const inTime = later(Math.min(timeoutMs, MAX_TIMER_MS), owner, () => {
+          settle(Effect.fail(dialFailure("dns", `${host} was not resolved within ${timeoutMs} ms`)))
+          takeBack?.()
+        })
+        const found = guard(owner, (reason: string | undefined, addresses: Addresses) => {
+          if (reason !== undefined) return settle(Effect.fail(dialFailure("dns", reason)))
+          if (addresses.length === 0) return settle(Effect.fail(dialFailure("dns", `${host} has no address`)))
+          for (const { address } of addresses) {
+            const refused = forbidden(host, policy.refuseAddress(host, address, portOf(url)))
+            if (refused !== undefined) return settle(Effect.fail(refused))
+          }
+          settle(Effect.succeed({ addresses, spentMs: performance.now() - began }))
+        })
+        const family = isIP(host)
+        const takeBack = family === 0 ? addressesOf(askedOf(url), found) : found(undefined, [{ address: host, family }])
+        return Effect.sync(() => {
+          settled = true
+          inTime()
+          takeBack?.()
+        })
+      }),
+
+    dial: (target, { addresses, spentMs }, handlers, mayTry = () => true) =>
+      Effect.async<void, DialFailure>((resume) => {
+        let ws: WebSocket | undefined
+        let settled = false
+        const settle = (result: Effect.Effect<void, DialFailure>) => {
+          if (settled) return
+          settled = true
+          inTime()
+          callOff()
+          resume(result)
+        }
+        const fail = (failure: DialFailure) => {
           settle(Effect.fail(failure))
           ws?.terminate()
         }
         const owner: Guarded = { faulted: (defect) => fail(dialFaulted(defect)) }
-        const inTime = later(Math.min(target.timeoutMs, MAX_TIMER_MS), owner, () =>
+        const inTime = later(Math.min(Math.max(0, target.timeoutMs - spentMs), MAX_TIMER_MS), owner, () => {
+          if (ws === undefined) resolver.unreachable(askedOf(target.url))
           fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`))
-        )
-        const connect = (addresses: ReadonlyArray<LookupAddress>) => {
-          if (settled) return
-          for (const { address } of addresses) {
-            const refused = forbidden(host, policy.refuseAddress(host, address))
-            if (refused !== undefined) return fail(refused)
+        })
+        const course = { addresses, port: portOf(target.url), tls: trustOf(target.url, ca), mayTry }
+        const callOff = race(course, owner, (error, socket) => {
+          if (socket === undefined) {
+            resolver.unreachable(askedOf(target.url))
+            return fail(fromError(error!))
           }
           try {
-            ws = new WebSocket(target.url, [...target.subprotocols], { ...wsOptions(target, addresses), ...trust })
+            ws = new WebSocket(target.url, [...target.subprotocols], {
+              ...wsOptions(target),
+              createConnection: () => socket
+            })
           } catch {
+            socket.destroy()
             // Its message may quote the URL.
             return fail(dialFailure("http", "the opening request cannot be made"))
           }
           listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, turns)
-        }
-
-        const family = isIP(host)
-        if (family !== 0) connect([{ address: host, family }])
-        else {
-          const answered = (error: Error | null, addresses: ReadonlyArray<LookupAddress>) => {
-            if (error !== null) fail(dialFailure("dns", error.message))
-            else if (addresses.length === 0) fail(dialFailure("dns", `${host} has no address`))
-            else connect(addresses)
-          }
-          resolve(host, guard(owner, answered))
-        }
+        })
         return Effect.sync(() => {
           settled = true
           inTime()
+          callOff()
           ws?.terminate()
         })
       })
   }
 }
 
-/** ws hands what it does not know on to `http.request`; its types lag behind its options. */
-type WsOptions = WsClientOptions & { readonly lookup: LookupFunction; readonly closeTimeout: number }
+const portOf = ({ port, protocol }: URL): number => (port === "" ? (protocol === "wss:" ? 443 : 80) : Number(port))
 
-const wsOptions = (target: DialTarget, addresses: ReadonlyArray<LookupAddress>): WsOptions => ({
+/** A dot at the end says that the name is written in full. */
+const askedOf = ({ hostname }: URL): string =>
+  EgressPolicy.normaliseHost(hostname) + (hostname.endsWith(".") ? "." : "")
+
+/** How a peer of this URL is verified: by its name, or by its address where it is one. */
+const trustOf = (url: URL, ca: string | undefined) => {
+  if (url.protocol !== "wss:") return undefined
+  const host = EgressPolicy.normaliseHost(url.hostname)
+  return { servername: isIP(host) === 0 ? host : "", ...(ca === undefined ? {} : { ca }) }
+}
+
+/** Its types lag behind its options. */
+type WsOptions = WsClientOptions & { readonly closeTimeout: number }
+
+const wsOptions = (target: DialTarget): WsOptions => ({
   headers: target.headers,
   followRedirects: false,
   perMessageDeflate: target.compression,
   maxPayload: target.maxMessageBytes,
-  lookup: pinned(addresses),
   closeTimeout: CLOSE_TIMEOUT_MS,
   // ws makes the path of its own from parts of the URL, and an empty query is not among them.
   ...(target.url.search === "" && target.url.href.endsWith("?") ? { finishRequest: emptyQuery } : {})
@@ -149,11 +213,3 @@ const emptyQuery = (request: ClientRequest): void => {
   request.path += "?"
   request.end()
 }
-
-/** Answers with what was judged, whatever the name resolves to by now. */
-const pinned =
-  (addresses: ReadonlyArray<LookupAddress>): LookupFunction =>
-  (_host, options, callback) => {
-    if (options.all) callback(null, [...addresses])
-    else callback(null, addresses[0]!.address, addresses[0]!.family)
-  }

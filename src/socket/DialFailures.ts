@@ -43,6 +43,7 @@ const REFUSED = new Set([
   "ENETUNREACH",
   "EHOSTDOWN",
   "EADDRNOTAVAIL",
+  "EAFNOSUPPORT",
   "EACCES",
   "EPERM"
 ])

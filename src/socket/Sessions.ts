@@ -12,7 +12,6 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { isLoopback } from "../config/Relations.js"
 import { Settings } from "../config/Settings.js"
-import type { TargetForbidden } from "../domain/Errors.js"
 import { refuseBy } from "../domain/SecretHosts.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Secrets } from "../ports/Secrets.js"
@@ -24,7 +23,7 @@ import { type DialFailure, type Session, type SessionOptions, Sessions } from ".
 import { SocketSession } from "./SocketSession.js"
 import { makeTimers, type Timers } from "./Timers.js"
 
-/** Dial and login together. */
+/** Dial and login together, once the name is resolved. */
 const OPEN_TIMEOUT = Duration.seconds(60)
 
 export const layer: Layer.Layer<
@@ -45,7 +44,7 @@ export const layer: Layer.Layer<
 
     const precheck: Sessions["Type"]["precheck"] = (spec) =>
       Effect.suspend(() => {
-        const refused = Opening.refuseSecret(spec, refuse) ?? client.refuseHost(Opening.hostOf(spec))
+        const refused = Opening.refuseSecret(spec, refuse) ?? client.refuseHost(spec.hostPort)
         return refused === undefined ? Effect.void : Effect.fail(refused)
       })
 
@@ -56,9 +55,15 @@ export const layer: Layer.Layer<
         Effect.gen(function* () {
           yield* precheck(options.spec)
           const opening = yield* Opening.resolve(options, secrets)
-          yield* budget.acquire(options.spec.hostPort)
+          const { hostPort } = options.spec
+          yield* budget.acquire(hostPort)
+          const target = targetOf(options, opening)
+          const route = yield* client.resolve(target)
+          const [first] = route.addresses
+          if (first !== undefined) yield* budget.acquireAddress(hostPort, first.address)
           if (!options.mayDial()) return yield* Effect.fail(dialFailure("refused", "this instance may not act now"))
-          return yield* openSession(client, options, opening, timers)
+          const dial = (session: SocketSession) => client.dial(target, route, session, budget.mayTry)
+          return yield* openSession(dial, options, opening, timers)
         }).pipe(
           Effect.tapBoth({
             onFailure: (e) => Effect.sync(() => dials(e._tag === "TargetForbidden" ? "forbidden" : e.kind).add(1)),
@@ -76,26 +81,27 @@ export const layerLive = (
 ): Layer.Layer<Sessions, never, Secrets | Settings | Metrics> =>
   layer.pipe(Layer.provide(client), Layer.provide(DialBudget.layer(share)))
 
+const targetOf = ({ spec }: SessionOptions, opening: Opening.Opening): ClientWrapper.DialTarget => ({
+  url: Redacted.value(opening.url.value),
+  headers: Redacted.value(opening.headers.value),
+  subprotocols: opening.subprotocols.map(({ value }) => Redacted.value(value)),
+  maxMessageBytes: spec.maxMessageBytes,
+  compression: spec.compression,
+  timeoutMs: spec.reconnect.dialTimeoutMs
+})
+
 const openSession = (
-  client: ClientWrapper.ClientWrapper["Type"],
+  dial: (session: SocketSession) => Effect.Effect<void, DialFailure>,
   options: SessionOptions,
   opening: Opening.Opening,
   timers: Timers
-): Effect.Effect<Session, DialFailure | TargetForbidden, Scope.Scope> => {
+): Effect.Effect<Session, DialFailure, Scope.Scope> => {
   const session = new SocketSession(options, opening, timers)
-  const { compression, maxMessageBytes, reconnect } = options.spec
-  const target = {
-    url: Redacted.value(opening.url.value),
-    headers: Redacted.value(opening.headers.value),
-    subprotocols: opening.subprotocols.map(({ value }) => Redacted.value(value)),
-    maxMessageBytes,
-    compression,
-    timeoutMs: reconnect.dialTimeoutMs
-  }
+  const { reconnect } = options.spec
   const cut = Effect.sync(() => session.terminate())
-  const opened = Effect.zipRight(client.dial(target, session), session.loggedIn).pipe(
+  const opened = Effect.zipRight(dial(session), session.loggedIn).pipe(
     // What ws, node or the peer say of an opening may quote it.
-    Effect.mapError((e) => (e._tag === "DialFailure" ? { ...e, reason: opening.conceal(e.reason) } : e))
+    Effect.mapError((e) => ({ ...e, reason: opening.conceal(e.reason) }))
   )
   // without steps the dial's own time-out is all it takes
   const simple = options.spec.handshake.length === 0 && reconnect.dialTimeoutMs <= Duration.toMillis(OPEN_TIMEOUT)

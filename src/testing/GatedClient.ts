@@ -16,7 +16,8 @@ export class GatedClient {
       const inner = Context.get(context, ClientWrapper)
       return Context.make(ClientWrapper, {
         ...inner,
-        dial: (target, handlers) => Effect.suspend(() => inner.dial(target, this.gated(handlers)))
+        dial: (target, route, handlers, mayTry) =>
+          Effect.suspend(() => inner.dial(target, route, this.gated(handlers), mayTry))
       })
     })
   }

@@ -127,7 +127,8 @@ export class MemorySockets {
   layer(instance: number, process: Process): Layer.Layer<ClientWrapper> {
     return Layer.succeed(ClientWrapper, {
       refuseHost: () => undefined,
-      dial: (target, handlers) => this.dial(instance, process, target, handlers)
+      resolve: () => Effect.succeed({ addresses: [], spentMs: 0 }),
+      dial: (target, _route, handlers) => this.dial(instance, process, target, handlers)
     })
   }
 

@@ -40,7 +40,9 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   insecure: ["true", true, ["yes", "on"]],
   egress: ["public", "public", ["none", "private"]],
   egressAllow: ["10.0.0.0/8, feed.example.com,*.example.org,::1,[fd00::1]", ["10.0.0.0/8", "feed.example.com", "*.example.org", "::1", "[fd00::1]"], ["10.0.0.0/33", "10.0.0/8", "a/b", "http://h", "fd00::/129", "a b"]], // prettier-ignore
-  egressDeny: ["fd00::/8", ["fd00::/8"], ["*", "-"]],
+  egressDeny: ["fd00::/8, 10.0.0.5:8443,[::1]:9000, [fd00::/8]:443,*.x.example:80", ["fd00::/8", "10.0.0.5:8443", "[::1]:9000", "[fd00::/8]:443", "*.x.example:80"], ["*", "-", "h:0", "h:65536", "h:", ":80", "10.0.0.0/8:x"]], // prettier-ignore
+  egressNat64: ["2001:db8:64::/96, fd00:64::/48", ["2001:db8:64::/96", "fd00:64::/48"], ["2001:db8::1", "10.0.0.0/32", "2001:db8::/72", "x/96"]], // prettier-ignore
+  dnsServers: ["10.0.0.53, [fd00::53]:5353,fd00::54, 127.0.0.1:5300", ["10.0.0.53", "[fd00::53]:5353", "fd00::54", "127.0.0.1:5300"], ["dns.example", "10.0.0.53:0", "system,10.0.0.1", "10.0.0.0/8"]], // prettier-ignore
   stateStore: ["redis", "redis", ["a b"]],
   pubsub: ["kafka", "kafka", ["a\tb"]],
   daprHost: ["dapr-1.example.com", "dapr-1.example.com", ["a b", "http://x", "127.0.0.1:3500", "[::1]:3500", "x/", "*.x", "u@x", "999.1.1.1", "fe80::1%eth0"]], // prettier-ignore
@@ -66,6 +68,8 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   secretHosts: ["A=h1,h2; vault/k = h3", new Map([["A", ["h1", "h2"]], ["vault/k", ["h3"]]]), ["A", "A=", "=h", "../x=h", "A=h;A=i", "A=h i", "feed-token=h;FEED_TOKEN=i", "a.b/k=h;A_B/K=h", "A=10.0.0.0/8", "A=http://h", "A=wss://h/p", "A=h:0", "A=h:70000", "A=[::1", "A=u@h", "A=*.*", "A=::1:443:", "*=a b"]], // prettier-ignore
   onLeaseLoss: ["continue", "continue", ["stay"]],
   dialRatePerHost: ["0.5", 0.5, ["0", "1/s"]],
+  dialRatePerAddress: ["800 per second", 800, ["0", "none"]],
+  dialRateTotal: ["3000 per second", 3000, ["0", "2 per minute"]],
   drainMode: ["wait", "wait", ["kill"]],
   drainTimeout: ["0 seconds", Duration.zero, ["2 hours", "30"]],
   maxConnections: ["1", 1, ["0", "1e3"]],
@@ -115,6 +119,10 @@ describe("the defaults", () => {
       secretStore: "secretstore",
       onLeaseLoss: "stop",
       dialRatePerHost: 100,
+      dialRatePerAddress: 500,
+      dialRateTotal: 2000,
+      egressNat64: [],
+      dnsServers: [],
       drainMode: "migrate",
       drainTimeout: Duration.seconds(30),
       maxConnections: 50_000,

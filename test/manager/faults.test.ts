@@ -10,16 +10,21 @@ const defective = Layer.effect(
   ClientWrapper,
   Effect.map(ClientWrapper, (client) => ({
     ...client,
-    dial: ((target, handlers) =>
-      client.dial(target, {
-        onOpen: (wire) => handlers.onOpen(wire),
-        onFrame: (data, binary) => {
-          if (data.toString() === "defect") throw new TypeError("secret=hunter2 is not a function")
-          handlers.onFrame(data, binary)
+    dial: ((target, route, handlers, mayTry) =>
+      client.dial(
+        target,
+        route,
+        {
+          onOpen: (wire) => handlers.onOpen(wire),
+          onFrame: (data, binary) => {
+            if (data.toString() === "defect") throw new TypeError("secret=hunter2 is not a function")
+            handlers.onFrame(data, binary)
+          },
+          onControl: () => handlers.onControl(),
+          onEnd: (end) => handlers.onEnd(end)
         },
-        onControl: () => handlers.onControl(),
-        onEnd: (end) => handlers.onEnd(end)
-      })) satisfies ClientWrapper["Type"]["dial"]
+        mayTry
+      )) satisfies ClientWrapper["Type"]["dial"]
   }))
 ).pipe(Layer.provide(clientLayer()))
 

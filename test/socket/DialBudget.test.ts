@@ -7,6 +7,10 @@ import * as DialBudget from "../../src/socket/DialBudget.js"
 
 const HOST = "feed.example:443"
 
+/** Only hosts are held back. */
+const budgetOf = (rate: () => number) =>
+  DialBudget.make({ dialRatePerHost: 1, dialRatePerAddress: 1e6, dialRateTotal: 1e6 }, rate)
+
 /** Starts `n` dials in order; when each was let through, in milliseconds. */
 const dial = (budget: DialBudget.DialBudget["Type"], n: number, host = HOST) =>
   Effect.gen(function* () {
@@ -31,7 +35,7 @@ const dial = (budget: DialBudget.DialBudget["Type"], n: number, host = HOST) =>
 describe("DialBudget", () => {
   it.effect("a burst is one second's share, then the rate holds, first come first served", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 10)
+      const budget = yield* budgetOf(() => 10)
       const { at, order } = yield* dial(budget, 25)
       expect(at).toEqual(Array(10).fill(0))
       yield* TestClock.adjust("1 second")
@@ -45,7 +49,7 @@ describe("DialBudget", () => {
   it.effect("in no five seconds more than 1.1 times the rate, whatever was saved before; then the rate holds", () =>
     Effect.gen(function* () {
       const rate = 20
-      const budget = yield* DialBudget.make(() => rate)
+      const budget = yield* budgetOf(() => rate)
       // steady first, and the bucket full again when the flood comes
       for (let i = 0; i < 20; i++) {
         yield* budget.acquire(HOST)
@@ -64,7 +68,7 @@ describe("DialBudget", () => {
 
   it.effect("waitMillis knows of a full window", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 10)
+      const budget = yield* budgetOf(() => 10)
       yield* dial(budget, 54)
       yield* TestClock.adjust("4500 millis")
       expect(budget.waitMillis(HOST)).toBeGreaterThanOrEqual(500)
@@ -75,7 +79,7 @@ describe("DialBudget", () => {
 
   it.effect("a rate below one a second still lets one through at once", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 0.25)
+      const budget = yield* budgetOf(() => 0.25)
       const { at } = yield* dial(budget, 3)
       yield* TestClock.adjust("8 seconds")
       expect(at).toEqual([0, 4000, 8000])
@@ -84,7 +88,7 @@ describe("DialBudget", () => {
 
   it.effect("hosts do not wait for each other", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 1)
+      const budget = yield* budgetOf(() => 1)
       const one = yield* dial(budget, 2, "a:1")
       const other = yield* dial(budget, 1, "a:2")
       expect([one.at, other.at]).toEqual([[0], [0]])
@@ -93,7 +97,7 @@ describe("DialBudget", () => {
 
   it.effect("waitMillis tells what a dial that asks now would wait", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 10)
+      const budget = yield* budgetOf(() => 10)
       expect(budget.waitMillis(HOST)).toBe(0)
       yield* dial(budget, 10)
       expect(budget.waitMillis(HOST)).toBeCloseTo(100)
@@ -106,7 +110,7 @@ describe("DialBudget", () => {
 
   it.effect("whoever is interrupted gives the place back, also the one at the counter", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 1)
+      const budget = yield* budgetOf(() => 1)
       const { fibers, order } = yield* dial(budget, 5)
       yield* Fiber.interrupt(fibers[1]!)
       yield* Fiber.interrupt(fibers[3]!)
@@ -119,7 +123,7 @@ describe("DialBudget", () => {
   it.effect("a changed share is felt within a second, a share of 0 dials nothing", () =>
     Effect.gen(function* () {
       let share = 0
-      const budget = yield* DialBudget.make(() => 100 * share)
+      const budget = yield* budgetOf(() => 100 * share)
       const { at } = yield* dial(budget, 3)
       yield* TestClock.adjust("30 seconds")
       expect(at).toEqual([])
@@ -132,7 +136,7 @@ describe("DialBudget", () => {
 
   it.effect("hosts that are no longer dialled are forgotten", () =>
     Effect.gen(function* () {
-      const budget = yield* DialBudget.make(() => 10)
+      const budget = yield* budgetOf(() => 10)
       for (let i = 0; i < 500; i++) yield* budget.acquire(`host${i}:443`)
       expect(budget.hosts()).toBe(500)
       yield* TestClock.adjust("6 seconds")

@@ -1,8 +1,18 @@
 import { describe, expect, it } from "vitest"
 import * as EgressPolicy from "../../src/socket/EgressPolicy.js"
 
-const policy = (egress: "public" | "any", allow: Array<string> = [], deny: Array<string> = []) =>
-  EgressPolicy.make({ egress, egressAllow: allow, egressDeny: deny })
+const policy = (
+  egress: "public" | "any",
+  allow: Array<string> = [],
+  deny: Array<string> = [],
+  nat64: Array<string> = []
+) => {
+  const made = EgressPolicy.make({ egress, egressAllow: allow, egressDeny: deny, egressNat64: nat64 })
+  return {
+    refuseHost: (host: string, port = 443) => made.refuseHost(host, port),
+    refuseAddress: (host: string, address: string, port = 443) => made.refuseAddress(host, address, port)
+  }
+}
 
 const FORBIDDEN = [
   ["127.0.0.1", "loopback"],

@@ -59,8 +59,12 @@ export const sessionsLayer = ({ client, secrets = {}, settings, share }: Surroun
           egress: "any",
           egressAllow: [],
           egressDeny: [],
+          egressNat64: [],
+          dnsServers: [],
           secretHosts: new Map(),
           dialRatePerHost: 1000,
+          dialRatePerAddress: 5000,
+          dialRateTotal: 20_000,
           ...settings
         } as Partial<SettingsShape> as SettingsShape),
         Layer.succeed(Secrets, {
