@@ -104,3 +104,11 @@ export const printable = (value: string): string => {
   const clean = value.slice(0, 128).replace(/[\p{Cc}\p{Surrogate}]/gu, "\ufffd")
   return clean.length <= 64 ? clean : `${clean.slice(0, 63)}…`
 }
+
+/** A close code that an endpoint may send of its own accord. */
+export const sendableCode = (field: string, code: number): Checked<void> =>
+  must(
+    Number.isInteger(code) && (code === 1000 || (code >= 3000 && code <= 4999)),
+    field,
+    `${code} is neither 1000 nor one of 3000 to 4999`
+  )

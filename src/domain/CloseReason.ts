@@ -13,6 +13,7 @@ export type Decision = "retry" | "retry-slowly" | "give-up"
 export interface CodeOverrides {
   readonly giveUpCodes: ReadonlySet<number>
   readonly retryCodes: ReadonlySet<number>
+  readonly leaveCode?: number | undefined
 }
 
 /** Codes that are not here are retried at the usual pace: 1000, 1006 and 4000 too, since the connection should be up. */
@@ -59,11 +60,15 @@ export const decideClose = (code: number, overrides: CodeOverrides): Decision =>
   return CLOSE_CODES.get(code) ?? "retry"
 }
 
-/** After an open socket ended: a fault of ours is met again soon, so the codes of the connection alone may hurry it. */
+/**
+ * After an open socket ended: a fault of ours is met again soon, so the codes of the connection alone may hurry it. A code that
+ * we left an idle feed with, to come back, says nothing of the peer.
+ */
 export const decideEnd = (
   { cause, closeCode }: { readonly cause: string; readonly closeCode: number },
   overrides: CodeOverrides
 ): Decision => {
+  if (cause === "idle" && closeCode === overrides.leaveCode) return "retry"
   const decision = decideClose(closeCode, overrides)
   return cause === "fault" && decision === "retry" && !overrides.retryCodes.has(closeCode) ? "retry-slowly" : decision
 }

@@ -83,7 +83,9 @@ export const ReconnectPolicy = Schema.Struct({
   stableAfterMs: optional(Schema.Number),
   dialTimeoutMs: optional(Schema.Number),
   giveUpCodes: optional(Schema.Array(Schema.Number)),
-  retryCodes: optional(Schema.Array(Schema.Number))
+  retryCodes: optional(Schema.Array(Schema.Number)),
+  /** close code of every leaving that is meant to come back */
+  leaveCode: optional(Schema.Number)
 })
 export type ReconnectPolicy = typeof ReconnectPolicy.Type
 
@@ -177,6 +179,8 @@ export interface ResolvedReconnect {
   readonly dialTimeoutMs: number
   readonly giveUpCodes: ReadonlySet<number>
   readonly retryCodes: ReadonlySet<number>
+  /** undefined: 1000, going away 1001, and without a close frame where the lease is lost */
+  readonly leaveCode: number | undefined
 }
 
 export interface ResolvedCorrelation {

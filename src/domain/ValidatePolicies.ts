@@ -1,6 +1,18 @@
 /** The policies of a connection, checked and with the defaults of the proto: liveness, reconnect, buffer, reply, event. */
 import * as Either from "effect/Either"
-import { atMost, type Checked, duration, enumeration, every, must, refuse, text, uint32, utf8 } from "./Check.js"
+import {
+  atMost,
+  type Checked,
+  duration,
+  enumeration,
+  every,
+  must,
+  refuse,
+  sendableCode,
+  text,
+  uint32,
+  utf8
+} from "./Check.js"
 import { CALLER } from "./Limits.js"
 import type {
   Buffering,
@@ -73,9 +85,15 @@ export const resolveReconnect = (asked: ReconnectPolicy = {}): Checked<ResolvedR
       stableAfterMs: yield* duration("reconnect.stableAfterMs", asked.stableAfterMs, 10_000, DELAY),
       dialTimeoutMs: yield* duration("reconnect.dialTimeoutMs", asked.dialTimeoutMs, 10_000, TIMEOUT),
       giveUpCodes,
-      retryCodes
+      retryCodes,
+      leaveCode: yield* leaveCode(asked.leaveCode)
     }
   })
+
+const leaveCode = (asked: number | undefined): Checked<number | undefined> =>
+  asked === undefined || asked === 0
+    ? Either.right(undefined)
+    : Either.map(sendableCode("reconnect.leaveCode", asked), () => asked)
 
 /** Shared: nearly every connection has no codes of its own. */
 const NO_CODES: ReadonlySet<number> = new Set()

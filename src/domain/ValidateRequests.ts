@@ -12,6 +12,7 @@ import {
   ok,
   printable,
   refuse,
+  sendableCode,
   text,
   uint32,
   utf8
@@ -89,8 +90,7 @@ export const checkClose = (
 ): Checked<{ readonly code: number; readonly reason: string }> =>
   Either.gen(function* () {
     const checked = yield* uint32("code", code, 1000)
-    const sendable = checked === 1000 || (checked >= 3000 && checked <= 4999)
-    yield* must(sendable, "code", `${checked} is neither 1000 nor one of 3000 to 4999`)
+    yield* sendableCode("code", checked)
     yield* text("reason", reason)
     yield* must(Buffer.byteLength(reason) <= 123, "reason", "is over 123 bytes")
     return { code: checked, reason }

@@ -1,7 +1,7 @@
 /**
  * Giving everything away, once, in four stages within one deadline: offline (the record says so, not ready, no new work) →
  * the hooks of whoever embeds us, in order → connections handed to live instances, or waited for until they close → stop:
- * what is left is released, sockets closed with 1001, what waits published, records flushed, the lease laid down, and only
+ * what is left is released, sockets closed with 1001 or their `leave_code`, what waits published, records flushed, the lease laid down, and only
  * then `left`.
  *
  * With nobody there to take anything, everything is released at once, for whoever comes to claim.
@@ -99,7 +99,7 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
         Effect.gen(function* () {
           const change = statusChange(c)
           const status = change.status === CONNECTED ? RECONNECTING : change.status
-          yield* core.supervisor.stop(c, CLOSING.code, CLOSING.reason)
+          yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? CLOSING.code, CLOSING.reason)
           c.lane?.close()
           core.store.note(c.owned, () => ({ ...change, status, last: c.lane?.lastPublished() ?? change.last }))
         }),

@@ -34,7 +34,7 @@ const REMEMBERED = 4096
 /** `moved`: the target owns it. `kept`: it is here as before. `gone`: it is neither here nor the target's. */
 export type Given = "moved" | "kept" | "gone"
 
-/** What the peer reads when its socket is closed for a move. */
+/** What the peer reads when its socket is closed for a move; the connection's own `leave_code` stands over the code. */
 export interface Closing {
   readonly code: number
   readonly reason: string
@@ -133,7 +133,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
         // Its socket is not dialled anew while the target's is: a peer that allows only one would close them in turn.
         c.overlapping = true
       } else {
-        yield* core.supervisor.pause(c, closing.code, closing.reason)
+        yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
         c.change("lost")
         yield* published(c)
         c.held = true
@@ -217,7 +217,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
       if (present !== undefined && present !== c) return "gone" as const
       const since = move.heardAt ?? core.steady()
       c.held = false
-      yield* core.supervisor.stop(c, closing.code, closing.reason)
+      yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
       c.change("lost")
       const overlapMs = overlap ? Math.round(core.steady() - since) : 0
       yield* published(c)

@@ -31,6 +31,8 @@ export const follow = (
             if (c.owned.life !== life) continue
             if (change === "lost" && leaseLossRule(c, core.settings.onLeaseLoss) === "continue") continue
             c.cutForLease = true
+            const { leaveCode } = c.spec.reconnect
+            if (leaveCode !== undefined) c.session?.close(leaveCode, "lease lost")
             c.session?.terminate()
             if (change === "lost") dropWaiting(core, c)
           }

@@ -221,7 +221,7 @@ const dial = (
 
 const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
   // We cut it ourselves: what the table says of a peer that went without a word does not count.
-  const weCutIt = c.cutForLease && end.closeCode === 1006
+  const weCutIt = c.cutForLease && (end.closeCode === 1006 || end.closeCode === c.spec.reconnect.leaveCode)
   const reason = weCutIt ? LEASE_LOST.reason : end.reason
   const decision = weCutIt ? "retry" : decideEnd(end, c.spec.reconnect)
   // A peer that closes as it should is no error, unless its code says that it will never have us.

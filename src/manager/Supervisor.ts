@@ -20,7 +20,7 @@ export interface Supervisor {
   /** Starts dialling; `opening` of the connection waits for the first dial of this start. */
   readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
   /**
-   * Closes an open socket with 1000, sets the attempts to 0, dials at once; waits until open or the dial failed. Those who
+   * Closes an open socket with 1000 or the connection's `leave_code`, sets the attempts to 0, dials at once; waits until open or the dial failed. Those who
    * ask for it while such a dial is under way share that one: nobody cuts what another has just begun.
    */
   readonly restart: (c: ManagedConnection, reason?: string) => Effect.Effect<void, FirstDialFailure>
@@ -91,7 +91,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
         Effect.gen(function* () {
           const again = Effect.gen(function* () {
             if (isDialled(c)) return
-            yield* halt(c, 1000, reason)
+            yield* halt(c, c.spec.reconnect.leaveCode ?? 1000, reason)
             c.attempts = 0
             c.change("restart")
             yield* dial(c, false)

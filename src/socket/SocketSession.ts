@@ -29,6 +29,7 @@ export class SocketSession implements Session, WireHandlers {
   private readonly pass: (data: Buffer, binary: boolean) => void
   private readonly mayAct: () => boolean
   private readonly clocks: ResolvedKeepAlive
+  private readonly leaveCode: number | undefined
   private readonly ping: Redacted.Redacted<Buffer> | undefined
   private readonly conceal: (text: string) => string
   /** until the socket is open */
@@ -52,6 +53,7 @@ export class SocketSession implements Session, WireHandlers {
     this.pass = onFrame
     this.mayAct = mayAct
     this.clocks = spec.keepAlive
+    this.leaveCode = spec.reconnect.leaveCode
     this.ping = opening.ping
     this.conceal = opening.conceal
     this.offered = opening.subprotocols
@@ -149,7 +151,7 @@ export class SocketSession implements Session, WireHandlers {
       silent: (cause) => {
         this.silent = cause
         if (cause === "dead") this.terminate()
-        else wire.close(1000, SILENT.idle)
+        else wire.close(this.leaveCode ?? 1000, SILENT.idle)
       },
       mayAct: this.mayAct,
       faulted: (defect) => wire.faulted(defect)

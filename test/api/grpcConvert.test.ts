@@ -50,7 +50,8 @@ const FULL: ConnectRequest = {
     stableAfterMs: 5,
     dialTimeoutMs: 6,
     giveUpCodes: [4400, 4401],
-    retryCodes: [1008]
+    retryCodes: [1008],
+    leaveCode: 4900
   },
   buffer: { maxFrames: 10, maxBytes: 20, overflow: "OVERFLOW_DROP_OLDEST" },
   correlation: { mode: "CORRELATION_MODE_PREFIX", requestPath: "$.a", replyPath: "$.b" },

@@ -56,6 +56,17 @@ describe("make before break", () => {
     assert.notInclude(toldTypes(a, id), "gap")
   })
 
+  it("closes the old socket with the connection's leave_code, in a move of either kind", async (test) => {
+    const { a, b, fleet, server } = await three(test)
+    for (const handover of [OVERLAP, {}]) {
+      const { id } = await fleet.connect(a, { ...handover, reconnect: { leaveCode: 4900 } })
+      const old = server.last
+      await migrate(a, id, b)
+      await a.manager.until(() => !old.open)
+      assert.strictEqual(old.closeCode, 4900)
+    }
+  })
+
   it("frames of the new socket wait for the last one of the old, however slow the broker is", async (test) => {
     const { a, b, c, fleet, server } = await three(test)
     const taken = consumer(await c.manager.topic("t"))

@@ -303,6 +303,22 @@ describe.concurrent("a life that ends", () => {
   )
 
   it(
+    "closes with the connection's leave_code, and dials again whatever that code says of a peer",
+    { timeout: 20_000 },
+    async (context) => {
+      const { backend, connect, manager, server, stored } = await arranged(context)
+      const { id, peer } = await connect({ reconnect: { ...FAST, leaveCode: 4004 } })
+      const key = instanceKey(ID)
+      const fence = { ...stored(key), status: "dead", reason: "silence", by: "somebody", nonce: "foreign" }
+      backend.write(key, JSON.stringify(fence), Infinity, Date.now())
+      await server.until(() => !peer.open, 10_000)
+      expect(peer.closeCode).toBe(4004)
+      await manager.event(id, "connected", 2)
+      expect(manager.types(id)).not.toContain("failed")
+    }
+  )
+
+  it(
     "lets nothing be done meanwhile: a Connect between two lives waits for the next one",
     { timeout: 20_000 },
     async (context) => {

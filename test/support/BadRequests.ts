@@ -203,6 +203,8 @@ export const BAD_REQUESTS: ReadonlyArray<BadRequest> = [
   connect("a close code in both lists", "reconnect.retryCodes", {
     reconnect: { giveUpCodes: [4000], retryCodes: [4000] }
   }),
+  connect("a leave code that an endpoint may not send", "reconnect.leaveCode", { reconnect: { leaveCode: 1001 } }),
+  connect("a leave code over 4999", "reconnect.leaveCode", { reconnect: { leaveCode: 5000 } }),
   connect("a message limit over 16 MiB", "maxMessageBytes", { maxMessageBytes: 16 * MIB + 1 }),
   connect("a reply limit over 16 MiB", "maxReplyBytes", { maxReplyBytes: 16 * MIB + 1 }),
   connect("a reply limit above the message limit", "maxReplyBytes", { maxMessageBytes: 1000, maxReplyBytes: 1001 }),
