@@ -3,19 +3,20 @@
  * the life that owned them has ended.
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import { ByteBudget } from "../domain/ByteBudget.js"
 import { shouldBeUp, shortStatus } from "../domain/ConnectionStatus.js"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { CALLER } from "../domain/Limits.js"
+import type { ConnectionRecord } from "../domain/Record.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
-import { resolveSpec } from "../domain/Validate.js"
+import { resolveStored } from "../domain/StoredSpec.js"
 import type { Life } from "../membership/Lease.js"
 import * as Correlator from "../messaging/Correlator.js"
 import type { Claimed, Owned } from "../ownership/ConnectionStore.js"
 import type { Core } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
+import { statusChange } from "./ReceiveLoop.js"
 import { endWithLife, openLane } from "./Publishing.js"
 
 /** From an owned record to a connection with its lane; nothing is dialled yet. */
@@ -53,6 +54,30 @@ const inStepAgain = (core: Core, c: ManagedConnection): Effect.Effect<void> =>
 
 const OUT_OF_STEP = "a reply in mode NEXT did not come"
 
+/** As `adopt`, for what the store has; `failRefused` says what becomes of a spec that may not be acted for any more. */
+export const adoptStored = (
+  core: Core,
+  owned: Owned,
+  before: ConnectionRecord,
+  inherited: Position | undefined
+): ManagedConnection => {
+  const { refused, spec } = resolveStored(before.spec)
+  const c = adopt(core, owned, spec, inherited)
+  c.refused = refused
+  return c
+}
+
+/** Not dialled, and shown: FAILED, with the reason. */
+export const failRefused = (core: Core, c: ManagedConnection): void => {
+  const { refused } = c
+  if (refused === undefined || !shouldBeUp(c.status)) return
+  c.lastError = `${refused._tag}: ${refused.message}`
+  core.events.emit("error", c, { error: refused._tag, message: refused.message })
+  c.change("gave-up")
+  core.events.emit("failed", c, { closecode: String(c.lastCloseCode), reason: refused.message })
+  core.store.note(c.owned, () => statusChange(c))
+}
+
 /** The connection was removed: no more frames, no more readers; what waits is still published. */
 export const forget = (c: ManagedConnection): void => {
   c.lane?.close()
@@ -88,16 +113,10 @@ export const claimFormer = (core: Core): Effect.Effect<void> =>
 /** A connection of an owner that has ended is this one's now: told, and dialled if it should be up. */
 export const take = (core: Core, { before, from, owned, reason }: Claimed): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const spec = resolveSpec(before.spec)
-    if (Either.isLeft(spec)) {
-      return yield* Effect.logError("a stored connection cannot be understood and is left alone", spec.left).pipe(
-        Effect.annotateLogs({ connection: before.id })
-      )
-    }
     // Offered to one that died with it: what was read under the old epoch would hold up the frames of the new one for ever.
     const former = core.connections.get(before.id)
     if (former !== undefined) yield* abandon(core, former)
-    const c = adopt(core, owned, spec.right, before.last)
+    const c = adoptStored(core, owned, before, before.last)
     const claimedAt = core.steady()
     c.whenOpen = () => {
       c.whenOpen = undefined
@@ -105,6 +124,7 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
     }
     core.metrics.takeovers(reason).add(1)
     core.events.emit("claimed", c, { from, reason })
+    failRefused(core, c)
     if (!shouldBeUp(c.status)) {
       return yield* Effect.logInfo(`claimed, and stays ${shortStatus(c.status)}`).pipe(
         Effect.annotateLogs({ connection: c.id })

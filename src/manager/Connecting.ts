@@ -235,6 +235,7 @@ export const reconnect = (core: Core, id: string): Effect.Effect<Connection, Man
   Effect.gen(function* () {
     const c = yield* Effect.flatMap(owned(core, id), (c) => settledHere(core, c))
     yield* acceptsWork(core)
+    if (c.refused !== undefined) return yield* c.refused
     yield* core.supervisor
       .restart(c)
       .pipe(

@@ -13,6 +13,7 @@ import {
   type StatusChange
 } from "../domain/ConnectionStatus.js"
 import type { Position } from "../domain/ConnectionEvent.js"
+import type { InvalidRequest } from "../domain/Errors.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { Connection } from "../domain/Messages.js"
 import type { ByteBudget } from "../domain/ByteBudget.js"
@@ -60,6 +61,8 @@ export class ManagedConnection implements EventSubject {
   untold = false
   /** its socket was cut because the lease was lost: not the peer's doing */
   cutForLease = false
+  /** why its stored spec may not be acted for; only removing it is left */
+  refused: InvalidRequest | undefined
   /** given up, or removed: nothing dials for it any more */
   gone = false
   /** being handed over to another instance: done when that has come to an end */

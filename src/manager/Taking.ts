@@ -12,10 +12,9 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { shouldBeUp } from "../domain/ConnectionStatus.js"
-import { resolveSpec } from "../domain/Validate.js"
 import type { Handed } from "../ownership/ConnectionStore.js"
 import type { Handover, Peer, Peers } from "../ports/Peers.js"
-import { adopt } from "./Adoption.js"
+import { adoptStored, failRefused } from "./Adoption.js"
 import type { Core } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import { gap } from "./Publishing.js"
@@ -55,7 +54,6 @@ export const make = (core: Core, peers: Peers["Type"]): Take => {
       if (Option.isNone(claimed.right)) return yield* Effect.logDebug("a connection is not offered here any more")
       const handed = claimed.right.value
       const c = yield* adopted(handed, overlap)
-      if (c === undefined) return
       const up = shouldBeUp(c.status)
       if (!up || !overlap) {
         core.fork(tell(c, from, epoch))
@@ -67,15 +65,11 @@ export const make = (core: Core, peers: Peers["Type"]): Take => {
     }).pipe(Effect.annotateLogs({ connection: handover.id }))
 
   /** Under our life, its socket not dialled yet. */
-  const adopted = ({ before, owned }: Handed, overlap: boolean): Effect.Effect<ManagedConnection | undefined> =>
-    Effect.gen(function* () {
-      const spec = resolveSpec(before.spec)
-      if (Either.isLeft(spec)) {
-        yield* Effect.logError("a stored connection cannot be understood and is left alone", spec.left)
-        return undefined
-      }
+  const adopted = ({ before, owned }: Handed, overlap: boolean): Effect.Effect<ManagedConnection> =>
+    Effect.sync(() => {
       // with an overlap nothing is missing, unless the former owner does not say so
-      const c = adopt(core, owned, spec.right, overlap ? undefined : before.last)
+      const c = adoptStored(core, owned, before, overlap ? undefined : before.last)
+      failRefused(core, c)
       c.held = overlap
       if (overlap) c.sharedUntil = core.steady() + Duration.toMillis(SHARED_FOR)
       return c
