@@ -143,4 +143,93 @@ describe("DialBudget", () => {
       expect(budget.hosts()).toBe(0)
     })
   )
+
+  const rates = { dialRatePerHost: 10, dialRatePerAddress: 20, dialRateTotal: 1000 }
+
+  /** Dials `n` different hosts, each at its own of these addresses; how many are through. */
+  const dialAll = (budget: DialBudget.DialBudget["Type"], n: number, address: (i: number) => string) =>
+    Effect.gen(function* () {
+      const through = { count: 0 }
+      for (let i = 0; i < n; i++) {
+        const host = `a${i}.victim.example:${443 + i}`
+        yield* Effect.fork(
+          Effect.zipRight(budget.acquire(host), budget.acquireAddress(host, address(i))).pipe(
+            Effect.tap(() => void through.count++)
+          )
+        )
+      }
+      yield* Effect.yieldNow()
+      return through
+    })
+
+  it.effect.each([
+    ["one address", () => "8.8.4.4", 20],
+    ["one IPv4 /24", (i: number) => `8.8.4.${i}`, 20],
+    ["one IPv6 /56", (i: number) => `2606:4700:1:2${(i % 200).toString(16).padStart(2, "0")}::${i.toString(16)}`, 20],
+    ["one address, written in several forms", (i: number) => (i % 2 ? "::ffff:8.8.4.4" : "64:ff9b::8.8.4.4"), 20],
+    ["as many networks as hosts", (i: number) => `8.8.${i}.4`, 200],
+    ["as many networks behind one NAT64", (i: number) => `64:ff9b::8.8.${i}.4`, 200],
+    ["neighbours in a private network", (i: number) => `10.1.2.${i}`, 200]
+  ] as const)("names and ports do not multiply what goes to %s", ([, address, atOnce]) =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(rates)
+      const through = yield* dialAll(budget, 200, address)
+      expect(through.count).toBe(atOnce)
+      yield* TestClock.adjust("3 seconds")
+      expect(through.count).toBe(Math.min(200, atOnce + 60))
+    })
+  )
+
+  it.effect("all dials together keep the total: five times its rate is through in four seconds", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make({ dialRatePerHost: 10, dialRatePerAddress: 50, dialRateTotal: 200 })
+      const through = yield* dialAll(budget, 1000, (i) => `8.${i >> 8}.${i & 255}.1`)
+      expect(through.count).toBe(200)
+      expect(budget.waitMillis("other.example:443")).toBeGreaterThan(3900)
+      yield* TestClock.adjust("4 seconds")
+      expect(through.count).toBe(1000)
+    })
+  )
+
+  it.effect("a host that led to a busy network waits for that network too, as far as waitMillis knows", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make(rates)
+      yield* dialAll(budget, 40, () => "8.8.4.4")
+      expect(budget.waitMillis("a0.victim.example:443")).toBeGreaterThan(900)
+      expect(budget.waitMillis("a.other.example:443")).toBe(0)
+    })
+  )
+
+  it.effect(
+    "further addresses of a dial are tried at once, and later dials wait for them; not more than a second's worth",
+    () =>
+      Effect.gen(function* () {
+        const budget = yield* DialBudget.make(rates)
+        const tried = Array.from({ length: 100 }, () => budget.mayTry("8.8.4.4")).filter(Boolean).length
+        expect(tried).toBe(40)
+        const through = yield* dialAll(budget, 1, () => "8.8.4.5")
+        yield* TestClock.adjust("900 millis")
+        expect(through.count).toBe(0)
+        yield* TestClock.adjust("200 millis")
+        expect(through.count).toBe(1)
+        expect(budget.mayTry("9.9.9.9")).toBe(true)
+      })
+  )
+
+  it.effect("names that somebody makes up do not fill memory, and whoever waits is not forgotten", () =>
+    Effect.gen(function* () {
+      const budget = yield* DialBudget.make({ dialRatePerHost: 1, dialRatePerAddress: 1, dialRateTotal: 1e6 })
+      const waiting = yield* dial(budget, 2, "waits.example:443")
+      for (let i = 0; i < 30_000; i++) {
+        const host = `${"x".repeat(1000)}${i}.example:443`
+        yield* budget.acquire(host)
+        yield* budget.acquireAddress(host, `2606:${(i >> 8).toString(16)}:${(i & 255).toString(16)}::1`)
+      }
+      expect(budget.hosts()).toBeLessThanOrEqual(10_001)
+      expect(budget.networks()).toBeLessThanOrEqual(10_001)
+      expect(waiting.at.length).toBe(1)
+      yield* TestClock.adjust("1 second")
+      expect(waiting.at.length).toBe(2)
+    })
+  )
 })

@@ -58,6 +58,20 @@ const FORBIDDEN = [
   ["64:ff9b::a9fe:a9fe", "metadata"],
   ["64:ff9b:1::7f00:1", "loopback"],
   ["64:ff9b:1:c0a8:1:100::", "private"],
+  ["64:ff9b:1:10a:0:5:100:0", "private"], // 56 bits of prefix: 10.0.5.1
+  ["64:ff9b:1:17f:0:1:900:0", "loopback"], // 56 bits: 127.0.1.9
+  ["64:ff9b:1:101:a:5:900:0", "private"], // 64 bits: 10.0.5.9
+  ["64:ff9b:1:1:7f:0:100:0", "loopback"], // 64 bits: 127.0.0.1
+  ["64:ff9b:1:aa00:0:5:a9fe:a9fe", "metadata"], // 96 bits
+  ["64:ff9b:1:a00:0:1ff:808:808", "private"], // 48 bits, and behind it what a gateway ignores: 10.0.0.1
+  ["168.63.129.16", "platform"],
+  ["::ffff:168.63.129.16", "platform"],
+  ["64:ff9b::a83f:8110", "platform"],
+  // ISATAP, in any prefix
+  ["2606:4700::5efe:10.0.0.1", "private"],
+  ["2606:4700::200:5efe:169.254.169.254", "metadata"],
+  ["fe80::5efe:8.8.8.8", "link-local"],
+  ["fd00::200:5efe:808:808", "unique local"],
   ["2002:7f00:1::1", "loopback"],
   ["2002:c0a8:101::", "private"],
   ["2001:0:808:808:0:0:f5ff:fffe", "private"], // Teredo: client 10.0.0.1, inverted
@@ -78,6 +92,11 @@ const PUBLIC = [
   "64:ff9b::808:808",
   "64:ff9b:1::808:808",
   "64:ff9b:1:808:8:800::",
+  "64:ff9b:1:80a:10:100::", // 48 bits: 8.10.16.1
+  "64:ff9b:1:108:8:808::", // 56 bits: 8.8.8.8
+  "64:ff9b:1:101:8:808:800:0", // 64 bits: 8.8.8.8
+  "64:ff9b:1:aa00::808:808",
+  "2606:4700::5efe:8.8.8.8",
   "2002:808:808::1",
   "2001:0:808:808::f7f7:f7f7"
 ]
@@ -131,6 +150,89 @@ describe("EgressPolicy", () => {
       expect(p.refuseAddress("good.example", "2001:db8::9")).toContain("denied")
       expect(p.refuseAddress("good.example", "1.1.1.1")).toBeUndefined()
     }
+  })
+
+  it("an entry with a port is about that port alone, in every form", () => {
+    const entries = ["10.0.0.5:8443", "[::1]:9000", "feed.internal:443", "*.corp.example:8080", "192.168.0.0/16:7000"]
+    const allowed = policy("public", [...entries, "[fd00::/8]:7001"])
+    const refused = (host: string, address: string, port: number) =>
+      allowed.refuseAddress(host, address, port) !== undefined
+    for (const [host, address, port] of [
+      ["x.example", "10.0.0.5", 8443],
+      ["x.example", "::ffff:10.0.0.5", 8443],
+      ["x.example", "::1", 9000],
+      ["feed.internal", "10.9.9.9", 443],
+      ["a.corp.example", "127.0.0.1", 8080],
+      ["x.example", "192.168.3.4", 7000],
+      ["x.example", "fd00::9", 7001]
+    ] as const) {
+      expect([host, address, refused(host, address, port)]).toEqual([host, address, false])
+      expect([host, address, refused(host, address, port + 1)]).toEqual([host, address, true])
+    }
+    expect(allowed.refuseHost("10.0.0.5", 8443)).toBeUndefined()
+    expect(allowed.refuseHost("10.0.0.5", 22)).toContain("private")
+    const denied = policy("any", [], ["bad.example:25", "8.8.8.8:53", "bad.example:587"])
+    expect(denied.refuseHost("bad.example", 25)).toContain("denied")
+    expect(denied.refuseHost("bad.example", 587)).toContain("denied")
+    expect(denied.refuseHost("bad.example", 443)).toBeUndefined()
+    expect(denied.refuseAddress("good.example", "64:ff9b::8.8.8.8", 53)).toContain("denied")
+    expect(denied.refuseAddress("good.example", "8.8.8.8", 443)).toBeUndefined()
+  })
+
+  it("a host and its port are read apart, brackets or not", () => {
+    expect(
+      ["feed.example:443", "[::1]:80", "::1", "[::1]", "10.0.0.1", "10.0.0.0/8:1", "Feed.Example."].map(
+        EgressPolicy.splitHostPort
+      )
+    ).toEqual([
+      ["feed.example", 443],
+      ["::1", 80],
+      ["::1", 0],
+      ["::1", 0],
+      ["10.0.0.1", 0],
+      ["10.0.0.0/8", 1],
+      ["feed.example", 0]
+    ])
+  })
+
+  it("a NAT64 prefix that the operator names is judged by what it carries, at each length of RFC 6052", () => {
+    const carrying = {
+      "2001:4:a::/32": ["2001:4:c0a8:221::", "2001:4:808:808::"],
+      "2a00:1:c000::/40": ["2a00:1:c0c0:a802:21::", "2a00:1:c008:808:8::"],
+      "2a00:1:122::/48": ["2a00:1:122:c0a8:2:2100::", "2a00:1:122:808:8:800::"],
+      "2a00:1:122:300::/56": ["2a00:1:122:3c0:a8:221::", "2a00:1:122:308:8:808::"],
+      "2a00:1:122:344::/64": ["2a00:1:122:344:c0:a802:2100::", "2a00:1:122:344:8:808:800::"],
+      "2a00:1:122:344::/96": ["2a00:1:122:344::c0a8:221", "2a00:1:122:344::808:808"]
+    }
+    for (const [prefix, [inside = "", outside = ""]] of Object.entries(carrying)) {
+      const named = policy("public", [], [], [prefix])
+      expect([prefix, named.refuseAddress("x.example", inside)]).toEqual([prefix, expect.stringContaining("private")])
+      expect([prefix, named.refuseAddress("x.example", outside)]).toEqual([prefix, undefined])
+      expect(policy("public", [], ["192.168.2.33"], [prefix]).refuseAddress("x.example", inside)).toContain("denied")
+    }
+    // its own word beats what the form of the local prefix could be
+    const local = policy("public", [], [], ["64:ff9b:1:a00::/96"])
+    expect(local.refuseAddress("x.example", "64:ff9b:1:a00:0:0:808:808")).toBeUndefined()
+  })
+
+  it("costs as much as the list is long, whatever is in it", () => {
+    const cost = (n: number) => {
+      const names = Array.from({ length: n }, (_, i) => `a${i}.example:${(i % 60_000) + 1}`)
+      const same = Array.from({ length: n }, (_, i) => `same.example:${(i % 60_000) + 1}`)
+      const ranges = Array.from({ length: n }, (_, i) => `10.${(i >> 8) & 255}.${i & 255}.0/24:9`)
+      const colons = Array.from({ length: n / 100 }, () => `[${"]:".repeat(100)}`)
+      const took = Array.from({ length: 5 }, () => {
+        const began = performance.now()
+        const made = policy("public", [...names, ...same, ...ranges])
+        for (const one of colons) EgressPolicy.splitHostPort(one)
+        for (let i = 0; i < 5; i++) made.refuseAddress("same.example", "10.200.1.1", 70_000)
+        return performance.now() - began
+      })
+      return Math.min(...took)
+    }
+    cost(1000)
+    const ratios = Array.from({ length: 3 }, () => cost(4000) / cost(2000))
+    expect(Math.min(...ratios)).toBeLessThan(2.5)
   })
 
   it("a range that cannot be read is not taken for a name", () => {
