@@ -30,6 +30,9 @@ const INTERESTING = [
   0, 1, 0x7f, 0x80, 0xff, 0xdc, 0xdd, 0xde, 0xdf, 0xc1, 0xc7, 0xd4, 0x0a, 0x0d, 0x22, 0x24, 0x5b, 0x7b, 0x5c
 ]
 
+/** What texts are taken apart at. */
+const SIGNS = [...Buffer.from("{}[]()<>,:;\"'`\\/|$@#%&?=*+-._~!^ \t\r\n019eEtnu")]
+
 /** No input grows over this, so that a round stays short. */
 export const MAX_INPUT_BYTES = 256 * 1024
 
@@ -50,6 +53,11 @@ const CHANGES: ReadonlyArray<Change> = [
   },
   (random, input) => {
     const copy = Buffer.from(input)
+    if (copy.length > 0) copy[random.below(copy.length)] = random.pick(SIGNS)
+    return copy
+  },
+  (random, input) => {
+    const copy = Buffer.from(input)
     if (copy.length >= 4)
       copy.writeUInt32BE(random.pick([0, 0xffff, 0x1ffffff, 0x7fffffff, 0xffffffff]), random.below(copy.length - 3))
     return copy
@@ -66,7 +74,7 @@ const CHANGES: ReadonlyArray<Change> = [
   (random, input) => {
     const from = at(random, input)
     const piece = input.subarray(from, from + 1 + random.below(24))
-    const times = 1 + random.below(random.chance(0.1) ? 4096 : 16)
+    const times = 1 + random.below(random.chance(0.02) ? 4096 : 8)
     return Buffer.concat([input.subarray(0, from), ...Array.from({ length: times }, () => piece), input.subarray(from)])
   },
   (random, input) => input.subarray(0, at(random, input))

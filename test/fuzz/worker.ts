@@ -1,6 +1,6 @@
 /** One process of the fuzzer: rounds of inputs for each target in turn, a line of JSON for each finding and at the end. */
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { startInstance } from "./Instance.js"
 import { byteTargets } from "./ByteTargets.js"
@@ -53,6 +53,8 @@ const watch = () => {
   }
 }
 
+/** `TARGET LENGTH`, a line feed, and the input; what is behind it is of an earlier one. */
+const trying = openSync(join(foundFolder, "trying"), "w")
 const found = new Set<string>()
 let finding = 0
 
@@ -80,7 +82,9 @@ const longest = watch()
 
 /** The input is on disk before it is tried: whoever sees this process die finds it there. */
 const attempt = async (target: Target, input: Buffer): Promise<void> => {
-  writeFileSync(join(foundFolder, "trying"), Buffer.concat([Buffer.from(`${target.name}\n`), input]))
+  const head = `${target.name} ${input.length}\n`
+  writeSync(trying, head, 0)
+  writeSync(trying, input, 0, input.length, head.length)
   longest()
   try {
     const running = target.run(input)
