@@ -21,6 +21,7 @@ import { Membership } from "../membership/Membership.js"
 import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import * as Publisher from "../messaging/Publisher.js"
 import { EventLoopLag } from "../observability/EventLoopLag.js"
+import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
 import { counted } from "../ports/internal/counted.js"
@@ -63,6 +64,7 @@ export type Provided =
   | DrainHooks
   | Health
   | Metrics
+  | Essentials
   | Settings
   | InstanceId.InstanceId
   | Lease
@@ -102,7 +104,7 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   const ground = Layer.mergeAll(
     Layer.succeed(Settings, settings),
     Layer.succeed(InstanceId.InstanceId, identity),
-    Metrics.layer,
+    Layer.provideMerge(Essentials.layer, Metrics.layer),
     options.processIdentity ?? ProcessIdentity.layer,
     CurrentPhase.layer,
     DrainHooks.layer

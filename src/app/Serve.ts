@@ -2,6 +2,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import { GrpcListener } from "../api/grpc/Server.js"
 import { HttpListener } from "../api/http/HttpListener.js"
 import type { SettingsShape } from "../config/Settings.js"
@@ -38,6 +40,8 @@ export const serve = (settings: SettingsShape, options: ServeOptions): Effect.Ef
         1
       )
     }),
+    // no fiber ends unseen: without this its last word is at DEBUG
+    Effect.withUnhandledErrorLogLevel(Option.some(LogLevel.Error)),
     Effect.provide(logging)
   )
 }

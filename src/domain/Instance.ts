@@ -12,6 +12,9 @@ type Decoded<A> = Either.Either<A, StateStoreUnavailable>
 export const HeartbeatStatus = Schema.Literal("alive", "draining", "left", "dead", "done")
 export type HeartbeatStatus = typeof HeartbeatStatus.Type
 
+/** No setting is longer: whoever says so would be waited for for ever. */
+const LONGEST_MS = 3_600_000
+
 const StoredHeartbeat = Schema.Struct({
   id: Schema.String,
   incarnation: Schema.String,
@@ -26,9 +29,9 @@ const StoredHeartbeat = Schema.Struct({
   processStart: Schema.String,
   /** counts the writes of this incarnation */
   beat: Schema.Number,
-  intervalMs: Schema.Number,
+  intervalMs: Schema.Number.pipe(Schema.between(1, LONGEST_MS)),
   /** a peer is judged by the ttl in its own record */
-  ttlMs: Schema.Number,
+  ttlMs: Schema.Number.pipe(Schema.between(1, LONGEST_MS)),
   connections: Schema.Number,
   nonce: Schema.String,
   /** of a fence: why, and by whose incarnation */
@@ -36,6 +39,8 @@ const StoredHeartbeat = Schema.Struct({
   by: Schema.optional(Schema.String)
 })
 export type HeartbeatRecord = typeof StoredHeartbeat.Type & Unknown
+
+const isConnectionId = (id: string): boolean => id !== "" && id.length <= 128 && !/[\p{Cc}/]/u.test(id)
 
 const StoredPage = Schema.Struct({
   incarnation: Schema.String,
@@ -50,7 +55,20 @@ export type Page = typeof StoredPage.Type & Unknown
 
 const StoredIndex = Schema.Struct({
   /** instance id -> incarnation */
-  ids: Schema.Record({ key: Schema.String, value: Schema.String }),
+  ids: Schema.transform(
+    Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+    Schema.Record({ key: Schema.String, value: Schema.String }),
+    {
+      strict: true,
+      decode: (all) =>
+        Object.fromEntries(
+          Object.entries(all).filter(
+            (entry): entry is [string, string] => isInstanceId(entry[0]) && typeof entry[1] === "string"
+          )
+        ),
+      encode: (ids) => ids
+    }
+  ),
   nonce: Schema.String
 })
 export type Index = typeof StoredIndex.Type & Unknown
@@ -82,15 +100,19 @@ const index = codec(StoredIndex)
 
 export const encodeHeartbeat: (record: HeartbeatRecord) => string = heartbeat.encode
 export const decodeHeartbeat = (id: string, text: string): Decoded<HeartbeatRecord> =>
-  heartbeat.decode(instanceKey(id), text)
+  Either.filterOrLeft(
+    heartbeat.decode(instanceKey(id), text),
+    (record) => record.id === id,
+    () => Stored.misplaced(instanceKey(id))
+  )
 
 export const encodePage: (value: Page) => string = page.encode
-export const decodePage = (id: string, n: number, text: string): Decoded<Page> => page.decode(pageKey(id, n), text)
+/** What names no connection is as if it were not there. */
+export const decodePage = (id: string, n: number, text: string): Decoded<Page> =>
+  Either.map(page.decode(pageKey(id, n), text), (found) =>
+    found.ids.every(isConnectionId) ? found : { ...found, ids: found.ids.filter(isConnectionId) }
+  )
 
 export const encodeIndex: (value: Index) => string = index.encode
-/** Without what can be no instance's id: it would be read as a key, and could make the read of all others fail. */
-export const decodeIndex = (text: string): Decoded<Index> =>
-  Either.map(index.decode(INDEX_KEY, text), (found) => ({
-    ...found,
-    ids: Object.fromEntries(Object.entries(found.ids).filter(([id]) => isInstanceId(id)))
-  }))
+/** An entry that cannot be understood is kept as it is, and costs itself alone. */
+export const decodeIndex = (text: string): Decoded<Index> => index.decode(INDEX_KEY, text)

@@ -163,6 +163,7 @@ export const decodeStored = (
   return Either.flatMap(
     Stored.parse(key, text),
     (json): Either.Either<ConnectionRecord | Tombstone, StateStoreUnavailable> => {
+      if (json["id"] !== id) return Either.left(Stored.misplaced(key))
       if (json["tombstone"] === true) {
         return Either.map(readTombstone(key, json), (stored) => ({ ...stored, unknown: Stored.beyond(json, stored) }))
       }

@@ -31,6 +31,19 @@ export const parse = (key: string, text: string): Either.Either<Json, StateStore
   return Either.right(value)
 }
 
+/** Whether a newer version wrote it: what it says is unknown here, and nobody overwrites it. */
+export const isNewer = (text: string): boolean => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) && typeof value["v"] === "number" && value["v"] > SCHEMA_VERSION
+  } catch {
+    return false
+  }
+}
+
+/** Says that the value under `key` is another's: copied there, or written by hand. */
+export const misplaced = (key: string): StateStoreUnavailable => refuse(key, "cannot be understood: its id is another")
+
 /** Says that the value under `key` does not have the fields it should have: where, and not what stands there. */
 export const unreadable = (key: string, error: ParseError): StateStoreUnavailable => {
   const path = ArrayFormatter.formatErrorSync(error)[0]?.path.map(String).join(".") ?? ""

@@ -15,6 +15,7 @@ import type { ConnectionRecord } from "../domain/Record.js"
 import { checkId } from "../domain/Validate.js"
 import type { Lease } from "../membership/Lease.js"
 import type { Publisher } from "../messaging/Publisher.js"
+import type { Essentials } from "../observability/Essentials.js"
 import type { MetricsShape } from "../observability/Metrics.js"
 import type { PubSub } from "../ports/PubSub.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
@@ -31,6 +32,7 @@ export interface Core {
   readonly address: string
   readonly settings: SettingsShape
   readonly metrics: MetricsShape
+  readonly essentials: Essentials["Type"]
   readonly events: Events["Type"]
   readonly lease: Lease["Type"]
   readonly store: ConnectionStore["Type"]

@@ -70,7 +70,7 @@ const drain = (fleet: Fleet, hooks: DrainHooks["Type"], mode: "migrate" | "wait"
     const progress: Evacuation = { moved: 0, failed: 0 }
     core.phase.set("draining")
     const { incarnation } = core.lease.life()
-    const me = { address: core.address, incarnation }
+    const me = { instance: core.instanceId, address: core.address, incarnation }
     core.events.emit("instance-draining", undefined, me)
     yield* Effect.logInfo(`draining ${core.connections.size} connections`)
     yield* membership.drain.pipe(Effect.interruptible, Effect.timeoutOption(yield* left))

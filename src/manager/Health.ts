@@ -3,13 +3,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Lease } from "../membership/Lease.js"
+import { Essentials } from "../observability/Essentials.js"
 import { PubSub } from "../ports/PubSub.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { Phase } from "./Phase.js"
 import * as Phases from "./Phase.js"
 
 export interface DependencyHealth {
-  /** manager | lease | stateStore | pubsub | sidecar, where there is one */
+  /** manager | lease | stateStore | pubsub | sidecar, where there is one; then whatever is in trouble, by its own name */
   readonly name: string
   readonly status: "ok" | "degraded"
   /** one line for people, without secrets */
@@ -41,7 +42,7 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
     readonly ready: () => boolean
     /** booting | ready | draining | left | fenced */
     readonly phase: () => string
-    /** One line per dependency; asks each, at most a second. */
+    /** One line per dependency, which is asked for at most a second; and one for all that is in trouble. */
     readonly report: Effect.Effect<ReadonlyArray<DependencyHealth>>
     /** Calls back when `ready` may have changed. */
     readonly onChange: (listener: (ready: boolean) => void) => () => void
@@ -55,6 +56,7 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       const store = yield* StateStore
       const pubsub = yield* PubSub
       const others = yield* Dependencies
+      const { troubles } = yield* Essentials
 
       const asked = (name: string, ping: Effect.Effect<void, { readonly message: string }>) =>
         ping.pipe(
@@ -81,15 +83,21 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       return {
         ready: () => phase.get() === "ready",
         phase: phase.get,
-        report: Effect.all(
-          [
-            manager,
-            held,
-            asked("stateStore", store.ping),
-            asked("pubsub", pubsub.ping),
-            ...others.map(({ name, ping }) => asked(name, ping))
-          ],
-          { concurrency: "unbounded" }
+        report: Effect.map(
+          Effect.all(
+            [
+              manager,
+              held,
+              asked("stateStore", store.ping),
+              asked("pubsub", pubsub.ping),
+              ...others.map(({ name, ping }) => asked(name, ping))
+            ],
+            { concurrency: "unbounded" }
+          ),
+          (lines) => [
+            ...lines,
+            ...troubles().map(({ detail, name }): DependencyHealth => ({ name, status: "degraded", detail }))
+          ]
         ),
         onChange: (listener) => phase.onChange((name) => listener(name === "ready"))
       }

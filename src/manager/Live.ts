@@ -16,6 +16,7 @@ import { InstanceId } from "../membership/InstanceId.js"
 import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { Publisher } from "../messaging/Publisher.js"
+import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
 import * as Browsing from "../ownership/Browsing.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
@@ -53,6 +54,7 @@ const make = Effect.gen(function* () {
   const settings = yield* Settings
   const { address, id } = yield* InstanceId
   const metrics = yield* Metrics
+  const essentials = yield* Essentials
   const events = yield* Events
   const lease = yield* Lease
   const membership = yield* Membership
@@ -74,6 +76,7 @@ const make = Effect.gen(function* () {
     address,
     settings,
     metrics,
+    essentials,
     events,
     lease,
     store,
@@ -115,7 +118,7 @@ const make = Effect.gen(function* () {
     Effect.sync(() =>
       membership.onInstance(({ address, id, incarnation, name }) => {
         if (name === "instance-suspect" || name === "instance-dead") {
-          events.emit(name, undefined, { address, incarnation }, { about: id })
+          events.emit(name, undefined, { address, incarnation, instance: id })
         }
       })
     ),
@@ -155,7 +158,7 @@ const make = Effect.gen(function* () {
     handover: { take: Taking.make(core, peers), moved: giving.moved }
   })
   const browsing = Browsing.make(yield* bounded(yield* StateStore))
-  const roster = yield* Roster.make(membership)
+  const roster = yield* Roster.make(membership, essentials)
   const anywhere = Anywhere.make({ core, membership, peers, local, browsing, roster })
   return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))
 })
@@ -166,5 +169,5 @@ const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, nu
   return [...counts].map(([status, count]) => [[shortStatus(status)], count])
 }
 
-/** Needs its rooms: Settings, Metrics, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions, StateStore, Peers. */
+/** Needs its rooms: Settings, Metrics, Essentials, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions, StateStore, Peers. */
 export const layer = Layer.scopedContext(make)

@@ -44,7 +44,8 @@ export const follow = (
     const lives = Effect.gen(function* () {
       for (;;) {
         const life = yield* core.lease.awaitHeld
-        core.events.emit("instance-joined", undefined, { address: core.address, incarnation: life.incarnation })
+        const me = { instance: core.instanceId, address: core.address, incarnation: life.incarnation }
+        core.events.emit("instance-joined", undefined, me)
         const work = Effect.gen(function* () {
           yield* claimFormer(core)
           yield* settled.open
@@ -59,7 +60,7 @@ export const follow = (
         yield* endLife(core, life)
       }
     })
-    yield* Effect.forkScoped(lives)
+    yield* Effect.forkScoped(core.essentials.essential("lives of this instance", lives))
   })
 
 /**
@@ -79,10 +80,7 @@ const takeOver = (core: Core, reclaimer: Reclaimer["Type"]): Effect.Effect<never
   const claims = reclaimer.claims(leaving(core.phase)).pipe(
     Stream.runForEach(takeOne),
     Effect.catchAllCause((cause) =>
-      Effect.zipRight(
-        Effect.logError("taking over connections failed and begins again", cause),
-        Effect.sleep("1 second")
-      )
+      Effect.zipRight(core.essentials.fell("taking over connections", cause), Effect.sleep("1 second"))
     ),
     Effect.repeat({ until: () => isLeaving(core.phase) })
   )

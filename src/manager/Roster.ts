@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
+import type { Essentials } from "../observability/Essentials.js"
 import type { Membership } from "../membership/Membership.js"
 
 /** How often the members are looked at. */
@@ -13,7 +14,10 @@ export interface Roster {
   readonly changed: () => Effect.Effect<void>
 }
 
-export const make = ({ members }: Membership["Type"]): Effect.Effect<Roster, never, Scope.Scope> =>
+export const make = (
+  { members }: Membership["Type"],
+  { essential }: Essentials["Type"]
+): Effect.Effect<Roster, never, Scope.Scope> =>
   Effect.gen(function* () {
     const names = () =>
       members()
@@ -30,6 +34,6 @@ export const make = ({ members }: Membership["Type"]): Effect.Effect<Roster, nev
       change = Deferred.unsafeMake<void>(FiberId.none)
       Deferred.unsafeDone(before, Effect.void)
     })
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(look, LOOK)))
+    yield* Effect.forkScoped(essential("roster", Effect.forever(Effect.delay(look, LOOK))))
     return { changed: () => Deferred.await(change) }
   })

@@ -1,11 +1,13 @@
 /** Takes what one good read of the fleet says into the view. */
 import * as Either from "effect/Either"
 import { decodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
+import { isNewer } from "../domain/Stored.js"
+import { instanceKey } from "../domain/Key.js"
 import type { Version, Versioned } from "../ports/StateStore.js"
 import type { Mark } from "./Elapsed.js"
 import { conclude } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
-import type { View } from "./View.js"
+import type { Known, View } from "./View.js"
 
 export interface Rows {
   /** the index: instance id -> incarnation */
@@ -17,6 +19,67 @@ export interface Rows {
 /** Who said hello before the read was sent was looked for, and is known by it or not: a record stands before its hello. */
 const forgetMet = ({ met }: View, sent: Mark): void => {
   for (const { heardAt, incarnation } of met.values()) if (heardAt <= sent.monotonic) met.delete(incarnation)
+}
+
+/** What can be understood first: whose incarnation it is decides over a copy of it. */
+const inOrder = (records: Rows["records"]) =>
+  [...records]
+    .map(([id, row]) => ({ id, row, decoded: row === undefined ? undefined : decodeHeartbeat(id, row.value) }))
+    .sort((a, b) => Number(isUnread(a.decoded)) - Number(isUnread(b.decoded)))
+
+const isUnread = (decoded: ReturnType<typeof decodeHeartbeat> | undefined): boolean =>
+  decoded !== undefined && Either.isLeft(decoded)
+
+/** Whether this incarnation is one of another instance: a record that says so is a copy. */
+const isCopied = ({ life, me, view }: Fleet, { id, incarnation }: HeartbeatRecord): boolean => {
+  if (id === me.id) return false
+  if (incarnation === life.incarnation) return true
+  // by what was read alone: a hello proves nothing
+  for (const known of view.known.values()) if (known.incarnation === incarnation) return known.id !== id
+  if (view.indexed.get(id) === incarnation) return false
+  for (const [other, named] of view.indexed) if (other !== id && named === incarnation) return true
+  return false
+}
+
+/** Where nobody is reached. */
+export const NOWHERE = "http://unreadable.invalid"
+
+/**
+ * Stands for a record that cannot be understood: what was known of it before, or what the index says. A row that changes lives,
+ * whatever it says; one that does not is fenced like any silent peer, so that a copy or a row written by hand is no member for
+ * ever, and what its owner left is taken over.
+ */
+const standIn = (
+  fleet: Fleet,
+  id: string,
+  version: Version,
+  before: Known | undefined
+): HeartbeatRecord | undefined => {
+  const { periods, view } = fleet
+  if (before !== undefined) {
+    const { record } = before
+    return before.version === version ? record : { ...record, beat: record.beat + 1 }
+  }
+  const incarnation = view.indexed.get(id)
+  if (incarnation === undefined) return undefined
+  const record: HeartbeatRecord = {
+    id,
+    incarnation,
+    status: "alive",
+    address: NOWHERE,
+    startedAt: "",
+    bootId: "",
+    pidNamespace: "",
+    pid: 0,
+    processStart: "",
+    beat: 0,
+    intervalMs: periods.interval,
+    ttlMs: periods.ttl,
+    connections: 0,
+    nonce: "",
+    unknown: {}
+  }
+  return isCopied(fleet, record) ? { ...record, incarnation: `unreadable-${id}` } : record
 }
 
 /** `sent` was just before the read. Ends my life where my own record says so; then the answer is that record. */
@@ -57,18 +120,26 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
   let fencedBy: HeartbeatRecord | undefined
   view.indexed.clear()
   for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
-  for (const [id, row] of records) {
+  for (const { decoded, id, row } of inOrder(records)) {
     const before = view.known.get(id)
-    if (row === undefined) {
+    if (row === undefined || decoded === undefined) {
+      view.unreadable.delete(id)
       if (id === me.id || before === undefined || view.indexed.has(id)) continue
       if (!view.ended.has(before.incarnation)) conclude(fleet, before, undefined)
       view.lose(before)
       continue
     }
-    const decoded = decodeHeartbeat(id, row.value)
-    // of another version: it is not judged
-    if (Either.isLeft(decoded)) continue
-    const record = decoded.right
+    const understood = Either.isRight(decoded) && !isCopied(fleet, decoded.right)
+    if (understood) view.unreadable.delete(id)
+    else {
+      view.unreadable.set(
+        id,
+        Either.isLeft(decoded) ? (decoded.left.reason ?? "") : `${instanceKey(id)} is a copy of another's`
+      )
+    }
+    const record = understood ? decoded.right : isNewer(row.value) ? undefined : standIn(fleet, id, row.version, before)
+    // of a newer version, or my own: it is not judged
+    if (record === undefined || (!understood && id === me.id)) continue
     if (id === me.id) {
       if ((record.incarnation !== life.incarnation || record.status === "dead") && !life.ended()) {
         board.end(life, "fenced")

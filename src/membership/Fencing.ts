@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { decodeHeartbeat, encodeHeartbeat, hasEnded, type HeartbeatRecord } from "../domain/Instance.js"
 import { instanceKey } from "../domain/Key.js"
+import { isNewer } from "../domain/Stored.js"
 import type { Versioned } from "../ports/StateStore.js"
 import type { Fleet } from "./Fleet.js"
 import { put } from "./GuardedWrite.js"
@@ -40,11 +41,17 @@ export const fence = (fleet: Fleet, known: Known, reason: Reason): Effect.Effect
   const { id, incarnation } = known
   const key = instanceKey(id)
 
-  /** What stands there now; undefined: it could not be read, or not be understood. */
+  /** What stands there now; what cannot be understood there takes nothing from what is known, unless a newer version wrote it. */
   const decoded = (found: Option.Option<Versioned>) =>
     Option.match(found, {
       onNone: () => Either.right(undefined),
-      onSome: ({ value, version }) => Either.map(decodeHeartbeat(id, value), (record) => ({ record, version }))
+      onSome: ({ value, version }) =>
+        Either.map(
+          Either.orElse(decodeHeartbeat(id, value), (failure) =>
+            isNewer(value) ? Either.left(failure) : Either.right(known.record)
+          ),
+          (record) => ({ record, version })
+        )
     })
 
   /** True when it is over. */

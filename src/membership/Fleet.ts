@@ -1,6 +1,7 @@
 /** What everything that one life does among the others works with. */
 import type { Peer, Peers } from "../ports/Peers.js"
 import type { StateStore } from "../ports/StateStore.js"
+import type { Essentials } from "../observability/Essentials.js"
 import type { Announcements } from "./Announcements.js"
 import type { Elapsed } from "./Elapsed.js"
 import type { LeaseBoard } from "./LeaseBoard.js"
@@ -15,6 +16,7 @@ export interface Fleet {
   readonly periods: Periods
   readonly board: LeaseBoard
   readonly announcements: Announcements
+  readonly essentials: Essentials["Type"]
   /** WSM_CRASH_DETECTION */
   readonly crashDetection: boolean
   readonly life: LifeState

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodeHeartbeat, encodeHeartbeat, type HeartbeatRecord, type HeartbeatStatus } from "../domain/Instance.js"
 import { instanceKey } from "../domain/Key.js"
+import type { Essentials } from "../observability/Essentials.js"
 import type { MetricsShape } from "../observability/Metrics.js"
 import type { StateStore, Version } from "../ports/StateStore.js"
 import type { Elapsed, Mark } from "./Elapsed.js"
@@ -24,9 +25,15 @@ export interface HeartbeatServices {
   readonly periods: Periods
   readonly board: LeaseBoard
   readonly metrics: MetricsShape
+  readonly essentials: Essentials["Type"]
   readonly instanceId: string
   /** The record as it stands now, for this write. */
-  readonly record: (life: LifeState, status: HeartbeatStatus, beat: number, nonce: string) => HeartbeatRecord
+  readonly record: (
+    life: Pick<LifeState, "incarnation">,
+    status: HeartbeatStatus,
+    beat: number,
+    nonce: string
+  ) => HeartbeatRecord
   /** How long the record shall stand once it says this; undefined: for ever. */
   readonly ttl: (status: HeartbeatStatus) => Duration.Duration | undefined
   /** Opened to send the next beat at once; closed by each sending. */
@@ -48,9 +55,10 @@ export const sayFenced = (how: string): Effect.Effect<void> =>
 
 /** Ends when the life has: `left` on request, else fenced. */
 export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effect<void> => {
-  const { board, elapsed, instanceId, metrics, periods, store, wake } = services
+  const { board, elapsed, essentials, instanceId, metrics, periods, store, wake } = services
   const key = instanceKey(instanceId)
   const sent = new Map<string, Mark>()
+  const writing = essentials.retrying("the heartbeat")
   let attempts = 0
   let complainedAt: number | undefined
 
@@ -73,7 +81,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       complainedAt = now
       const rest = (life.remaining() / 1000).toFixed(1)
       return Effect.logWarning(`${what}; the lease runs for another ${rest} s`, failure)
-    })
+    }).pipe(Effect.zipLeft(writing.failed(what)))
 
   const landed = (
     version: Version,
@@ -87,6 +95,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       life.written = status
       life.beat = beat
       sent.clear()
+      writing.over()
       if (mark !== undefined) board.renew(life, mark)
       if (complainedAt === undefined) return Effect.void
       complainedAt = undefined
@@ -116,7 +125,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       if (Option.isNone(read.right)) return yield* Effect.as(emptied, undefined)
       const { value, version } = read.right.value
       const record = decodeHeartbeat(instanceId, value)
-      if (Either.isLeft(record)) return yield* Effect.as(fenced(record.left.message), undefined)
+      if (Either.isLeft(record)) return yield* Effect.as(fenced(record.left.reason ?? ""), undefined)
       if (!record.right.nonce.startsWith(`${life.incarnation}.`)) {
         return yield* Effect.as(fenced(describe(record.right)), undefined)
       }
@@ -164,7 +173,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause as Cause.Cause<never>)
-        : Effect.as(Effect.zipRight(Effect.logError("the heartbeat failed", cause), Effect.sleep(APART)), undefined)
+        : Effect.as(Effect.zipRight(essentials.fell("heartbeat", cause), Effect.sleep(APART)), undefined)
     )
   )
 
@@ -175,7 +184,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       yield* wake.close
       if ((yield* steady) === "left") return board.end(life, "left")
     }
-  })
+  }).pipe(Effect.ensuring(Effect.sync(writing.over)))
 }
 
 export const describe = ({ by, reason, status }: HeartbeatRecord): string =>

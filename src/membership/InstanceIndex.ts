@@ -5,6 +5,7 @@ import * as Schedule from "effect/Schedule"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodeIndex, encodeIndex, type Index } from "../domain/Instance.js"
 import { INDEX_KEY } from "../domain/Key.js"
+import type { Retrying } from "../observability/Essentials.js"
 import type { StateStore } from "../ports/StateStore.js"
 import { put } from "./GuardedWrite.js"
 
@@ -28,7 +29,8 @@ export const change = (
   store: StateStore["Type"],
   next: (ids: Ids) => Ids | undefined,
   abandoned: () => boolean,
-  mayWrite: () => boolean = () => true
+  mayWrite: () => boolean = () => true,
+  said?: Retrying
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     const found = yield* store.get(INDEX_KEY)
@@ -45,7 +47,10 @@ export const change = (
     })
     if (written._tag === "Lost") return yield* new StateStoreUnavailable({ reason: "the index was changed meanwhile" })
   }).pipe(
-    Effect.tapError((error) => Effect.logDebug("the index is tried again", error)),
+    Effect.tapError((error) =>
+      Effect.zipRight(Effect.logDebug("the index is tried again", error), said?.failed(error.message) ?? Effect.void)
+    ),
     Effect.retry({ while: () => !abandoned(), schedule: RETRY }),
-    Effect.ignore
+    Effect.ignore,
+    Effect.ensuring(Effect.sync(() => said?.over()))
   )

@@ -1,5 +1,6 @@
 /** The instances in the store, as people see them. */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { decodeHeartbeat, type HeartbeatRecord, type HeartbeatStatus } from "../domain/Instance.js"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { instanceKey } from "../domain/Key.js"
@@ -52,7 +53,9 @@ export const make = (
     const instances: Array<Instance> = []
     for (const id of ids) {
       const found = records.get(instanceKey(id))
-      if (found !== undefined) instances.push(view(yield* decodeHeartbeat(id, found.value)))
+      // `/health` says what cannot be understood
+      const record = found === undefined ? undefined : Either.getOrUndefined(decodeHeartbeat(id, found.value))
+      if (record !== undefined) instances.push(view(record))
     }
     return instances.sort((a, b) => Number(b.id === self) - Number(a.id === self) || a.id.localeCompare(b.id))
   })

@@ -14,6 +14,7 @@ import { keepLatest } from "../domain/Latest.js"
 import { uuidv7 } from "../domain/Uuid.js"
 import type { Peers } from "../ports/Peers.js"
 import type { Version } from "../ports/StateStore.js"
+import { isNewer } from "../domain/Stored.js"
 import { judge, patienceOf, silentSince } from "./FailureDetector.js"
 import { put } from "./GuardedWrite.js"
 import type { HeartbeatServices } from "./Heartbeat.js"
@@ -53,18 +54,19 @@ interface Holder {
  * judges and says hello like a member; what it answers others stands in the view.
  */
 export const join = (services: JoiningServices, view: View): Effect.Effect<LifeState> => {
-  const { address, elapsed, identity, instanceId, own, peers, periods, store } = services
+  const { address, elapsed, essentials, identity, instanceId, own, peers, periods, store } = services
   const key = instanceKey(instanceId)
   const pause = Math.min(500, periods.eighth * 2)
+  const waiting = essentials.retrying("joining")
   let saidAt: number | undefined
 
-  const say = (line: string, failure?: unknown): Effect.Effect<void> =>
+  const say = (line: string, failure?: { readonly message: string }): Effect.Effect<void> =>
     Effect.suspend(() => {
       const now = elapsed.now()
       if (saidAt !== undefined && now - saidAt < SAY_EVERY) return Effect.void
       saidAt = now
       return failure === undefined ? Effect.logWarning(line) : Effect.logWarning(line, failure)
-    })
+    }).pipe(Effect.zipLeft(waiting.failed(failure === undefined ? line : `${line}: ${failure.message}`)))
 
   /** Nobody acts under this record any more. */
   const isFree = (record: HeartbeatRecord): boolean =>
@@ -150,6 +152,16 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
       return { judgement: judge(seen, later), silent: later - (silentSince(seen) ?? later), patience: patienceOf(seen) }
     })
 
+  let unreadVersion: Version | undefined
+  let changes = 0
+  /** Stands for a row under my id that cannot be understood: whoever lives under it writes it again, or stops. */
+  const unread = (version: Version): HeartbeatRecord => {
+    if (unreadVersion !== version) changes++
+    unreadVersion = version
+    const life = { incarnation: `unreadable-${instanceId}` }
+    return { ...services.record(life, "alive", changes, ""), bootId: "", pidNamespace: "", pid: 0 }
+  }
+
   return Effect.gen(function* () {
     for (;;) {
       const step = Effect.gen(function* () {
@@ -166,11 +178,16 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
         if (Option.isNone(read)) return yield* begin(undefined)
         const { value, version } = read.value
         const found = decodeHeartbeat(instanceId, value)
-        if (Either.isLeft(found)) return yield* found.left
-        const record = found.right
+        // a newer version's is left to it
+        if (Either.isLeft(found) && isNewer(value)) return yield* found.left
+        const record = Either.getOrElse(found, () => unread(version))
         if (isFree(record)) return yield* begin(version)
         const { judgement, patience, silent } = yield* consider(record)
         if (judgement === "dead") return yield* Effect.as(fence(record, version, view.incarnation), undefined)
+        if (Either.isLeft(found)) {
+          yield* say(`${found.left.reason ?? key}; waiting until it was left alone for ${seconds(patience)} s`)
+          return yield* Effect.as(Effect.sleep(pause), undefined)
+        }
         yield* say(
           `instance id ${instanceId} is in use by incarnation ${record.incarnation} at ${record.address} (pid ${record.pid}); ` +
             `waiting until it leaves, or was silent for ${seconds(patience)} s (now ${seconds(silent)} s)`
@@ -189,6 +206,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
         })
       )
       if (life === undefined) continue
+      waiting.over()
       // what is counted of the others is counted from their first common read on
       view.listeningSince = undefined
       view.lastGood = undefined

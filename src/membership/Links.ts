@@ -10,6 +10,7 @@ import * as Either from "effect/Either"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
 import type { Greeting, Peer } from "../ports/Peers.js"
+import { NOWHERE } from "./Digest.js"
 import { fence } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
 import { neighbours } from "./Ring.js"
@@ -31,7 +32,8 @@ export interface Links {
 /** Everything it starts ends with the scope. */
 export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { crashDetection, elapsed, life, me, peers, periods, view } = fleet
+    const { crashDetection, elapsed, essentials, life, me, peers, periods, view } = fleet
+    const { essential } = essentials
     const greetings = yield* FiberMap.make<string>()
     const links = yield* FiberMap.make<string>()
     const looking = new Set<string>()
@@ -136,19 +138,26 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
         for (const known of all) {
           yield* complain(known)
           if (known.greetedAt !== undefined) continue
-          yield* FiberMap.run(greetings, known.incarnation, greet(known), { onlyIfMissing: true })
+          // its address says nothing: its silence counts from now on
+          if (known.address === NOWHERE) {
+            known.triedAt ??= elapsed.mark().monotonic
+            continue
+          }
+          yield* FiberMap.run(greetings, known.incarnation, essential("greeting of peers", greet(known)), {
+            onlyIfMissing: true
+          })
         }
         if (!crashDetection) return
         const near = neighbours(
           me.id,
-          all.map(({ id }) => id)
+          all.filter(({ address }) => address !== NOWHERE).map(({ id }) => id)
         )
         const wanted = new Map(near.map((id) => view.known.get(id)!).map((known) => [known.incarnation, known]))
         for (const [incarnation] of Array.from(links)) {
           if (!wanted.has(incarnation) && !looking.has(incarnation)) yield* FiberMap.remove(links, incarnation)
         }
         for (const [incarnation, known] of wanted) {
-          yield* FiberMap.run(links, incarnation, keep(known), { onlyIfMissing: true })
+          yield* FiberMap.run(links, incarnation, essential("links to peers", keep(known)), { onlyIfMissing: true })
         }
       }),
       look: (peer) =>

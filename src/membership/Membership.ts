@@ -18,6 +18,7 @@ import { decodeHeartbeat, hasEnded } from "../domain/Instance.js"
 import { instanceKey } from "../domain/Key.js"
 import type { Instance } from "../domain/Messages.js"
 import { uuidv7 } from "../domain/Uuid.js"
+import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Peers } from "../ports/Peers.js"
 import { StateStore } from "../ports/StateStore.js"
@@ -87,7 +88,7 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
   static readonly layer: Layer.Layer<
     Membership | Lease,
     never,
-    StateStore | Peers | Settings | InstanceId | ProcessIdentity | Metrics
+    StateStore | Peers | Settings | InstanceId | ProcessIdentity | Metrics | Essentials
   > = Layer.scopedContext(
     Effect.map(
       Effect.suspend(() => make),
@@ -102,6 +103,7 @@ const make = Effect.gen(function* () {
   const { address, id } = yield* InstanceId
   const identity = yield* ProcessIdentity
   const metrics = yield* Metrics
+  const essentials = yield* Essentials
   const settings = yield* Settings
   const periods = Periods.make(settings)
   const elapsed = yield* Elapsed.make
@@ -120,6 +122,7 @@ const make = Effect.gen(function* () {
   const services: JoiningServices = {
     board,
     elapsed,
+    essentials,
     identity,
     metrics,
     peers,
@@ -156,25 +159,29 @@ const make = Effect.gen(function* () {
         others = Object.keys(ids).some((other) => other !== id)
         return { ...ids, [id]: life.incarnation }
       }
-      return Effect.tap(InstanceIndex.change(store, withMine, life.ended), () => {
-        if (life.ended()) return Effect.void
-        // of those who start together one finds the index empty; whether the others there live, the next read tells
-        if (!others) view.firstAlone = true
-        phase = draining ? "draining" : "joined"
-        board.joined(life)
-        view.look()
-        return Effect.zipRight(
-          Effect.logInfo(`joined as instance ${id} at ${address}, incarnation ${life.incarnation}`),
-          Deferred.succeed(joined, undefined)
-        )
-      })
+      const joining = essentials.retrying("joining: the index of instances")
+      return Effect.tap(
+        InstanceIndex.change(store, withMine, life.ended, () => true, joining),
+        () => {
+          if (life.ended()) return Effect.void
+          // of those who start together one finds the index empty; whether the others there live, the next read tells
+          if (!others) view.firstAlone = true
+          phase = draining ? "draining" : "joined"
+          board.joined(life)
+          view.look()
+          return Effect.zipRight(
+            Effect.logInfo(`joined as instance ${id} at ${address}, incarnation ${life.incarnation}`),
+            Deferred.succeed(joined, undefined)
+          )
+        }
+      )
     })
 
   const live = (life: LifeState, view: View) =>
     Effect.gen(function* () {
       const me = { id, incarnation: life.incarnation, address }
       const crashDetection = settings.crashDetection === "refused"
-      const fleet = { announcements, board, crashDetection, elapsed, life, me, peers, periods, store, view }
+      const fleet = { announcements, board, crashDetection, elapsed, essentials, life, me, peers, periods, store, view }
       const links = yield* Links.make(fleet)
       present.link(links)
       const over = yield* Deferred.make<void>()
@@ -182,12 +189,13 @@ const make = Effect.gen(function* () {
         if (change === "ended" && of === life) Deferred.unsafeDone(over, Effect.void)
       })
       yield* Effect.addFinalizer(() => Effect.sync(stop))
-      yield* Effect.forkScoped(report(board, life))
-      yield* Effect.forkScoped(guard(board, life))
-      yield* Effect.forkScoped(renewal(fleet))
-      yield* Effect.forkScoped(watch(fleet, links))
-      yield* Effect.forkScoped(settleIn(life, view))
-      yield* Effect.raceFirst(Heartbeat.beats(services, life), Deferred.await(over))
+      const { essential } = essentials
+      yield* Effect.forkScoped(essential("lease report", report(board, life)))
+      yield* Effect.forkScoped(essential("lease guard", guard(board, life)))
+      yield* Effect.forkScoped(essential("lease renewal by peers", renewal(fleet)))
+      yield* Effect.forkScoped(essential("watch on the fleet", Effect.scoped(watch(fleet, links))))
+      yield* Effect.forkScoped(essential("index entry", settleIn(life, view)))
+      yield* Effect.raceFirst(essential("heartbeat", Heartbeat.beats(services, life)), Deferred.await(over))
       // nobody reads any more: nobody's silence counts
       view.listeningSince = undefined
     }).pipe(Effect.scoped)
@@ -205,11 +213,9 @@ const make = Effect.gen(function* () {
     phase = "fenced"
     return true
   }).pipe(
-    Effect.catchAllCause((cause) => {
-      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
-      board.end(board.present(), "fenced")
-      return Effect.as(Effect.zipRight(Effect.logError("membership failed", cause), Effect.sleep("1 second")), true)
-    })
+    Effect.tapErrorCause((cause) =>
+      Effect.sync(() => Cause.isInterruptedOnly(cause) || board.end(board.present(), "fenced"))
+    )
   )
   const run = turn.pipe(
     Effect.repeat({ while: (again) => again }),
@@ -220,7 +226,7 @@ const make = Effect.gen(function* () {
     ),
     Effect.annotateLogs({ room: "membership" })
   )
-  const fiber = yield* Effect.forkScoped(run)
+  const fiber = yield* Effect.forkScoped(essentials.essential("membership", run))
 
   metrics.instances(() => [...present.counts()].map(([status, count]) => [[status], count]))
   metrics.leaseRemaining(() => [[[], Math.max(0, board.present().remaining() / 1000)]])

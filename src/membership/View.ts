@@ -78,6 +78,8 @@ export class View {
   readonly fencing = new Set<string>()
   /** the index as read last: instance id -> incarnation */
   readonly indexed = new Map<string, string>()
+  /** rows that could not be understood at the last read, by instance id: what is wrong with them */
+  readonly unreadable = new Map<string, string>()
   /** by incarnation, as long as its record is the one that is read: after that nothing is left to take over */
   readonly victims = new Map<string, Victim>()
   /** monotonic; undefined: silence does not count now */

@@ -6,11 +6,13 @@
  * than a beat doubts itself, and not the others.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { decodeIndex } from "../domain/Instance.js"
 import { INDEX_KEY, instanceKey } from "../domain/Key.js"
+import type { Retrying } from "../observability/Essentials.js"
 import type { Versioned } from "../ports/StateStore.js"
 import { digest, type Rows } from "./Digest.js"
 import type { Mark } from "./Elapsed.js"
@@ -26,7 +28,10 @@ const APART = 50
 /** Runs as long as the life. */
 export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { announcements, elapsed, life, me, periods, store, view } = fleet
+    const { announcements, elapsed, essentials, life, me, periods, store, view } = fleet
+    const reading = essentials.retrying("reading the fleet")
+    const unreadableIndex = essentials.retrying("the index of instances", 0)
+    yield* Effect.addFinalizer(() => Effect.sync(over))
     const fences = yield* FiberMap.make<string>()
     const wake = yield* Effect.makeLatch(false)
     view.look = () => wake.unsafeOpen()
@@ -38,7 +43,11 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
       const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys(), ...greeters])
       const first = yield* store.getMany([INDEX_KEY, ...[...known].map(instanceKey)])
       const entry = first.get(INDEX_KEY)
-      const ids = entry === undefined ? {} : (yield* decodeIndex(entry.value)).ids
+      const index = entry === undefined ? Either.right(undefined) : decodeIndex(entry.value)
+      if (Either.isRight(index)) unreadableIndex.over()
+      else yield* unreadableIndex.failed(index.left.reason ?? "")
+      // while the index cannot be understood nobody joins, and those that are known are judged all the same
+      const ids = Either.isRight(index) ? (index.right?.ids ?? {}) : Object.fromEntries(view.indexed)
       // whoever has just come is read at once
       const fresh = Object.keys(ids).filter((id) => !known.has(id))
       const second = fresh.length === 0 ? new Map<string, Versioned>() : yield* store.getMany(fresh.map(instanceKey))
@@ -50,6 +59,28 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
       return { ids, records } satisfies Rows
     })
 
+    const saidOf = new Map<string, Retrying>()
+    /** Each row that cannot be understood is said, and stands in `/health` as long as it is there. */
+    const sayUnreadable = Effect.suspend(() => {
+      for (const [id, said] of saidOf) {
+        if (view.unreadable.has(id)) continue
+        said.over()
+        saidOf.delete(id)
+      }
+      return Effect.forEach(
+        view.unreadable,
+        ([id, reason]) => {
+          const said = saidOf.get(id) ?? essentials.retrying(`the record of instance ${id}`, 0)
+          saidOf.set(id, said)
+          return said.failed(reason)
+        },
+        { discard: true }
+      )
+    })
+    const over = (): void => {
+      for (const said of [reading, unreadableIndex, ...saidOf.values()]) said.over()
+    }
+
     const stopListening = (): void => {
       view.listeningSince = undefined
     }
@@ -57,12 +88,15 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
     const read = (sent: Mark) =>
       fetch.pipe(
         Effect.timeout(periods.deadline),
-        Effect.tapError((failure) => Effect.logDebug("the fleet was not read", failure)),
+        Effect.tapError((failure) =>
+          Effect.zipRight(Effect.logDebug("the fleet was not read", failure), reading.failed(failure.message))
+        ),
         Effect.option,
         Effect.flatMap((rows) => {
           if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return Effect.sync(stopListening)
+          reading.over()
           const fencedBy = digest(fleet, rows.value, sent)
-          return fencedBy === undefined ? Effect.void : sayFenced(describe(fencedBy))
+          return Effect.zipRight(sayUnreadable, fencedBy === undefined ? Effect.void : sayFenced(describe(fencedBy)))
         })
       )
 
@@ -77,7 +111,14 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
         if (judgement === "alive") announcements.recovered(known)
         else announcements.say("instance-suspect", known)
         if (judgement !== "dead" || !life.valid()) continue
-        yield* FiberMap.run(fences, incarnation, fence(fleet, known, "silence"), { onlyIfMissing: true })
+        yield* FiberMap.run(
+          fences,
+          incarnation,
+          essentials.essential("fencing of peers", fence(fleet, known, "silence")),
+          {
+            onlyIfMissing: true
+          }
+        )
       }
     })
 

@@ -34,9 +34,20 @@ export const layer = (
   output: LogOutput
 ): Layer.Layer<never> => {
   const format = settings.logFormat === "json" ? json : pretty(output.colour)
-  const logger = Logger.make((entry) => output.write(`${format(entry)}\n`))
-  return Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LEVELS[settings.logLevel]))
+  const lowest = LEVELS[settings.logLevel]
+  const logger = Logger.make<unknown, void>((entry) => {
+    const told = isRefusal(entry) ? { ...entry, logLevel: LogLevel.Debug } : entry
+    if (LogLevel.greaterThanEqual(told.logLevel, lowest)) output.write(`${format(told)}\n`)
+  })
+  return Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(lowest))
 }
+
+/** What Effect says of a fiber that ended by a failure. */
+const UNHANDLED = "Fiber terminated with an unhandled error"
+
+/** A failure of the types, which somebody waits for: a call that was refused. What nobody foresaw is a defect, and no refusal. */
+const isRefusal = ({ cause, message }: Entry): boolean =>
+  (Array.isArray(message) ? message[0] : message) === UNHANDLED && !Cause.isDie(cause)
 
 type Entry = Logger.Logger.Options<unknown>
 

@@ -186,6 +186,11 @@ export const make = () => {
     ),
     eventLoopLag: gauge("event_loop_lag_seconds", "Longest event-loop delay of the last ten seconds."),
     eventsDropped: counters("events_dropped_total", "Lifecycle events dropped while the broker was away.")(),
+    fiberRestarts: counters(
+      "fiber_restarts_total",
+      "Fibers this instance lives by that ended by a fault and were begun again.",
+      ["fiber"]
+    ),
     /** All families as they are now, in the order of the contract. */
     collect: (): ReadonlyArray<Family> =>
       families.map((f) => ({ name: f.name, type: f.type, help: f.help, samples: f.samples() }))

@@ -3,6 +3,7 @@
  * that does not answer itself.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodePage } from "../domain/Instance.js"
 import { connectionKey, pageKey } from "../domain/Key.js"
@@ -15,7 +16,7 @@ const PAGES_AT_ONCE = 16
 export interface Browsing {
   /** The ids on the pages of this instance, in order; some may be owned by others by now, or be gone. */
   readonly idsOf: (instanceId: string) => Effect.Effect<ReadonlyArray<string>, StateStoreUnavailable>
-  /** The records of these ids, in their order; what was removed is left out. */
+  /** The records of these ids, in their order; what was removed, or cannot be understood, is left out. */
   readonly records: (
     ids: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<ConnectionRecord>, StateStoreUnavailable>
@@ -30,10 +31,11 @@ export const make = (store: StateStore["Type"]): Browsing => ({
         const found = yield* store.getMany(numbers.map((n) => pageKey(instanceId, n)))
         for (const n of numbers) {
           const entry = found.get(pageKey(instanceId, n))
-          const page = entry === undefined ? undefined : yield* decodePage(instanceId, n, entry.value)
+          // what cannot be understood costs itself alone
+          const page = entry === undefined ? undefined : Either.getOrNull(decodePage(instanceId, n, entry.value))
           for (const id of page?.ids ?? []) ids.add(id)
           // a reader reads up to the first missing page, or the one that says it is the last
-          if (page === undefined || page.end === true) return [...ids].sort()
+          if (page === undefined || page?.end === true) return [...ids].sort()
         }
       }
     }),
@@ -44,8 +46,8 @@ export const make = (store: StateStore["Type"]): Browsing => ({
       for (const id of ids) {
         const entry = found.get(connectionKey(id))
         if (entry === undefined) continue
-        const stored = yield* decodeStored(id, entry.value)
-        if (!isTombstone(stored)) records.push(stored)
+        const stored = Either.getOrUndefined(decodeStored(id, entry.value))
+        if (stored !== undefined && !isTombstone(stored)) records.push(stored)
       }
       return records
     })

@@ -20,6 +20,7 @@ import * as Elapsed from "../membership/Elapsed.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
+import { Essentials } from "../observability/Essentials.js"
 import { StateStore } from "../ports/StateStore.js"
 import { claimOwn } from "./Claiming.js"
 import { claimOne } from "./ClaimingOne.js"
@@ -139,7 +140,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
   static readonly layer: Layer.Layer<
     ConnectionStore | Reclaimer,
     never,
-    StateStore | InstanceId | Lease | Membership | Settings
+    StateStore | InstanceId | Lease | Membership | Settings | Essentials
   > = Layer.scopedContext(
     Effect.map(
       Effect.suspend(() => make),
@@ -153,6 +154,7 @@ const make = Effect.gen(function* () {
   const room: Room = {
     store: yield* bounded(yield* StateStore),
     membership: yield* Membership,
+    essentials: yield* Essentials,
     instanceId: (yield* InstanceId).id,
     elapsed: yield* Elapsed.make,
     scope: yield* Effect.scope,
@@ -165,7 +167,7 @@ const make = Effect.gen(function* () {
     tenure: undefined
   }
   const writeBehind = WriteBehind.make(room)
-  yield* Effect.forkScoped(writeBehind.loop)
+  yield* Effect.forkScoped(room.essentials.essential("writing behind", writeBehind.loop))
   yield* followLives(room, lease)
   /** Under the present life: what a former one left stays where it is until it has been read. */
   const empty = (): boolean => {

@@ -25,6 +25,8 @@ export interface PagesServices {
   readonly life: Life
   /** Whether the life still stands in the store; ends it if not. */
   readonly check: Effect.Effect<boolean, StateStoreUnavailable>
+  /** Tells of a page that cannot be understood. */
+  readonly unread: (n: number, reason: string) => Effect.Effect<void>
   /** Whether this id must stay: owned, or being claimed or created. */
   readonly keep: (id: string) => boolean
 }
@@ -36,6 +38,8 @@ interface MyPage {
   readonly unknown: Page["unknown"]
   /** it was written to vanish */
   readonly expiring?: boolean
+  /** it cannot be understood: left as it is, and nothing is written there */
+  readonly unread?: boolean
 }
 
 export interface Pages {
@@ -57,7 +61,7 @@ export interface Pages {
 const PAUSE = "200 millis"
 export const LIFE_ENDED = new StateStoreUnavailable({ reason: "this instance was fenced" })
 
-export const make = ({ check, instanceId, keep, life, store }: PagesServices): Pages => {
+export const make = ({ check, instanceId, keep, life, store, unread }: PagesServices): Pages => {
   const pages: Array<MyPage> = []
   const where = new Map<string, number>()
   const adds = new Map<string, Deferred.Deferred<void, StateStoreUnavailable>>()
@@ -112,7 +116,13 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
       for (;;) {
         const read = yield* store.get(pageKey(instanceId, n))
         if (Option.isNone(read)) return "none"
-        const { end, page } = yield* decode(n, read.value)
+        const decoded = yield* Effect.either(decode(n, read.value))
+        if (Either.isLeft(decoded)) {
+          keepPage(n, { version: read.value.version, ids: new Set(), unknown: {}, unread: true })
+          yield* unread(n, decoded.left.reason ?? "")
+          return "mine"
+        }
+        const { end, page } = decoded.right
         const written = yield* write(n, page, page.version, true)
         if (written._tag === "Written") {
           keepPage(n, { ...page, version: written.version })
@@ -142,7 +152,7 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
   // ---------------------------------------------------------------- writing
 
   const pageWithRoom = (): number => {
-    const n = pages.findIndex((page) => page.ids.size < PAGE_SIZE)
+    const n = pages.findIndex((page) => page.ids.size < PAGE_SIZE && page.unread !== true)
     return n === -1 ? pages.length : n
   }
 
@@ -166,7 +176,7 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
   /** The last page first: a reader reads up to the first missing one, and none may be behind it. */
   const expireNext = (): Effect.Effect<void> | undefined => {
     if (expired === undefined) return undefined
-    const n = where.size === 0 ? pages.findLastIndex((page) => page.expiring !== true) : -1
+    const n = where.size === 0 ? pages.findLastIndex((page) => page.expiring !== true && page.unread !== true) : -1
     const page = pages[n]
     if (page === undefined) {
       Deferred.unsafeDone(expired, Effect.void)
@@ -283,6 +293,7 @@ export const make = ({ check, instanceId, keep, life, store }: PagesServices): P
       return Deferred.await(expired)
     }),
     ids: () => [...where.keys()],
-    empty: () => complete && where.size === 0 && adds.size === 0 && !writing
+    empty: () =>
+      complete && where.size === 0 && adds.size === 0 && !writing && !pages.some((page) => page.unread === true)
   }
 }

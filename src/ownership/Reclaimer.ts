@@ -10,6 +10,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { SettingsShape } from "../config/Settings.js"
+import type { Victim } from "../membership/Membership.js"
 import type { Lease } from "../membership/Lease.js"
 import { ClaimGate } from "./ClaimGate.js"
 import type { Claimed } from "./ConnectionStore.js"
@@ -74,23 +75,22 @@ export const make = (
       }
       const begun = new Set<string>()
       const fork = yield* FiberSet.makeRuntime<never>()
-      fork(Effect.ignoreLogged(IndexEntries.tidy(room.store, tenure.life)))
-      fork(guarded("the sweep of my pages", sweep(services)))
-      yield* Effect.forkScoped(
-        Stream.runForEach(membership.victims, (victim) =>
-          Effect.sync(() => {
-            if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
-            begun.add(victim.incarnation)
-            const work = guarded(`taking over instance ${victim.id}`, takeOver(services, victim))
-            fork(
-              Effect.ensuring(
-                work,
-                Effect.sync(() => begun.delete(victim.incarnation))
-              )
-            )
-          })
-        )
-      )
+      const { essential } = room.essentials
+      fork(essential("tidying of the index", IndexEntries.tidy(room.store, tenure.life)))
+      fork(essential("sweep of my pages", sweep(services)))
+      const begin = (victim: Victim) =>
+        Effect.sync(() => {
+          if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
+          begun.add(victim.incarnation)
+          fork(
+            Effect.ensuring(
+              essential("takeover", takeOver(services, victim)),
+              Effect.sync(() => begun.delete(victim.incarnation))
+            ).pipe(Effect.annotateLogs({ victim: victim.id }))
+          )
+        })
+      // the stream begins with all that were found so far
+      yield* Effect.forkScoped(essential("hearing of victims", Stream.runForEach(membership.victims, begin)))
       yield* Effect.forkScoped(
         stop.pipe(Effect.zipRight(Effect.timeoutOption(gate.close, SETTLE)), Effect.zipRight(claimed.end))
       )
@@ -98,12 +98,3 @@ export const make = (
     })
   return { claims: (stop) => Stream.unwrapScoped(claims(stop)) }
 }
-
-/** A defect is said, and tried again. */
-const guarded = (what: string, work: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.catchAllDefect(work, (defect) =>
-    Effect.logError(`${what} failed and begins again`, defect).pipe(
-      Effect.zipRight(Effect.sleep("1 second")),
-      Effect.zipRight(Effect.suspend(() => guarded(what, work)))
-    )
-  )

@@ -7,6 +7,7 @@ import type { ConnectionRecord } from "../domain/Record.js"
 import type { Elapsed } from "../membership/Elapsed.js"
 import type { Life } from "../membership/Lease.js"
 import type { Membership } from "../membership/Membership.js"
+import type { Essentials } from "../observability/Essentials.js"
 import type { StateStore } from "../ports/StateStore.js"
 import type { Owned, OwnedState } from "./Owned.js"
 import type { Pages } from "./Pages.js"
@@ -27,6 +28,7 @@ export interface Tenure {
 export interface Room {
   readonly store: StateStore["Type"]
   readonly membership: Membership["Type"]
+  readonly essentials: Essentials["Type"]
   readonly instanceId: string
   readonly elapsed: Elapsed
   readonly scope: Scope.Scope

@@ -3,6 +3,7 @@
  * first missing one is made sealed, with `end`. From there on the victim can add nothing.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../domain/Instance.js"
@@ -21,6 +22,8 @@ export interface SealedPage {
   readonly n: number
   readonly version: Version
   readonly page: Page
+  /** it cannot be understood, and is left as it is: whatever it names nobody can take over */
+  readonly unread?: string
 }
 
 /** Pages read at once. */
@@ -44,7 +47,9 @@ export const seal = (
       for (const [i, key] of keys.entries()) {
         const at = found.get(key)
         there.push({ n: from + i, found: at })
-        if (at === undefined || (yield* decodePage(victim.id, from + i, at.value)).end === true) break
+        if (at === undefined) break
+        const page = decodePage(victim.id, from + i, at.value)
+        if (Either.isRight(page) && page.right.end === true) break
       }
       sealed.push(
         ...(yield* Effect.forEach(there, (one) => sealOne(store, life, victim, one), { concurrency: AT_ONCE }))
@@ -65,10 +70,12 @@ const sealOne = (
     const { n } = first
     let { found } = first
     for (;;) {
-      const page: Page =
-        found === undefined
-          ? { incarnation: victim.incarnation, sealed: false, end: true, ids: [], nonce: "", unknown: {} }
-          : yield* decodePage(victim.id, n, found.value)
+      const nothing = { incarnation: victim.incarnation, sealed: false, ids: [], nonce: "", unknown: {} }
+      const read = found === undefined ? Either.right({ ...nothing, end: true }) : decodePage(victim.id, n, found.value)
+      if (found !== undefined && Either.isLeft(read)) {
+        return { n, version: found.version, page: nothing, unread: read.left.reason ?? "" }
+      }
+      const page: Page = yield* read
       if (found !== undefined && page.sealed) return { n, version: found.version, page }
       const closed = { ...page, sealed: true }
       const written = yield* writePage(store, life, victim, n, found?.version, closed)

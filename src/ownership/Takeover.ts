@@ -6,11 +6,13 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type { StateStoreUnavailable } from "../domain/Errors.js"
-import { decodeHeartbeat, encodeHeartbeat, type HeartbeatRecord } from "../domain/Instance.js"
+import { StateStoreUnavailable } from "../domain/Errors.js"
+import { decodeHeartbeat, encodeHeartbeat } from "../domain/Instance.js"
 import { instanceKey, PAGE_SIZE } from "../domain/Key.js"
+import { isNewer } from "../domain/Stored.js"
+import type { Life } from "../membership/Lease.js"
 import { put } from "../membership/GuardedWrite.js"
-import { REMEMBERED } from "../membership/Membership.js"
+import { REMEMBERED, type Victim } from "../membership/Membership.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import { claimOrphan, isTaken } from "./Claim.js"
 import type { ClaimGate } from "./ClaimGate.js"
@@ -19,7 +21,7 @@ import * as IndexEntries from "./IndexEntries.js"
 import type { Pace } from "./Pace.js"
 import { place } from "./Placement.js"
 import { breathe, type Room, type Tenure } from "./Room.js"
-import { empty, seal, type SealedPage, type Victim } from "./Sealing.js"
+import { empty, seal, type SealedPage } from "./Sealing.js"
 import { type Former, look, type Orphan, type Sight, sort, type Unsettleable } from "./Sorting.js"
 
 export interface TakeoverServices {
@@ -59,6 +61,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
     isIt: ({ id, incarnation }) => id === victim.id && incarnation === victim.incarnation,
     renewed: new Set()
   }
+  const trying = room.essentials.retrying(`taking over instance ${victim.id}`)
   const unsettled = new Set<string>()
   /** the last pass found something that was mine to claim */
   let busy = true
@@ -111,7 +114,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
 
   /** True: there is nothing more to do. */
   const attempt = Effect.gen(function* () {
-    const before = yield* readRecord(room, victim)
+    const before = yield* readRecord(room, life, victim)
     if (before === undefined) return true
     if (before.record.status === "done") {
       yield* IndexEntries.forget(room.store, life, { [victim.id]: victim.incarnation })
@@ -120,6 +123,8 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
     const pages = yield* seal(room.store, life, victim)
     const ids = [...new Set(pages.flatMap(({ page }) => page.ids))]
     const { clean } = yield* passOver(ids)
+    const unread = pages.find((page) => page.unread !== undefined)?.unread
+    if (unread !== undefined) return yield* new StateStoreUnavailable({ reason: `${unread}; it is left as it is` })
     return clean && (yield* finish(services, victim, before.version, pages))
   })
 
@@ -127,13 +132,16 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
     while (!life.ended() && !services.gate.closed) {
       const over = life.valid()
         ? yield* Effect.catchAll(attempt, (error) =>
-            Effect.as(Effect.logDebug(`taking over instance ${victim.id} is tried again`, error), false)
+            Effect.logDebug(`taking over instance ${victim.id} is tried again`, error).pipe(
+              Effect.zipRight(trying.failed(error.message)),
+              Effect.as(false)
+            )
           )
         : false
       if (over) return
       yield* Effect.sleep(services.interval)
     }
-  })
+  }).pipe(Effect.ensuring(Effect.sync(trying.over)))
 }
 
 export const groups = (orphans: ReadonlyArray<Orphan>, size: number): ReadonlyArray<ReadonlyArray<Orphan>> =>
@@ -176,12 +184,28 @@ export const claimGroup = (
   })
 
 /** The victim's own record; undefined: it has gone, or its id has another life that cares itself. */
-const readRecord = (room: Room, { id, incarnation }: Victim) =>
+const readRecord = (room: Room, life: Life, { id, incarnation, record }: Victim) =>
   Effect.gen(function* () {
-    const found = yield* room.store.get(instanceKey(id))
+    const key = instanceKey(id)
+    const found = yield* room.store.get(key)
     if (Option.isNone(found)) return undefined
-    const record: HeartbeatRecord = yield* decodeHeartbeat(id, found.value.value)
-    return record.incarnation === incarnation ? { record, version: found.value.version } : undefined
+    const { value, version } = found.value
+    const read = decodeHeartbeat(id, value)
+    if (Either.isRight(read))
+      return read.right.incarnation === incarnation ? { record: read.right, version } : undefined
+    if (isNewer(value)) return yield* read.left
+    // written over since: it has ended all the same, and says so again
+    const dead = { ...record, status: "dead" } as const
+    const written = yield* put(room.store, {
+      key,
+      expected: version,
+      value: (nonce) => encodeHeartbeat({ ...dead, nonce }),
+      mayWrite: life.valid,
+      abandoned: life.ended,
+      patient: false
+    })
+    if (written._tag === "Lost") return yield* new StateStoreUnavailable({ reason: `${key} was changed meanwhile` })
+    return { record: dead, version: written.version }
   })
 
 /** After a pass that found nothing. False: something has changed meanwhile. */
@@ -194,7 +218,7 @@ const finish = (
   Effect.gen(function* () {
     const { room, tenure } = services
     const { life } = tenure
-    const now = yield* readRecord(room, victim)
+    const now = yield* readRecord(room, life, victim)
     if (now === undefined) return true
     if (now.version !== version || !(yield* empty(room.store, life, victim, pages))) return false
     const written = yield* put(room.store, {

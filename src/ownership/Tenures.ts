@@ -22,6 +22,11 @@ export const followLives = (room: Room, lease: Lease["Type"]) =>
         instanceId: room.instanceId,
         life,
         check: room.membership.check(life),
+        unread: (n, reason) =>
+          Effect.zipRight(
+            Effect.logError(`page ${n} of this instance is left as it is: ${reason}`),
+            room.essentials.retrying(`page ${n} of this instance`, 0).failed(reason)
+          ),
         keep: (id) => room.owned.has(id) || wants.has(id)
       })
       room.tenure = { life, pages, wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten }
@@ -66,11 +71,10 @@ export const followLives = (room: Room, lease: Lease["Type"]) =>
       Effect.flatMap((tenure) =>
         // who waits for pages that this life will never have is told so, and leaves the turn to the next one
         Effect.ensuring(
-          Effect.raceFirst(serve(tenure), over(tenure.life)),
+          Effect.raceFirst(room.essentials.essential("pages of this instance", serve(tenure)), over(tenure.life)),
           Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)
         )
       ),
-      Effect.catchAllDefect((defect) => Effect.logError("the pages of this instance cannot be kept", defect)),
       Effect.forever,
       Effect.forkScoped
     )

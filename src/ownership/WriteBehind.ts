@@ -16,6 +16,7 @@ export interface WriteBehind {
   readonly note: (owned: OwnedState, change: () => RecordChange) => void
   /** Writes all that is noted now, each once. */
   readonly flush: Effect.Effect<void>
+  /** Never ends by itself; what is noted is kept where it is begun again. */
   readonly loop: Effect.Effect<never>
 }
 
@@ -66,7 +67,8 @@ export const make = (room: Room): WriteBehind => {
         yield* writeAll(due())
       }
     }).pipe(
-      Effect.catchAllDefect((defect) => Effect.logError("a status could not be written behind", defect)),
+      // begun again, it looks at once at what was left
+      Effect.tapErrorCause(() => wake.open),
       Effect.forever
     )
   }

@@ -10,6 +10,8 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { expect } from "vitest"
 import * as KeepAliveLoop from "../../src/api/http/KeepAliveLoop.js"
+import { Essentials } from "../../src/observability/Essentials.js"
+import { Metrics } from "../../src/observability/Metrics.js"
 import { Settings } from "../../src/config/Settings.js"
 import { settings } from "../support/FakeDoors.js"
 
@@ -37,7 +39,12 @@ const closed = (http: Server) =>
   })
 
 const loop = (changes: Parameters<typeof settings>[0]) =>
-  Layer.build(Layer.provide(KeepAliveLoop.layer, Layer.succeed(Settings, settings(changes))))
+  Layer.build(
+    Layer.provide(
+      KeepAliveLoop.layer,
+      Layer.merge(Layer.succeed(Settings, settings(changes)), Layer.provide(Essentials.layer, Metrics.layer))
+    )
+  )
 const minutely = { keepaliveMin: Duration.seconds(60), keepaliveMax: Duration.seconds(60) }
 
 const bounds = { keepaliveMin: Duration.seconds(11), keepaliveMax: Duration.seconds(60) }

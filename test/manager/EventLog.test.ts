@@ -37,7 +37,7 @@ it.effect("the log tells what an error event is about", () => {
       detail: "connection refused"
     })
     // an attribute is the contract's to name: the id of another instance stands in the log alone
-    emit("instance-dead", undefined, { address: "http://b:5001", incarnation: "of-b" }, { about: "b" })
-    expect(JSON.parse(lines[1]!)).toMatchObject({ message: "instance-dead", about: "b", incarnation: "of-b" })
+    emit("instance-dead", undefined, { address: "http://b:5001", incarnation: "of-b", instance: "b" })
+    expect(JSON.parse(lines[1]!)).toMatchObject({ message: "instance-dead", instance: "b", incarnation: "of-b" })
   }).pipe(Effect.provide(events))
 })

@@ -15,6 +15,7 @@ import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
 import { LifeState } from "../../src/membership/Life.js"
 import * as Periods from "../../src/membership/Periods.js"
 import { View } from "../../src/membership/View.js"
+import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { Peers } from "../../src/ports/Peers.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
@@ -26,13 +27,14 @@ const joiner = (backend: MemoryBackend) =>
     const faults = yield* FaultyStateStore.make(backend)
     const elapsed = yield* Elapsed.make
     const periods = Periods.make(SETTINGS as unknown as SettingsShape)
-    const world = yield* Layer.build(Layer.merge(NoPeers.layer, Metrics.layer))
+    const world = yield* Layer.build(Layer.mergeAll(NoPeers.layer, Layer.provideMerge(Essentials.layer, Metrics.layer)))
     const services: JoiningServices = {
       elapsed,
       periods,
       store: faults.store,
       peers: Context.get(world, Peers),
       metrics: Context.get(world, Metrics),
+      essentials: Context.get(world, Essentials),
       board: LeaseBoard.make(new LifeState("none", elapsed, periods)),
       wake: yield* Effect.makeLatch(false),
       identity: { bootId: "boot", pidNamespace: "ns", pid: 1, processStart: "1", isGone: () => false },

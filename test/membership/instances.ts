@@ -16,6 +16,7 @@ import { InstanceId } from "../../src/membership/InstanceId.js"
 import { Lease, type LeaseChange } from "../../src/membership/Lease.js"
 import { type InstanceEvent, Membership, type Victim } from "../../src/membership/Membership.js"
 import { ProcessIdentity } from "../../src/membership/ProcessIdentity.js"
+import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
 import { Reclaimer } from "../../src/ownership/Reclaimer.js"
@@ -55,6 +56,8 @@ export interface Instance {
   readonly lease: Lease["Type"]
   readonly store: ConnectionStore["Type"]
   readonly reclaimer: Reclaimer["Type"]
+  readonly troubles: Essentials["Type"]["troubles"]
+  readonly metrics: Metrics["Type"]
   readonly changes: Array<LeaseChange>
   /** of others */
   readonly events: Array<InstanceEvent>
@@ -99,12 +102,12 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
         processStart: "1",
         isGone: (other) => options.gone?.(other.pid) ?? false
       }),
-      Metrics.layer
+      Layer.provideMerge(Essentials.layer, Metrics.layer)
     )
     const members = Membership.layer.pipe(Layer.provide(world))
     const doors = network === undefined ? Layer.empty : network.serving(address).pipe(Layer.provide(desk))
     const context = yield* Layer.buildWithScope(
-      Layer.mergeAll(ConnectionStore.layer, doors).pipe(Layer.provideMerge(members), Layer.provide(world)),
+      Layer.mergeAll(ConnectionStore.layer, doors).pipe(Layer.provideMerge(members), Layer.provideMerge(world)),
       scope
     ).pipe(Effect.withClock(stoppable))
     const lease = Context.get(context, Lease)
@@ -130,6 +133,8 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
       membership,
       store: Context.get(context, ConnectionStore),
       reclaimer: Context.get(context, Reclaimer),
+      troubles: Context.get(context, Essentials).troubles,
+      metrics: Context.get(context, Metrics),
       freeze: () => {
         going.unsafeClose()
         network?.freeze(address)

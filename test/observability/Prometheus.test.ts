@@ -27,7 +27,8 @@ const CONTRACT: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> 
   ["state_operations_total", "counter", ["operation", "outcome"]],
   ["rpc_seconds", "histogram", ["door", "method", "code"]],
   ["event_loop_lag_seconds", "gauge", []],
-  ["events_dropped_total", "counter", []]
+  ["events_dropped_total", "counter", []],
+  ["fiber_restarts_total", "counter", ["fiber"]]
 ]
 const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (NaN|[+-]Inf|-?[0-9.e+-]+)$/ // prettier-ignore
 

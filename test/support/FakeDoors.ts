@@ -13,6 +13,7 @@ import * as StreamQuota from "../../src/api/rpc/StreamQuota.js"
 import { defaults } from "../../src/config/Load.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import { Health } from "../../src/manager/Health.js"
+import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import * as FakeManager from "./FakeManager.js"
 
@@ -55,7 +56,7 @@ export const start = (options: DoorsOptions = {}) =>
     const base = Layer.mergeAll(
       fake.layer,
       fakeHealth,
-      Metrics.layer,
+      Layer.provideMerge(Essentials.layer, Metrics.layer),
       Layer.sync(StreamQuota.StreamQuota, () => StreamQuota.make(options.quota ?? StreamQuota.MAX_STREAMS)),
       Layer.provideMerge(HttpListener.layer, Layer.succeed(Settings, settings(options.settings)))
     )

@@ -47,6 +47,8 @@ export class FaultyStateStore {
   blackhole = false
   /** Calls fail at once; nothing is done. */
   unavailable = false
+  /** Calls end by an exception that nobody foresaw; nothing is done. */
+  defect = false
   /** Calls are done this much later. Interrupted before, nothing is done. */
   slow: Duration.Duration | undefined
   /** The calls that the faults are for; all are recorded. */
@@ -80,7 +82,7 @@ export class FaultyStateStore {
   }
   /** No faults from now on. Calls that hang go on hanging, late writes still land. */
   heal(): void {
-    this.blackhole = this.unavailable = false
+    this.blackhole = this.unavailable = this.defect = false
     this.slow = undefined
     this.only = () => true
     this.rejecting = this.losing = this.swallowing = this.late.count = 0
@@ -113,6 +115,7 @@ export class FaultyStateStore {
       this.calls.push(call)
       if (!this.only(call)) return effect
       if (this.blackhole) return Effect.never
+      if (this.defect) return Effect.die(new TypeError("told to throw"))
       if (this.unavailable || this.rejecting > 0) {
         if (!this.unavailable) this.rejecting -= 1
         return Effect.fail(new StateStoreUnavailable({ reason: "told to fail" }))

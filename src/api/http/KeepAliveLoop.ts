@@ -10,6 +10,7 @@ import * as Random from "effect/Random"
 import { Settings } from "../../config/Settings.js"
 import { redactUrlsIn } from "../../domain/Redact.js"
 import { withoutUserinfo } from "../../domain/Userinfo.js"
+import { Essentials } from "../../observability/Essentials.js"
 
 class CallFailed extends Data.TaggedError("CallFailed")<{ readonly reason: string }> {}
 
@@ -29,10 +30,11 @@ const call = (given: string): Effect.Effect<void, CallFailed> =>
     Effect.flatMap((status) => (status < 400 ? Effect.void : new CallFailed({ reason: `it answered ${status}` })))
   )
 
-export const layer: Layer.Layer<never, never, Settings> = Layer.scopedDiscard(
+export const layer: Layer.Layer<never, never, Settings | Essentials> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const { keepaliveMax, keepaliveMin, keepaliveUrl } = yield* Settings
     if (keepaliveUrl === "") return
+    const { essential } = yield* Essentials
     const pause = Effect.flatMap(
       Random.nextRange(Duration.toMillis(keepaliveMin), Duration.toMillis(keepaliveMax)),
       (millis) => Effect.sleep(Duration.millis(millis))
@@ -42,6 +44,7 @@ export const layer: Layer.Layer<never, never, Settings> = Layer.scopedDiscard(
       // the URL may carry a secret: it is not told
       Effect.catchTag("CallFailed", ({ reason }) => Effect.logWarning(`the self keep-alive call failed: ${reason}`)),
       Effect.forever,
+      (loop) => essential("self keep-alive", loop),
       Effect.annotateLogs({ room: "api/http", fiber: "KeepAliveLoop" }),
       Effect.interruptible,
       Effect.forkScoped

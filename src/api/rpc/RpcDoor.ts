@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import type { IncomingHttpHeaders } from "node:http"
 import type { WebSocket } from "ws"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import { Essentials } from "../../observability/Essentials.js"
 import type { Metrics } from "../../observability/Metrics.js"
 import * as Executor from "./Executor.js"
 import * as Handlers from "./Handlers.js"
@@ -28,15 +29,17 @@ export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
   }
 >() {}
 
-export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | StreamQuota> = Layer.scoped(
+export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Essentials | StreamQuota> = Layer.scoped(
   RpcDoor,
   Effect.gen(function* () {
+    const { essential } = yield* Essentials
     const executor = yield* Executor.make("rpc-ws")
     const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judge)
     const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
     yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),
       Effect.provide(handlers),
+      (server) => essential("calls over WebSockets", server),
       Effect.interruptible,
       Effect.forkScoped
     )
