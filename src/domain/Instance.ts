@@ -2,6 +2,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { StateStoreUnavailable } from "./Errors.js"
+import { PEER } from "./Limits.js"
 import { INDEX_KEY, instanceKey, pageKey } from "./Key.js"
 import { isInstanceId, isPeerAddress } from "./Peer.js"
 import * as Stored from "./Stored.js"
@@ -11,9 +12,6 @@ type Decoded<A> = Either.Either<A, StateStoreUnavailable>
 
 export const HeartbeatStatus = Schema.Literal("alive", "draining", "left", "dead", "done")
 export type HeartbeatStatus = typeof HeartbeatStatus.Type
-
-/** No setting is longer: whoever says so would be waited for for ever. */
-const LONGEST_MS = 3_600_000
 
 const StoredHeartbeat = Schema.Struct({
   id: Schema.String,
@@ -29,9 +27,9 @@ const StoredHeartbeat = Schema.Struct({
   processStart: Schema.String,
   /** counts the writes of this incarnation */
   beat: Schema.Number,
-  intervalMs: Schema.Number.pipe(Schema.between(1, LONGEST_MS)),
+  intervalMs: Schema.Number.pipe(Schema.between(1, PEER.HEARTBEAT_TTL_MS)),
   /** a peer is judged by the ttl in its own record */
-  ttlMs: Schema.Number.pipe(Schema.between(1, LONGEST_MS)),
+  ttlMs: Schema.Number.pipe(Schema.between(1, PEER.HEARTBEAT_TTL_MS)),
   connections: Schema.Number,
   nonce: Schema.String,
   /** of a fence: why, and by whose incarnation */

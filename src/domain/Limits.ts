@@ -84,6 +84,8 @@ export const PEER = {
   MSGPACK_VALUES: 1024 * KIB,
   /** an address in a hello or a heartbeat record */
   ADDRESS_CHARS: 256,
+  /** how long a heartbeat record may ask to be waited for */
+  HEARTBEAT_TTL_MS: HOUR,
   /** who said hello and was not read of yet */
   GREETERS: 256
 } as const

@@ -9,7 +9,7 @@ import { adjust, joined, meddle, stored, until } from "./instances.js"
 const ROWS: ReadonlyArray<readonly [what: string, row: (living: any) => unknown]> = [
   ["a copy of a living record", (living) => living],
   ["a copy of a living record that has its own id", (living) => ({ ...living, id: "ghost" })],
-  ["a record without an incarnation", ({ incarnation: _, ...rest }) => ({ ...rest, id: "ghost" })],
+  ["a record without an incarnation", (living) => ({ ...living, id: "ghost", incarnation: undefined })],
   [
     "a record that would be waited for for ever",
     (living) => ({ ...living, id: "ghost", incarnation: "x", ttlMs: 1e300 })
