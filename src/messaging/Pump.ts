@@ -7,7 +7,11 @@ export class Pump {
   private hurried = false
   private running = false
 
-  constructor(private readonly send: () => void) {}
+  /** @param failed told of what `send` threw: it is called by node, and what it throws would end the process */
+  constructor(
+    private readonly send: () => void,
+    private readonly failed: (defect: unknown) => void
+  ) {}
 
   /** At the end of the turn: what this turn brings goes together. */
   schedule(): void {
@@ -30,6 +34,8 @@ export class Pump {
     try {
       first()
       this.send()
+    } catch (defect) {
+      this.failed(defect)
     } finally {
       this.running = false
     }

@@ -20,6 +20,11 @@ export class TopicHealth {
     private readonly runFork: RunFork
   ) {}
 
+  /** What publishing threw: it is this topic's alone, and goes on with what comes next. */
+  failed(defect: unknown): void {
+    this.runFork(Effect.logError(`publishing to topic ${this.topic} met a defect`, Cause.die(defect)))
+  }
+
   /** What became of a publish; of one without failures only needed while `failing`. */
   heard(exit: PublishExit, now: number): void {
     const failures = Exit.isSuccess(exit) ? exit.value : undefined

@@ -65,7 +65,7 @@ export class TopicQueue {
     }
     this.now = options.now
     this.alarm = options.makeAlarm(() => this.rang())
-    this.pump = new Pump(this.sendAll)
+    this.pump = new Pump(this.sendAll, (defect) => this.health.failed(defect))
     this.sleepers = new Sleepers(this.alarm)
     this.health = new TopicHealth(topic, options.runFork)
     this.requests = new Requests(topic, options.pubsub, options.runFork, this.alarm, this.told)

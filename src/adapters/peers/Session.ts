@@ -73,13 +73,12 @@ export const make = (address: string, options: SessionOptions): Effect.Effect<Se
         if (passed !== undefined) fork(write(passed))
       }
       ws.on("message", (data) => {
-        let messages: ReadonlyArray<unknown>
+        // what cannot be decoded, and what is no message of this protocol: nobody waits for more of it
         try {
-          messages = parser.decode(bytesOf(data))
+          for (const message of parser.decode(bytesOf(data))) pass(message as FromServerEncoded)
         } catch {
-          return ws.terminate()
+          ws.terminate()
         }
-        for (const message of messages) pass(message as FromServerEncoded)
       })
       const onClose = (code: number) => {
         const reason = givenUp
