@@ -35,12 +35,12 @@ export const CALLER = {
   PATH_STEPS: 32,
   /** what stands between `${` and `}`: `secret:NAME/KEY`, 128 characters each, and eight */
   PLACEHOLDER_CHARS: 264,
+  /** the URL, a header value or a subprotocol, once filled in */
+  FILLED_BYTES: 64 * KIB,
   /** captures of one login */
   CAPTURES: 16,
   /** close codes in one list of a connection: there are no more than these */
   CLOSE_CODES: 4000,
-  /** places where a reply's id may stand, for the Sends in flight on one connection */
-  REPLY_PATHS: 16,
   /** filters of one List, Watch or Subscribe */
   FILTERS: 50,
   /** ids in one request */
@@ -100,10 +100,18 @@ export const FEED = {
   CAPTURE_BYTES: 64 * KIB,
   /** containers inside containers in a frame that is looked into; a deeper one is an ordinary frame */
   JSON_DEPTH: 512,
-  /** the largest frame that is looked into for a reply or a login step, unless the connection says otherwise */
+  /** the largest frame that may be a reply or what a login step expects, unless the connection says otherwise */
   REPLY_BYTES: MIB,
   /** processor time of one connection in one turn of the event loop */
   TURN_MS: 250,
   /** how often a connection may be over that before it is quarantined */
-  TURNS_TOO_EXPENSIVE: 3
+  TURNS_TOO_EXPENSIVE: 3,
+  /** within which time it is counted */
+  TOO_EXPENSIVE_WITHIN_MS: HOUR,
+  /** how long it is not read each time */
+  TOO_EXPENSIVE_PAUSE_MS: SECOND,
+  /** fragments of one message */
+  FRAGMENTS: 16 * KIB,
+  /** reads of the socket in which one fragment may come */
+  READS: 16 * KIB
 } as const

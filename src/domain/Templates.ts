@@ -76,9 +76,26 @@ export const secretNames = (templates: Iterable<Template>): ReadonlyArray<string
   return [...names]
 }
 
-/** The text with each placeholder replaced by `value`, which may encode it for the place it goes to. */
-export const fillTemplate = (template: Template, value: (placeholder: Placeholder) => string): string => {
+/** The text with each placeholder replaced by `value`: for values of ours, which are short. */
+export const fillTemplate = (template: Template, value: (placeholder: Placeholder) => string): string =>
+  template.map((part) => (part.kind === "literal" ? part.literal : value(part))).join("")
+
+/**
+ * The same for values that others make: undefined where the text would be longer than so many bytes. It is looked at part by
+ * part, since a short text may ask for a long value many times. `value` may encode it for the place that it goes to.
+ */
+export const fillWithin = (
+  template: Template,
+  value: (placeholder: Placeholder) => string,
+  maxBytes: number
+): string | undefined => {
   let text = ""
-  for (const part of template) text += part.kind === "literal" ? part.literal : value(part)
+  let bytes = 0
+  for (const part of template) {
+    const piece = part.kind === "literal" ? part.literal : value(part)
+    bytes += Buffer.byteLength(piece)
+    if (bytes > maxBytes) return undefined
+    text += piece
+  }
   return text
 }

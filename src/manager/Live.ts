@@ -102,7 +102,13 @@ const make = Effect.gen(function* () {
   const drain = yield* Drain.make(fleet, yield* DrainHooks)
 
   metrics.connections(() => byStatus(core))
-  metrics.keptBytes(() => [[["send"], core.kept.used]])
+  const { unfinished } = sessions
+  unfinished.shareWith(() => core.publisher.waiting().bytes)
+  core.publisher.shareWith(unfinished.bytes)
+  metrics.keptBytes(() => [
+    [["send"], core.kept.used],
+    [["receive"], unfinished.bytes()]
+  ])
   yield* Effect.acquireRelease(
     Effect.sync(() =>
       store.onDisowned((owned) => {

@@ -57,6 +57,8 @@ export class ManagedConnection implements EventSubject {
   sharedUntil = 0
   /** a first dial that fails ends it all: whoever waits for it removes it */
   onlyIfOpens = false
+  /** how often its frames took too long of late, and since when that is counted: steady milliseconds */
+  tooExpensive = { times: 0, since: 0 }
   /** no caller was answered that it exists */
   untold = false
   /** its socket was cut because the lease was lost: not the peer's doing */
@@ -115,7 +117,8 @@ export class ManagedConnection implements EventSubject {
 
   /** Every ordinary frame, synchronously, in order of arrival. */
   readonly receive = (data: Buffer, binary: boolean): void => {
-    if (this.correlator.waiting() && this.correlator.offer(data, binary, this.spec.maxReplyBytes)) return
+    if (this.correlator.waiting() && data.length <= this.spec.maxReplyBytes && this.correlator.offer(data, binary))
+      return
     const at = this.turnTime()
     const frame = new Frame(this.origin, ++this.sequence, at, binary, data)
     this.lastFrameAt = at

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { decideDial, decideEnd, type Decision } from "../domain/CloseReason.js"
+import { decideDial } from "../domain/CloseReason.js"
 import { gapAttributes, type Position } from "../domain/ConnectionEvent.js"
 import { cutShort } from "../domain/CutShort.js"
 import { ConnectionNotOpen, DialFailed, type TargetForbidden } from "../domain/Errors.js"
@@ -19,11 +19,11 @@ import type { Lease } from "../membership/Lease.js"
 import type { MetricsShape } from "../observability/Metrics.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
 import * as ReconnectPolicy from "../socket/ReconnectPolicy.js"
-import { dialFailure } from "../socket/DialFailures.js"
-import type { DialFailure, Session, SessionEnd, Sessions } from "../socket/Session.js"
+import type { DialFailure, Session, Sessions } from "../socket/Session.js"
 import type { Events } from "./Events.js"
 import type { FirstDial } from "./FirstDial.js"
 import { type LeaseLossRule, mayHold } from "./Acting.js"
+import { isQuarantined, LEASE_LOST, type Lost, quarantined, sessionEnded, tooExpensive, whereThrown } from "./Lost.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
 export interface LoopServices {
@@ -37,17 +37,6 @@ export interface LoopServices {
 
 export interface LoopOptions {
   readonly first: FirstDial
-}
-
-/** Why the loop needs another dial, or none. */
-interface Lost {
-  readonly decision: Decision | "stop"
-  readonly retryAfterMs: number | undefined
-  readonly closeCode: number
-  readonly reason: string
-  readonly metric: "closed" | "dial" | "dead" | "idle"
-  /** open for stable_after_ms: the attempts start again */
-  readonly stable: boolean
 }
 
 /** The dial or the session of this moment. By hand and not by nested scopes: each would stand on the stack of a connection at rest. */
@@ -124,7 +113,7 @@ const reconnecting = (
         if (c.overlapping) return c.change("lost")
         c.lastCloseCode = end.closeCode
         const up = Number((yield* Clock.currentTimeNanos) - dialled.at) / 1e6
-        lost = sessionEnded(c, services, end, up >= c.spec.reconnect.stableAfterMs)
+        lost = sessionEnded(c, events, end, up >= c.spec.reconnect.stableAfterMs)
       } else {
         yield* letGo(c, held)
         lost = dialled
@@ -188,6 +177,7 @@ const dial = (
           epoch: c.epoch,
           spec: c.spec,
           onFrame: c.receive,
+          onTooExpensive: (ms) => tooExpensive(c, events, ms),
           budget: c.budget,
           mayDial: life.valid,
           mayAct: mayHold(c, services.onLeaseLoss)
@@ -219,47 +209,11 @@ const dial = (
     return { session, at: opening }
   })
 
-const sessionEnded = (c: ManagedConnection, { events }: LoopServices, end: SessionEnd, stable: boolean): Lost => {
-  // We cut it ourselves: what the table says of a peer that went without a word does not count.
-  const weCutIt = c.cutForLease && (end.closeCode === 1006 || end.closeCode === c.spec.reconnect.leaveCode)
-  const reason = weCutIt ? LEASE_LOST.reason : end.reason
-  const decision = weCutIt ? "retry" : decideEnd(end, c.spec.reconnect)
-  // A peer that closes as it should is no error, unless its code says that it will never have us.
-  if (end.cause !== "closed" || end.closeCode === 1006 || decision === "give-up") {
-    const error = weCutIt ? "LeaseLost" : decision === "give-up" ? "PeerRefused" : LOST_BY[end.cause]
-    const message = decision === "give-up" ? `closed with ${end.closeCode} ${reason}`.trimEnd() : reason
-    c.lastError = `${error}: ${message}`
-    events.emit("error", c, { error, message }, whereThrown(end))
-  }
-  return {
-    decision: c.spec.autoReconnect ? decision : "stop",
-    retryAfterMs: undefined,
-    closeCode: end.closeCode,
-    reason,
-    metric: end.cause === "dead" || end.cause === "idle" ? end.cause : "closed",
-    stable
-  }
-}
-
-/** A fault of ours is for whoever mends it: the log has the place. */
-const whereThrown = (ended: SessionEnd | DialFailure | TargetForbidden): Readonly<Record<string, string>> =>
-  "defect" in ended && ended.defect !== undefined ? { thrown: ended.defect.trace } : {}
-
-const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
-
 /** Ends a dial whose lease is lost while it is under way: its socket is not known to whoever cuts the open ones. */
 const leaseLost = (lease: Lease["Type"], valid: () => boolean) => (cut: (failure: DialFailure) => void) =>
   lease.onChange(() => {
     if (!valid()) cut(LEASE_LOST)
   })
-
-const LOST_BY = {
-  closed: "ConnectionLost",
-  dead: "DeadPeer",
-  idle: "IdleFeed",
-  protocol: "ProtocolError",
-  fault: "Fault"
-} as const
 
 const dialFailed = (
   c: ManagedConnection,
@@ -272,20 +226,25 @@ const dialFailed = (
       failure._tag === "TargetForbidden"
         ? failure
         : new DialFailed({ kind: failure.kind, httpStatus: failure.httpStatus, reason: failure.reason })
-    const tag = failure._tag === "DialFailure" && failure.defect !== undefined ? "Fault" : error._tag
-    c.lastError = `${tag}: ${error.message}`
-    services.events.emit("error", c, { error: tag, message: error.message }, whereThrown(failure))
+    const expensive = isQuarantined(c)
+    if (!expensive) {
+      const tag = failure._tag === "DialFailure" && failure.defect !== undefined ? "Fault" : error._tag
+      c.lastError = `${tag}: ${error.message}`
+      services.events.emit("error", c, { error: tag, message: error.message }, whereThrown(failure))
+    }
     const told = options.first.done(Exit.fail(error))
     const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
     if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode
-    const lost: Lost = {
-      decision: c.spec.autoReconnect || !c.everOpen ? decideDial(failure, c.spec.reconnect) : "stop",
-      retryAfterMs: failure._tag === "DialFailure" ? failure.retryAfterMs : undefined,
-      closeCode,
-      reason: error.message,
-      metric: "dial",
-      stable: false
-    }
+    const lost: Lost = expensive
+      ? quarantined(c, closeCode)
+      : {
+          decision: c.spec.autoReconnect || !c.everOpen ? decideDial(failure, c.spec.reconnect) : "stop",
+          retryAfterMs: failure._tag === "DialFailure" ? failure.retryAfterMs : undefined,
+          closeCode,
+          reason: error.message,
+          metric: "dial",
+          stable: false
+        }
     if (told && c.onlyIfOpens) {
       yield* finish(c, services, "failed", lost)
       return "ended" as const

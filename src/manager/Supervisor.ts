@@ -93,6 +93,7 @@ export const make = (services: ReceiveLoop.LoopServices): Effect.Effect<Supervis
             if (isDialled(c)) return
             yield* halt(c, c.spec.reconnect.leaveCode ?? 1000, reason)
             c.attempts = 0
+            c.tooExpensive = { times: 0, since: 0 }
             c.change("restart")
             yield* dial(c, false)
           })

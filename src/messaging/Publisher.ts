@@ -69,6 +69,8 @@ export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher
     readonly flush: (within: Duration.Duration) => Effect.Effect<number>
     /** Frames waiting, bytes waiting. */
     readonly waiting: () => { readonly frames: number; readonly bytes: number }
+    /** `others`: bytes that are kept in the same room, WSM_BUFFER_MAX_BYTES. */
+    readonly shareWith: (others: () => number) => void
   }
 >() {}
 
@@ -162,7 +164,10 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
       lane,
       announce: (event) => announcer?.announce(event),
       flush,
-      waiting: () => ({ frames: tally.frames, bytes: tally.bytes })
+      waiting: () => ({ frames: tally.frames, bytes: tally.bytes }),
+      shareWith: (others) => {
+        tally.others = others
+      }
     }
   })
 )

@@ -16,14 +16,21 @@ export class Tally {
   readonly starved = new Set<{ readonly resumeIfRoom: () => void }>()
   private readonly idle = new Set<() => void>()
 
+  /** what else is kept in the same room */
+  others: () => number = () => 0
+
   constructor(private readonly maxBytes: number) {}
 
+  private get taken(): number {
+    return this.bytes + this.frames * FRAME_OVERHEAD + this.others()
+  }
+
   get full(): boolean {
-    return this.bytes + this.frames * FRAME_OVERHEAD > this.maxBytes
+    return this.taken > this.maxBytes
   }
 
   get hasRoom(): boolean {
-    return this.bytes + this.frames * FRAME_OVERHEAD <= this.maxBytes * LOW
+    return this.taken <= this.maxBytes * LOW
   }
 
   /** Frames and events that wait or are in a request. */

@@ -133,7 +133,7 @@ export const make = () => {
     bufferBytes: gauge("buffer_bytes", "Bytes of frames waiting to be published."),
     keptBytes: gauge(
       "kept_bytes",
-      "Bytes kept for others, by what for: send is messages to peers that have not left.",
+      "Bytes kept for others, by what for: send is messages to peers that have not left, receive messages of peers that are not yet whole.",
       "for"
     ),
     publishSeconds: seconds("publish_seconds", "Duration of one publish request.", [

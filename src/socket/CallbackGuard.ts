@@ -45,6 +45,20 @@ export const listenTo = <O extends Guarded, A, B, C>(
   return () => emitter.off(event, guarded)
 }
 
+/** The same for what comes most often: the call stands in a place of its own, and is compiled for the one thing it calls. */
+export const listenToMessages = (
+  emitter: EventEmitter,
+  owner: Guarded & { message(data: Buffer, binary: boolean): void }
+): void => {
+  emitter.on("message", (data: Buffer, binary: boolean) => {
+    try {
+      owner.message(data, binary)
+    } catch (defect) {
+      owner.faulted(defect)
+    }
+  })
+}
+
 /** Runs `f` after so many milliseconds; the returned function takes it back. Does not keep the process running. */
 export const later = <O extends Guarded>(ms: number, owner: O, f: (this: O) => void): (() => void) => {
   const timer = setTimeout(guard(owner, f), ms)
@@ -57,7 +71,14 @@ export const soon = <O extends Guarded>(owner: O, f: (this: O) => void): void =>
   setImmediate(guard(owner, f))
 }
 
-/** Runs `f` when this turn of the event loop ends: books of the process, which reach a connection through `attempt` only. */
+/** The books that are kept for all connections together: they reach one through `attempt` only, and throw nothing themselves. */
+export const ALL: Guarded = {
+  faulted: (defect) => {
+    throw defect
+  }
+}
+
+/** Runs `f`, which keeps such books, when this turn of the event loop ends. */
 export const whenTurnEnds = (f: () => void): void => {
   setImmediate(f)
 }

@@ -10,18 +10,22 @@ import { isIP } from "node:net"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type ClientOptions as WsClientOptions, WebSocket } from "ws"
+import type { ClientOptions as WsClientOptions } from "ws"
 import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
 import { type Addresses, Resolver } from "../names/Resolver.js"
 import { guard, type Guarded, later } from "./CallbackGuard.js"
 import { dialFailure, dialFaulted, fromError } from "./DialFailures.js"
 import * as EgressPolicy from "./EgressPolicy.js"
+import { FeedSocket } from "./FeedSocket.js"
 import { race } from "./Race.js"
 import { ReadTurn } from "./ReadTurn.js"
 import type { DialFailure } from "./Session.js"
+import { TurnCost } from "./TurnCost.js"
 import { MAX_TIMER_MS } from "./Timers.js"
-import { CLOSE_TIMEOUT_MS, listen, type WireHandlers } from "./Wire.js"
+import { Unfinished, type UnfinishedBytes } from "./Unfinished.js"
+import type { WireHandlers } from "./Wire.js"
+import { CLOSE_TIMEOUT_MS, listen, type Shared } from "./WsWire.js"
 
 export interface DialTarget {
   readonly url: URL
@@ -57,6 +61,8 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
       handlers: WireHandlers,
       mayTry?: (address: string) => boolean
     ) => Effect.Effect<void, DialFailure>
+    /** messages that are not yet whole, all sockets together */
+    readonly unfinished: UnfinishedBytes
     /** Whether this host (`name:port`) is refused before anything is resolved. */
     readonly refuseHost: (hostPort: string) => TargetForbidden | undefined
   }
@@ -80,22 +86,30 @@ export const layer = (options: ClientOptions = {}): Layer.Layer<ClientWrapper, n
   Layer.effect(
     ClientWrapper,
     Effect.map(Settings, (settings) =>
-      make(EgressPolicy.make(settings), new Resolver({ servers: settings.dnsServers }), options)
+      make(
+        EgressPolicy.make(settings),
+        new Resolver({ servers: settings.dnsServers }),
+        options,
+        settings.bufferMaxBytes
+      )
     )
   )
 
 export const make = (
   policy: EgressPolicy.EgressPolicy,
   resolver: Resolver,
-  { ca, resolve }: ClientOptions = {}
+  { ca, resolve }: ClientOptions = {},
+  /** for messages that are not yet whole, and what else has its part in it */
+  bufferMaxBytes = Infinity
 ): ClientWrapper["Type"] => {
-  const turns = new ReadTurn()
+  const shared: Shared = { turns: new ReadTurn(), costs: new TurnCost(), unfinished: new Unfinished(bufferMaxBytes) }
   const forbidden = (host: string, reason: string | undefined) =>
     reason === undefined ? undefined : new TargetForbidden({ host, reason })
   const addressesOf = (host: string, done: (reason: string | undefined, addresses: Addresses) => void) =>
     resolve === undefined ? resolver.resolve(host, done) : resolve(host, (error, all) => done(error?.message, all))
 
   return {
+    unfinished: shared.unfinished,
     refuseHost: (hostPort) => {
       const [host, port] = EgressPolicy.splitHostPort(hostPort)
       return forbidden(host, policy.refuseHost(host, port))
@@ -137,7 +151,7 @@ export const make = (
 
     dial: (target, { addresses, spentMs }, handlers, mayTry = () => true) =>
       Effect.async<void, DialFailure>((resume) => {
-        let ws: WebSocket | undefined
+        let ws: FeedSocket | undefined
         let settled = false
         const settle = (result: Effect.Effect<void, DialFailure>) => {
           if (settled) return
@@ -162,7 +176,7 @@ export const make = (
             return fail(fromError(error!))
           }
           try {
-            ws = new WebSocket(target.url, [...target.subprotocols], {
+            ws = new FeedSocket(target.url, [...target.subprotocols], target.maxMessageBytes, {
               ...wsOptions(target),
               createConnection: () => socket
             })
@@ -171,7 +185,7 @@ export const make = (
             // Its message may quote the URL.
             return fail(dialFailure("http", "the opening request cannot be made"))
           }
-          listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, turns)
+          listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, shared)
         })
         return Effect.sync(() => {
           settled = true
@@ -203,7 +217,6 @@ const wsOptions = (target: DialTarget): WsOptions => ({
   headers: target.headers,
   followRedirects: false,
   perMessageDeflate: target.compression,
-  maxPayload: target.maxMessageBytes,
   closeTimeout: CLOSE_TIMEOUT_MS,
   // ws makes the path of its own from parts of the URL, and an empty query is not among them.
   ...(target.url.search === "" && target.url.href.endsWith("?") ? { finishRequest: emptyQuery } : {})

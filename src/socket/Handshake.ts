@@ -7,14 +7,16 @@
  */
 import * as Either from "effect/Either"
 import * as JsonPath from "../domain/JsonPath.js"
-import type { ExpectStep, HandshakeStep } from "../domain/Spec.js"
-import { fillTemplate, type Placeholder } from "../domain/Templates.js"
+import { FEED } from "../domain/Limits.js"
+import type { ExpectStep, HandshakeStep, ResolvedSpec } from "../domain/Spec.js"
+import { fillWithin, type Placeholder } from "../domain/Templates.js"
 import type { Guarded } from "./CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
 /** All that the login may do. */
 export interface HandshakeTarget extends Guarded {
-  readonly send: (data: Uint8Array, binary: boolean) => void
+  /** Why not, where it cannot be. */
+  readonly send: (data: Uint8Array, binary: boolean) => string | undefined
   /** An ordinary frame. */
   readonly pass: (data: Buffer, binary: boolean) => void
   /** Called once: undefined when all steps are done, else why not. */
@@ -37,7 +39,7 @@ export interface Handshake {
  */
 export const make = (
   steps: ReadonlyArray<HandshakeStep>,
-  maxReplyBytes: number,
+  { maxMessageBytes, maxReplyBytes }: Pick<ResolvedSpec, "maxMessageBytes" | "maxReplyBytes">,
   value: (placeholder: Placeholder) => string,
   target: HandshakeTarget,
   timers: Timers
@@ -71,10 +73,11 @@ export const make = (
         return
       }
       if (!target.mayAct()) return finish(`step ${next}: this instance may not act now`)
-      target.send(
-        step.kind === "text" ? Buffer.from(fillTemplate(step.template, filled)) : step.data,
-        step.kind === "binary"
-      )
+      const content = step.kind === "text" ? fillWithin(step.template, filled, maxMessageBytes) : step.data
+      if (content === undefined)
+        return finish(`step ${next}: filled in it is over max_message_bytes, ${maxMessageBytes}`)
+      const failure = target.send(typeof content === "string" ? Buffer.from(content) : content, step.kind === "binary")
+      if (failure !== undefined) return finish(`step ${next}: ${failure}`)
     }
     finish(undefined)
   }
@@ -85,6 +88,7 @@ export const make = (
     frame: (data, binary) => {
       const found = expected === undefined || data.length > maxReplyBytes ? undefined : match(expected, data)
       if (found === undefined) return target.pass(data, binary)
+      if (typeof found === "string") return finish(`step ${next}: ${found}`)
       for (const [name, content] of found) captured.set(name, content)
       advance()
     }
@@ -93,12 +97,13 @@ export const make = (
 
 /**
  * What a frame gives to a step: its captures, or undefined where the frame is not the one that was expected. A frame without
- * something to capture is not. A captured string is filled in by its content, any other value by its JSON text.
+ * something to capture is not. A captured string is filled in by its content, any other value by its JSON text. A text: why
+ * the login cannot go on, which is that a capture would be too long.
  */
 export const match = (
   step: ExpectStep,
   data: Buffer
-): ReadonlyArray<readonly [name: string, content: string]> | undefined => {
+): ReadonlyArray<readonly [name: string, content: string]> | string | undefined => {
   if (step.jsonPath === "" && step.equals !== "" && !data.equals(Buffer.from(step.equals))) return undefined
   if (step.jsonPath === "" && step.capture.length === 0) return []
   const text = asText(data)
@@ -116,6 +121,7 @@ export const match = (
   for (const [name, path] of step.capture) {
     const content = at(path)
     if (content === undefined) return undefined
+    if (Buffer.byteLength(content) > FEED.CAPTURE_BYTES) return `capture ${name} is over ${FEED.CAPTURE_BYTES} bytes`
     captures.push([name, content])
   }
   return captures

@@ -1,10 +1,10 @@
 /**
- * The clocks of an open socket: the two pings, the peer that is dead (no frame of any kind), the feed that is stale (no
- * data frame).
+ * The clocks of an open socket: the two pings, the peer that is dead (nothing came), the feed that is stale (no data frame).
  *
  * Armed from the start, not from the first frame. Time in which we did not read does not count: a socket that we paused
  * is never called dead, and after a blocked event loop the frames that wait in the kernel get their chance to be read.
- * Each frame only stores a number; one timer a socket looks at them.
+ * Each frame only stores a number; one timer a socket looks at them. Bytes that come are life too, those of a frame that is
+ * not yet whole: the timer compares how many there were.
  */
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
 import type { Guarded } from "./CallbackGuard.js"
@@ -16,6 +16,8 @@ export interface KeepAliveTarget extends Guarded {
   readonly ping: () => void
   /** Sends the application-level ping, filled in. */
   readonly sendPing: () => void
+  /** bytes that came, ever */
+  readonly bytesRead: () => number
   /** The peer is dead (cut the socket), or its feed is idle. Called once. */
   readonly silent: (cause: "dead" | "idle") => void
   /** Asked right before each ping. */
@@ -25,12 +27,19 @@ export interface KeepAliveTarget extends Guarded {
 /** A timer this much too late means that the event loop did not run, so that nothing was read; and what reading gets then. */
 const LATE_MS = 250
 
+/** How often the bytes are looked at within the time after which a peer is dead; it may be called dead so much later. */
+const LOOKS = 3
+
 /** Pings go out up to a tenth early, so that sockets that opened together do not ping together for ever. */
 const JITTER = 0.1
 
 export class KeepAlive {
   private lastData: number
   private lastControl: number
+  /** when the timer found more bytes than before, of no frame that came */
+  private lastBytes: number
+  private lookedAt: number
+  private bytes: number
   private nextPing: number
   private nextAppPing: number
   private isPaused = false
@@ -47,6 +56,9 @@ export class KeepAlive {
     const now = timers.now()
     this.lastData = now
     this.lastControl = now
+    this.lastBytes = now
+    this.lookedAt = now
+    this.bytes = target.bytesRead()
     this.nextPing = this.after(now, clocks.pingIntervalMs)
     this.nextAppPing = this.after(now, clocks.ping?.intervalMs ?? Infinity)
     this.arm()
@@ -67,7 +79,7 @@ export class KeepAlive {
   resumed(): void {
     if (!this.isPaused) return
     this.isPaused = false
-    this.lastData = this.lastControl = this.timers.now()
+    this.lastData = this.lastControl = this.lastBytes = this.timers.now()
     this.arm()
   }
   stop(): void {
@@ -80,11 +92,20 @@ export class KeepAlive {
   private lastFrame(): number {
     return Math.max(this.lastData, this.lastControl)
   }
+  /** Where a frame came since the last look, it is the last sign of life; else more bytes are. */
+  private look(now: number): void {
+    const bytes = this.target.bytesRead()
+    if (bytes !== this.bytes && this.lastFrame() < this.lookedAt) this.lastBytes = now
+    this.bytes = bytes
+    this.lookedAt = now
+  }
   private arm(): void {
     this.disarm?.()
     const { deadAfterMs, idleAfterMs } = this.clocks
-    const silence = this.isPaused ? Infinity : Math.min(this.lastFrame() + deadAfterMs, this.lastData + idleAfterMs)
-    this.due = Math.min(this.nextPing, this.nextAppPing, silence)
+    const alive = Math.max(this.lastFrame(), this.lastBytes)
+    const silence = this.isPaused ? Infinity : Math.min(alive + deadAfterMs, this.lastData + idleAfterMs)
+    const look = this.isPaused ? Infinity : this.lookedAt + deadAfterMs / LOOKS
+    this.due = Math.min(this.nextPing, this.nextAppPing, silence, look)
     if (this.due === Infinity) this.disarm = undefined
     else this.disarm = this.timers.after(this.due - this.timers.now(), () => this.tick(), this.target)
   }
@@ -94,7 +115,9 @@ export class KeepAlive {
     if (late > LATE_MS) {
       this.lastData = Math.min(now, this.lastData + late + LATE_MS)
       this.lastControl = Math.min(now, this.lastControl + late + LATE_MS)
+      this.lastBytes = Math.min(now, this.lastBytes + late + LATE_MS)
     }
+    this.look(now)
     const silent = this.isPaused ? undefined : this.silence(now)
     if (silent !== undefined) return this.target.silent(silent)
     if (now >= this.nextPing) {
@@ -108,7 +131,7 @@ export class KeepAlive {
     this.arm()
   }
   private silence(now: number): "dead" | "idle" | undefined {
-    if (now - this.lastFrame() >= this.clocks.deadAfterMs) return "dead"
+    if (now - Math.max(this.lastFrame(), this.lastBytes) >= this.clocks.deadAfterMs) return "dead"
     return now - this.lastData >= this.clocks.idleAfterMs ? "idle" : undefined
   }
 }

@@ -13,6 +13,7 @@ import { isOpaque } from "../domain/Opaque.js"
 import { redactUrl } from "../domain/Redact.js"
 import type { RefuseSecret, SecretTarget } from "../domain/SecretHosts.js"
 import { shownName } from "../domain/SecretName.js"
+import { CALLER } from "../domain/Limits.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import * as Templates from "../domain/Templates.js"
 import type { Secrets } from "../ports/Secrets.js"
@@ -83,7 +84,8 @@ export const resolve = (
       if (placeholder.kind === "connection") return placeholder.name === "id" ? connectionId : String(epoch)
       return ""
     }
-    const fill = (template: Templates.Template) => Templates.fillTemplate(template, value)
+    const fill = (template: Templates.Template, maxBytes: number = CALLER.FILLED_BYTES) =>
+      Templates.fillWithin(template, value, maxBytes)
     const cannotStand = (template: Templates.Template, where: string) =>
       dialFailure(
         "secret",
@@ -98,24 +100,36 @@ export const resolve = (
     for (const [i, [name]] of spec.headers.entries()) {
       const template = spec.templates.headers[i]!
       const filled = fill(template)
-      if (NO_HEADER_VALUE.test(filled)) return yield* Effect.fail(cannotStand(template, `header ${name}`))
+      if (filled === undefined || NO_HEADER_VALUE.test(filled))
+        return yield* Effect.fail(cannotStand(template, `header ${name}`))
       headers.push([name, filled])
     }
     const subprotocols: Array<Shown<string>> = []
     for (const [i, text] of spec.subprotocols.entries()) {
       const template = spec.templates.subprotocols[i]!
       const filled = fill(template)
-      if (!TOKEN.test(filled) || subprotocols.some(({ value }) => Redacted.value(value) === filled)) {
+      if (
+        filled === undefined ||
+        !TOKEN.test(filled) ||
+        subprotocols.some(({ value }) => Redacted.value(value) === filled)
+      ) {
         return yield* Effect.fail(cannotStand(template, "a subprotocol"))
       }
       subprotocols.push({ value: Redacted.make(filled), shown: isOpaque(text) ? "***" : text })
     }
     const { ping: pingTemplate, url: urlTemplate } = spec.templates
     const url = yield* Effect.mapError(
-      Effect.try(() => new URL(Templates.fillTemplate(urlTemplate, (p) => encodeURIComponent(value(p))))),
+      // no URL at all where it would be too long
+      Effect.try(
+        () => new URL(Templates.fillWithin(urlTemplate, (p) => encodeURIComponent(value(p)), CALLER.FILLED_BYTES) ?? "")
+      ),
       () => cannotStand(urlTemplate, "the URL")
     )
     const { ping } = spec.keepAlive
+    const filledPing = pingTemplate === undefined ? ping?.data : fill(pingTemplate, spec.maxMessageBytes)
+    if (ping !== undefined && filledPing === undefined) {
+      return yield* Effect.fail(cannotStand(pingTemplate!, "a ping: it is too long"))
+    }
     return {
       url: { value: Redacted.make(url), shown: spec.shownUrl },
       headers: {
@@ -123,7 +137,7 @@ export const resolve = (
         shown: spec.headers.map(([name]) => name).join(", ")
       },
       subprotocols,
-      ping: ping && Redacted.make(Buffer.from(pingTemplate === undefined ? ping.data : fill(pingTemplate))),
+      ping: ping && Redacted.make(Buffer.from(filledPing!)),
       value,
       conceal: concealing(spec, values.size === 0 ? NONE : [...values.values()])
     }

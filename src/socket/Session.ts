@@ -10,6 +10,7 @@ import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen, DialFailureKind, TargetForbidden } from "../domain/Errors.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import type { Defect } from "./CallbackGuard.js"
+import type { UnfinishedBytes } from "./Unfinished.js"
 
 /** Why a dial came to nothing. `closeCode` where the peer closed during the handshake steps. */
 export interface DialFailure {
@@ -32,9 +33,10 @@ export interface SessionEnd {
   readonly reason: string
   /**
    * closed: by the peer or on our request; dead: no frame in time; idle: no data frame in time; protocol: we closed on bad
-   * input; fault: handling it threw
+   * input; fault: handling it threw; expensive: its frames took too long, too often; full: what it sent of a message that is
+   * not yet whole took too much memory
    */
-  readonly cause: "closed" | "dead" | "idle" | "protocol" | "fault"
+  readonly cause: "closed" | "dead" | "idle" | "protocol" | "fault" | "expensive" | "full"
   /** of a fault */
   readonly defect?: Defect
 }
@@ -48,6 +50,8 @@ export interface SessionOptions {
   readonly onFrame: (data: Buffer, binary: boolean) => void
   /** Of the connection: what waits to be sent is taken from it. */
   readonly budget: ByteBudget
+  /** Its frames took so many milliseconds of one turn of the event loop. True: it shall end; else it is not read for a while. */
+  readonly onTooExpensive: (ms: number) => boolean
   /** Asked right before the dial. */
   readonly mayDial: () => boolean
   /** Asked right before anything goes out of the open socket: each message, each ping. */
@@ -92,5 +96,7 @@ export class Sessions extends Context.Tag("websocketmanager/socket/Sessions")<
     readonly precheck: (spec: ResolvedSpec) => Effect.Effect<void, TargetForbidden>
     /** Milliseconds a dial to this host would wait for the dial budget now. */
     readonly budgetWait: (hostPort: string) => number
+    /** messages that are not yet whole, all sockets together */
+    readonly unfinished: UnfinishedBytes
   }
 >() {}

@@ -51,6 +51,7 @@ export const layer: Layer.Layer<
     return {
       precheck,
       budgetWait: budget.waitMillis,
+      unfinished: client.unfinished,
       open: (options) =>
         Effect.gen(function* () {
           yield* precheck(options.spec)

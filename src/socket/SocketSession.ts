@@ -28,6 +28,7 @@ export class SocketSession implements Session, WireHandlers {
   private readonly budget: ByteBudget
   private readonly pass: (data: Buffer, binary: boolean) => void
   private readonly mayAct: () => boolean
+  private readonly tooExpensive: (ms: number) => boolean
   private readonly clocks: ResolvedKeepAlive
   private readonly leaveCode: number | undefined
   private readonly ping: Redacted.Redacted<Buffer> | undefined
@@ -39,12 +40,17 @@ export class SocketSession implements Session, WireHandlers {
   private wire: Wire | undefined
   private queue: SendQueue | undefined
   private keepAlive: KeepAlive | undefined
+  /** by whoever has the session, and by the wire */
+  private isPaused = false
+  private isHeldUp = false
+  /** an application-level ping has not left yet */
+  private pinging = false
   private silent: "dead" | "idle" | undefined
   /** until the steps are done; with it go the secrets that fill them */
   private handshake: Handshake.Handshake | undefined
 
   constructor(
-    { budget, connectionId, mayAct, onFrame, spec }: SessionOptions,
+    { budget, connectionId, mayAct, onFrame, onTooExpensive, spec }: SessionOptions,
     opening: Opening,
     private readonly timers: Timers
   ) {
@@ -52,19 +58,20 @@ export class SocketSession implements Session, WireHandlers {
     this.budget = budget
     this.pass = onFrame
     this.mayAct = mayAct
+    this.tooExpensive = onTooExpensive
     this.clocks = spec.keepAlive
     this.leaveCode = spec.reconnect.leaveCode
     this.ping = opening.ping
     this.conceal = opening.conceal
     this.offered = opening.subprotocols
     const target: Handshake.HandshakeTarget = {
-      send: (data, binary) => this.wire?.send(data, binary),
+      send: (data, binary) => this.queue!.put({ data, binary, done: (failure) => this.sentAtLogin(failure) })?.message,
       pass: onFrame,
       done: (failure) => this.stepsDone(failure),
       mayAct,
       faulted: (defect) => this.wire?.faulted(defect)
     }
-    this.handshake = Handshake.make(spec.handshake, spec.maxReplyBytes, opening.value, target, timers)
+    this.handshake = Handshake.make(spec.handshake, spec, opening.value, target, timers)
   }
 
   /** Done when the steps are; fails with kind `handshake`. */
@@ -84,11 +91,13 @@ export class SocketSession implements Session, WireHandlers {
     return this.queue!.send(data, binary, handed)
   }
   pause(): void {
-    this.keepAlive?.paused()
+    this.isPaused = true
+    this.readingChanged()
     this.wire?.pause()
   }
   resume(): void {
-    this.keepAlive?.resumed()
+    this.isPaused = false
+    this.readingChanged()
     this.wire?.resume()
   }
   close(code: number, reason: string): void {
@@ -125,6 +134,13 @@ export class SocketSession implements Session, WireHandlers {
   onControl(): void {
     this.keepAlive?.controlFrame()
   }
+  onHeldUp(heldUp: boolean): void {
+    this.isHeldUp = heldUp
+    this.readingChanged()
+  }
+  onTooExpensive(ms: number): boolean {
+    return this.tooExpensive(ms)
+  }
   onEnd(told: SessionEnd): void {
     const end = { ...told, reason: this.conceal(told.reason) }
     // Whatever is wrong with what stops here: whoever waits for the end hears of it.
@@ -139,15 +155,41 @@ export class SocketSession implements Session, WireHandlers {
     }
   }
 
+  /** A login without one of its messages is none. */
+  private sentAtLogin(failure: ConnectionNotOpen | undefined): void {
+    if (failure !== undefined) this.login.done(Exit.fail(dialFailure("handshake", failure.message)))
+  }
+  /** The silence of a socket that is not read is none. */
+  private readingChanged(): void {
+    if (this.isPaused || this.isHeldUp) this.keepAlive?.paused()
+    else this.keepAlive?.resumed()
+  }
   private stepsDone(failure: string | undefined): void {
     this.handshake = undefined
-    if (failure === undefined) this.keepAlive = new KeepAlive(this.clocks, this.clocked(this.wire!), this.timers)
+    if (failure === undefined) {
+      this.keepAlive = new KeepAlive(this.clocks, this.clocked(this.wire!), this.timers)
+      this.readingChanged()
+    }
     this.login.done(failure === undefined ? Exit.void : Exit.fail(dialFailure("handshake", failure)))
+  }
+  /** The one before may be held up behind what the peer does not read: then this one is left out. */
+  private sendPing(): void {
+    if (this.ping === undefined || this.pinging) return
+    this.pinging = true
+    const done = () => {
+      this.pinging = false
+    }
+    if (
+      this.queue!.put({ data: Redacted.value(this.ping), binary: this.clocks.ping?.binary === true, done }) !==
+      undefined
+    )
+      done()
   }
   private clocked(wire: Wire): KeepAliveTarget {
     return {
       ping: () => wire.ping(),
-      sendPing: () => this.ping && wire.send(Redacted.value(this.ping), this.clocks.ping?.binary === true),
+      bytesRead: () => wire.bytesRead(),
+      sendPing: () => this.sendPing(),
       silent: (cause) => {
         this.silent = cause
         if (cause === "dead") this.terminate()
@@ -161,6 +203,6 @@ export class SocketSession implements Session, WireHandlers {
 
 const endedAtLogin = ({ cause, closeCode, defect, reason }: SessionEnd): DialFailure => {
   const why = reason === "" ? "" : `: ${reason}`
-  const told = cause === "fault" ? reason : `the peer closed with ${closeCode}${why}`
-  return dialFailure("handshake", told, defect === undefined ? { closeCode } : { closeCode, defect })
+  const told = cause === "closed" ? `the peer closed with ${closeCode}${why}` : reason
+  return dialFailure("handshake", told, { closeCode, ...(defect === undefined ? {} : { defect }) })
 }

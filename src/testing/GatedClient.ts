@@ -40,6 +40,8 @@ export class GatedClient {
       },
       onFrame: (data, binary) => process.post(() => handlers.onFrame(data, binary)),
       onControl: () => process.post(() => handlers.onControl()),
+      onHeldUp: (heldUp) => handlers.onHeldUp(heldUp),
+      onTooExpensive: (ms) => handlers.onTooExpensive(ms),
       onEnd: (end) => {
         if (open !== undefined) this.wires.delete(open)
         process.post(() => handlers.onEnd(end))

@@ -98,6 +98,7 @@ export class MemorySocket {
     },
     ping: () => void this.ground.after(0, () => this.process.post(() => this.isOpen && this.handlers.onControl())),
     bufferedAmount: () => 0,
+    bytesRead: () => 0,
     indivisibleBytes: 0,
     isCut: () => !this.isOpen,
     pause: () => {
@@ -126,6 +127,7 @@ export class MemorySockets {
   /** How the instance of this number dials, while its process lives. */
   layer(instance: number, process: Process): Layer.Layer<ClientWrapper> {
     return Layer.succeed(ClientWrapper, {
+      unfinished: { bytes: () => 0, shareWith: () => {} },
       refuseHost: () => undefined,
       resolve: () => Effect.succeed({ addresses: [], spentMs: 0 }),
       dial: (target, _route, handlers) => this.dial(instance, process, target, handlers)

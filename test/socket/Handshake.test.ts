@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { FEED } from "../../src/domain/Limits.js"
 import type { ExpectStep, HandshakeStep } from "../../src/domain/Spec.js"
 import { parseTemplate } from "../../src/domain/Templates.js"
 import * as Handshake from "../../src/socket/Handshake.js"
@@ -18,7 +19,8 @@ const expectFrame = (jsonPath = "", equals = "", capture: Record<string, string>
   capture: Object.entries(capture)
 })
 
-const MAX_REPLY_BYTES = 1000
+const MAX_REPLY_BYTES = 1_000_000
+const MAX_MESSAGE_BYTES = 1000
 
 const start = (...steps: ReadonlyArray<HandshakeStep>) => {
   const sent: Array<string> = []
@@ -35,10 +37,13 @@ const start = (...steps: ReadonlyArray<HandshakeStep>) => {
   }
   const handshake = Handshake.make(
     steps,
-    MAX_REPLY_BYTES,
+    { maxReplyBytes: MAX_REPLY_BYTES, maxMessageBytes: MAX_MESSAGE_BYTES },
     (p) => `<${p.kind} ${p.name}>`,
     {
-      send: (data, isBinary) => sent.push(`${isBinary ? "b" : "t"}:${Buffer.from(data).toString("latin1")}`),
+      send: (data, isBinary) => {
+        sent.push(`${isBinary ? "b" : "t"}:${Buffer.from(data).toString("latin1")}`)
+        return undefined
+      },
       pass: (data) => passed.push(data.toString()),
       done: (failure) => ends.push(failure),
       mayAct: () => may,
@@ -187,5 +192,41 @@ describe("Handshake", () => {
     h.handshake.stop()
     h.frame("go")
     expect([h.sent, h.passed, h.ends, h.alarms.size]).toEqual([[], ["go"], [], 0])
+  })
+})
+
+describe("a login whose texts could grow", () => {
+  it("fails before a text that is filled in goes over max_message_bytes, whatever it is filled with", () => {
+    const fits = start(expectFrame("", "", { x: "$.x" }), text("${capture:x}".repeat(10)))
+    fits.handshake.start()
+    fits.frame(`{"x":"${"é".repeat(50)}"}`)
+    expect(fits.ends).toEqual([undefined])
+    for (const value of ["x".repeat(101), `${"é".repeat(50)}.`]) {
+      const over = start(expectFrame("", "", { x: "$.x" }), text("${capture:x}".repeat(10)))
+      over.handshake.start()
+      over.frame(`{"x":"${value}"}`)
+      expect(over.ends).toEqual([`step 2: filled in it is over max_message_bytes, ${MAX_MESSAGE_BYTES}`])
+      expect(over.sent).toEqual([])
+    }
+  })
+
+  it.each([
+    ["a string", `"${"x".repeat(FEED.CAPTURE_BYTES)}"`, `"${"x".repeat(FEED.CAPTURE_BYTES + 1)}"`],
+    ["what is not Latin", `"${"é".repeat(FEED.CAPTURE_BYTES / 2)}"`, `"${"é".repeat(FEED.CAPTURE_BYTES / 2)}x"`],
+    [
+      "any other value, by its text",
+      `[${"1".repeat(FEED.CAPTURE_BYTES - 2)}]`,
+      `[${"1".repeat(FEED.CAPTURE_BYTES - 1)}]`
+    ]
+  ])("fails where a capture is over its limit: %s", (_, fits, over) => {
+    const taken = start(expectFrame("", "", { x: "$.x" }))
+    taken.handshake.start()
+    taken.frame(`{"x":${fits}}`)
+    expect(taken.ends).toEqual([undefined])
+    const refused = start(expectFrame("", "", { x: "$.x" }))
+    refused.handshake.start()
+    refused.frame(`{"x":${over}}`)
+    expect(refused.ends).toEqual([`step 1: capture x is over ${FEED.CAPTURE_BYTES} bytes`])
+    expect(refused.passed).toEqual([])
   })
 })

@@ -110,6 +110,7 @@ export const open = (
       spec,
       onFrame: (data) => frames.push(data.toString()),
       budget: new ByteBudget(CALLER.CONNECTION_BYTES),
+      onTooExpensive: () => false,
       mayDial: () => true,
       mayAct: () => true,
       ...options

@@ -262,7 +262,7 @@ export type ConnectRequest = Message<"websocketmanager.v1.ConnectRequest"> & {
   compression: boolean;
 
   /**
-   * a larger frame is not looked into for a reply (JSON_FIELD, ENVELOPE) or a login step; default 1 MiB, at most max_message_bytes
+   * a larger frame is neither a reply nor one that a login step expects; default 1 MiB, at most max_message_bytes
    *
    * @generated from field: uint32 max_reply_bytes = 29;
    */
@@ -414,7 +414,7 @@ export type KeepAlive = Message<"websocketmanager.v1.KeepAlive"> & {
   pingIntervalMs: number;
 
   /**
-   * no frame of any kind, pong included; default 3 x ping_interval_ms; off when disable_ping is set and there is no application ping
+   * nothing came, not even a part of a frame; default 3 x ping_interval_ms; off when disable_ping is set and there is no application ping
    *
    * @generated from field: uint32 dead_after_ms = 2;
    */

@@ -1,0 +1,91 @@
+/** Messages that are not yet whole: bounded for the instance, and at the cost of those who keep most. */
+import { deflateRawSync, constants } from "node:zlib"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { Sessions } from "../../src/socket/Session.js"
+import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
+import { eventually, open, sessionsLayer, specOf } from "./support.js"
+
+const MIB = 1024 * 1024
+/** half of it for messages that are not yet whole */
+const LIMIT = 4 * MIB
+const PEERS = 4
+const keepAlive = { pingIntervalMs: Infinity, deadAfterMs: Infinity, idleAfterMs: Infinity, ping: undefined }
+
+const surroundings = sessionsLayer({ settings: { bufferMaxBytes: LIMIT } })
+
+/** The header of a message of so many bytes, and all of them but the last. */
+const withoutEnd = (bytes: number) => encodeFrame(0x2, Buffer.alloc(bytes)).subarray(0, -1)
+/** A first fragment that is small until it is inflated. */
+const inflating = (bytes: number) => {
+  const data = deflateRawSync(Buffer.alloc(bytes), { finishFlush: constants.Z_SYNC_FLUSH })
+  const frame = encodeFrame(0x2, data, false)
+  frame[0]! |= 0x40
+  return frame
+}
+/** Many fragments of nothing much. */
+const crumbs = (n: number) =>
+  Buffer.concat([encodeFrame(0x2, Buffer.from("x"), false), Buffer.concat(Array.from({ length: n }, () => encodeFrame(0x0, Buffer.from("x"), false)))]) // prettier-ignore
+
+describe("messages without an end", () => {
+  it.scopedLive.each<[string, boolean, () => Buffer]>([
+    ["large frames", false, () => withoutEnd(2 * MIB)],
+    ["fragments that are inflated", true, () => inflating(2 * MIB)],
+    [
+      "fragments of a megabyte",
+      false,
+      () => Buffer.concat([encodeFrame(0x2, Buffer.alloc(MIB), false), encodeFrame(0x0, Buffer.alloc(MIB), false)])
+    ],
+    ["crumbs, which cost more than their bytes", false, () => crumbs(16_000)]
+  ])("are bounded for the instance, and their neighbour gets its own through: %s", ([kind, compression, sent]) =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.scoped({ compression })
+      const { unfinished } = yield* Sessions
+      const ends: Array<number> = []
+      for (let i = 0; i < PEERS; i++) {
+        const { session } = yield* open(specOf(server.url, { keepAlive, compression }))
+        yield* Effect.fork(Effect.map(session.ended, (end) => ends.push(end.closeCode)))
+      }
+      const neighbour = yield* open(specOf(server.url, { keepAlive }))
+      let most = 0
+      const looking = setInterval(() => (most = Math.max(most, unfinished.bytes())), 1)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(looking)))
+      for (const peer of server.peers.slice(0, PEERS)) peer.raw(sent())
+      yield* eventually(() => most > LIMIT / 4, 10_000)
+      server.last.send(Buffer.alloc(MIB))
+      yield* eventually(() => neighbour.frames.length === 1, 25_000)
+      yield* eventually(() => ends.length > 0, 15_000)
+      expect(new Set(ends)).toEqual(new Set([1013]))
+      yield* eventually(() => unfinished.bytes() < LIMIT / 2, 15_000)
+      // a socket that is held up has had one more read, in which crumbs add up; what is inflated is seen a little later
+      const oneRead = compression || kind.startsWith("crumbs") ? 2 * MIB : 256 * 1024
+      expect(most).toBeLessThan(LIMIT / 2 + 2 * MIB + PEERS * oneRead)
+    }).pipe(Effect.provide(surroundings))
+  )
+
+  it.scopedLive("keep nothing once they are whole, or their socket is gone", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.scoped()
+      const { unfinished } = yield* Sessions
+      const { frames } = yield* open(specOf(server.url, { keepAlive }))
+      const frame = encodeFrame(0x2, Buffer.alloc(MIB))
+      server.last.raw(frame.subarray(0, -100))
+      yield* eventually(() => unfinished.bytes() >= MIB - 100)
+      server.last.raw(frame.subarray(-100))
+      yield* eventually(() => frames.length === 1 && unfinished.bytes() === 0)
+      server.last.raw(frame.subarray(0, -100))
+      yield* eventually(() => unfinished.bytes() > 0)
+      server.last.cut()
+      yield* eventually(() => unfinished.bytes() === 0)
+    }).pipe(Effect.provide(surroundings))
+  )
+
+  it.scopedLive("of peers that do send their end all get through, however little room there is", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.scoped()
+      const opened = yield* Effect.forEach(Array.from({ length: PEERS }), () => open(specOf(server.url, { keepAlive })))
+      for (const peer of server.peers) peer.raw(encodeFrame(0x2, Buffer.alloc(2 * MIB)))
+      yield* eventually(() => opened.every(({ frames }) => frames.length === 1), 15_000)
+    }).pipe(Effect.provide(surroundings))
+  )
+})
