@@ -14,11 +14,13 @@ import * as PeerRoute from "../api/http/PeerRoute.js"
 import * as HttpServer from "../api/http/Server.js"
 import * as PeerDoor from "../api/rpc/PeerDoor.js"
 import * as RpcDoor from "../api/rpc/RpcDoor.js"
+import { PeerCredential } from "../api/rpc/PeerProof.js"
 import * as StreamQuota from "../api/rpc/StreamQuota.js"
 import { Settings } from "../config/Settings.js"
 import { ConnectionManager } from "../manager/ConnectionManager.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import * as ManagerLayer from "./ManagerLayer.js"
+import * as PeerKeys from "./PeerKeys.js"
 
 /** What the layer gives beside the manager: where its doors really listen. */
 export type Provided = ManagerLayer.Provided | HttpListener.HttpListener | GrpcServer.GrpcListener
@@ -60,18 +62,23 @@ export const layer = <E = never, R = never>(
     Effect.gen(function* () {
       const settings = yield* ManagerLayer.settingsOf(options)
       const given = Layer.succeed(Settings, settings)
-      const bound = yield* Layer.build(HttpListener.layer.pipe(Layer.provide(given)))
-      const { port } = yield* Effect.provide(HttpListener.HttpListener, bound)
-      const there = { ...options, boundPort: port }
-      const { address } = ManagerLayer.identityOf(settings, there)
+      const bound = yield* Layer.build(
+        HttpListener.peerLayer.pipe(Layer.provideMerge(HttpListener.layer), Layer.provide(given))
+      )
+      const { port } = yield* Effect.provide(HttpListener.PeerListener, bound)
+      const { address, id } = ManagerLayer.identityOf(settings, { ...options, boundPort: port })
+      // an id that is chosen at random is chosen once
+      const there = { ...options, settings: { ...options.settings, instanceId: id }, boundPort: port }
+      const keys = yield* PeerKeys.of(settings, settings.backing === "embedded" && options.stateStore === undefined)
+      const credential = Layer.succeed(PeerCredential, { keys, self: { id, address } })
       const peerDoor = yield* Layer.build(
-        PeerRoute.layer({ advertised: address }).pipe(
+        PeerRoute.layer.pipe(
           Layer.provideMerge(PeerDoor.layer),
-          Layer.provide(given),
+          Layer.provide(credential),
           Layer.provide(Layer.succeedContext(bound))
         )
       )
-      const peers = options.peers ?? Layer.provide(RpcPeers.layer, given)
+      const peers = options.peers ?? Layer.provide(RpcPeers.layer, Layer.merge(given, credential))
       return drainedFirst.pipe(
         Layer.provideMerge(doors),
         Layer.provide(Layer.succeedContext(peerDoor)),

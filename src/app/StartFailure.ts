@@ -4,6 +4,7 @@ import { createSecureContext } from "node:tls"
 import { readFileSync } from "node:fs"
 import { twinsOf } from "../adapters/secrets/LocalSecrets.js"
 import { SettingsError } from "../config/Load.js"
+import { ListenFailed } from "../api/http/HttpListener.js"
 import type { SettingsShape } from "../config/Settings.js"
 
 /** The files that settings name, and the secrets of this host, looked at before anything is opened. */
@@ -53,8 +54,8 @@ export const describe = (settings: SettingsShape, cause: Cause.Cause<unknown>): 
     new SettingsError({ setting, value: String(value), rule: `${rule}: ${reasonOf(error)}` }).message
   switch ("_tag" in error ? error._tag : "") {
     case "ListenFailed":
-      return isPort(error)
-        ? refused("WSM_HTTP_PORT", settings.httpPort, "be a port that is free and may be opened")
+      return isPort(error) && error instanceof ListenFailed
+        ? refused(error.setting, error.port, "be a port that is free and may be opened")
         : refused("WSM_HOST", settings.host, "be an address of this machine")
     case "GrpcListenFailed":
       return isPort(error)

@@ -67,7 +67,7 @@ export const CATALOGUE: Catalogue = {
   },
   advertiseAddress: {
     env: "WSM_ADVERTISE_ADDRESS",
-    kind: Kinds.toldUrl(redactUrl),
+    kind: Kinds.peerAddress(redactUrl),
     standard: "",
     standardText: "from `WSM_HOST` and the port really bound",
     text: "Where the other instances forward calls to. It must reach this very process, never a load balancer."
@@ -85,11 +85,31 @@ export const CATALOGUE: Catalogue = {
     standard: undefined,
     text: "Bearer token that every call must carry. Required when `WSM_HOST` is not loopback, unless `WSM_INSECURE=true`."
   },
+  peerSecret: {
+    env: "WSM_PEER_SECRET",
+    kind: Kinds.changingSecret,
+    standard: undefined,
+    standardText: "embedded: a file of the data folder; Dapr: follows from `WSM_API_TOKEN`",
+    text: "What the instances of a fleet prove to each other that they have; it is never sent. `new,old` accepts both for as long as it is being changed."
+  },
+  peerPort: {
+    env: "WSM_PEER_PORT",
+    kind: port,
+    standard: undefined,
+    standardText: "the HTTP port",
+    text: "A port of its own for the other instances (`/rpc/peers`), so that a network policy can name it; the advertised address uses it. 0 takes any free port."
+  },
+  peerTlsCa: {
+    env: "WSM_PEER_TLS_CA",
+    kind: path,
+    standard: "",
+    text: "File of the authority (PEM) that must vouch for the certificate of every peer, whoever dials: `WSM_TLS_CERT` is shown, for server and client. Needs `WSM_PEER_PORT` and `WSM_TLS_CERT`."
+  },
   insecure: {
     env: "WSM_INSECURE",
     kind: Kinds.flag,
     standard: false,
-    text: "Listen on other addresses than loopback without a token: whoever reaches the port may open sockets from here."
+    text: "Waives two checks of the start. Without a token it may listen on other addresses than loopback: whoever reaches the port may open sockets from here. And with Dapr, instances may dial each other with `http` between hosts: what they pass on can be read on the way, token and secret are not sent. A token that is set is asked for all the same."
   },
   egress: {
     env: "WSM_EGRESS",

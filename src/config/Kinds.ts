@@ -3,6 +3,8 @@ import { isIP } from "node:net"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { PEER } from "../domain/Limits.js"
+import { isPeerAddress } from "../domain/Peer.js"
 import { type SecretHosts, secretHostsFault } from "../domain/SecretHosts.js"
 
 export interface Kind<A> {
@@ -129,6 +131,20 @@ export const secret: Kind<Redacted.Redacted<string>> = {
   secret: true
 }
 
+/** A secret of this length is not guessed. */
+const LONG_ENOUGH = 16
+
+/** One secret, or two for as long as it is being changed; never shown. */
+export const changingSecret: Kind<Redacted.Redacted<string>> = {
+  ...secret,
+  rule: `one secret, or two separated by a comma, of at least ${LONG_ENOUGH} visible ASCII characters each`,
+  holds: (value) => {
+    if (!secret.holds(value)) return false
+    const parts = Redacted.value(value).split(",")
+    return parts.length <= 2 && parts.every(({ length }) => length >= LONG_ENOUGH)
+  }
+}
+
 const HOST_NAME =
   /^(?:\*\.)?[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?(?:\.[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?)*\.?$/u
 
@@ -232,15 +248,14 @@ const secretEntries = (value: string): ReadonlyArray<readonly [name: string, tar
 
 const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:\/\/[^/?#]/i.test(value)
 
-/** An http or https URL that others are told, or empty. */
-export const toldUrl = (show: (url: string) => string): Kind<string> => {
-  const url = httpUrl(show)
-  return {
-    ...url,
-    rule: `${url.rule} without a user and a password, for others are told it`,
-    holds: (value) => url.holds(value) && (value === "" || !/^[^/]*\/\/[^/?#]*@/.test(value))
-  }
-}
+/** Where peers dial this instance, or empty. */
+export const peerAddress = (show: (url: string) => string): Kind<string> =>
+  kind<string>(
+    `an http or https URL of at most ${PEER.ADDRESS_CHARS} characters, without user, query or fragment`,
+    (value) => value.trim(),
+    (value) => value === "" || (typeof value === "string" && isPeerAddress(value)),
+    show
+  )
 
 /** An http or https URL, or empty. */
 export const httpUrl = (show: (url: string) => string): Kind<string> =>

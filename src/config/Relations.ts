@@ -38,6 +38,23 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     holds: (s, { secretsFrom }) => isLoopback(s.host) || s.secretHosts.size > 0 || secretsFrom.length === 0
   },
   {
+    key: "peerTlsCa",
+    rule: "be set together with WSM_PEER_PORT, WSM_TLS_CERT and WSM_TLS_KEY",
+    holds: (s) => s.peerTlsCa === "" || (s.peerPort !== undefined && s.tlsCert !== "")
+  },
+  {
+    key: "peerPort",
+    other: "httpPort",
+    rule: "be another port than",
+    holds: (s) => s.peerPort === undefined || s.peerPort === 0 || s.peerPort !== s.httpPort
+  },
+  {
+    key: "peerPort",
+    other: "grpcPort",
+    rule: "be another port than",
+    holds: (s) => s.peerPort === undefined || s.peerPort === 0 || s.peerPort !== s.grpcPort
+  },
+  {
     key: "tlsCert",
     rule: "be set together with WSM_TLS_KEY",
     holds: (s) => (s.tlsCert === "") === (s.tlsKey === "")
@@ -65,6 +82,16 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     other: "keepaliveMax",
     rule: "not be above",
     holds: (s) => Duration.lessThanOrEqualTo(s.keepaliveMin, s.keepaliveMax)
+  },
+  {
+    key: "advertiseAddress",
+    rule: "be https, since instances on other hosts dial it (or WSM_INSECURE=true, if what they pass on may be read on the way)",
+    holds: (s) => s.advertiseAddress === "" || inClear(s.advertiseAddress) === false || sameHost(s)
+  },
+  {
+    key: "host",
+    rule: "be loopback, or WSM_TLS_CERT and WSM_TLS_KEY be set, since instances on other hosts dial it (or WSM_INSECURE=true, if what they pass on may be read on the way)",
+    holds: (s) => s.advertiseAddress !== "" || s.tlsCert !== "" || isLoopback(s.host) || sameHost(s)
   }
 ]
 
@@ -72,4 +99,13 @@ export const RELATIONS: ReadonlyArray<Relation> = [
 export const isLoopback = (host: string): boolean => {
   const name = host.toLowerCase().replace(/^\[(.*)\]$/, "$1")
   return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."))
+}
+
+/** No link of this fleet leaves its host, or it may do so in clear text. */
+const sameHost = ({ backing, insecure }: SettingsShape): boolean => backing === "embedded" || insecure
+
+/** Whether what is dialled there could be read by others than this host. */
+const inClear = (address: string): boolean => {
+  const { hostname, protocol } = new URL(address)
+  return protocol === "http:" && !isLoopback(hostname)
 }

@@ -23,6 +23,12 @@ export interface SettingsShape {
   readonly tlsCert: string
   readonly tlsKey: string
   readonly apiToken: Redacted.Redacted<string> | undefined
+  /** one, or two separated by a comma; undefined: it follows from the data folder or the token */
+  readonly peerSecret: Redacted.Redacted<string> | undefined
+  /** undefined: peers are served on the HTTP port */
+  readonly peerPort: number | undefined
+  /** "": peers show no certificates */
+  readonly peerTlsCa: string
   readonly insecure: boolean
   readonly egress: "public" | "any"
   readonly egressAllow: ReadonlyArray<string>

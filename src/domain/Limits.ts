@@ -20,6 +20,12 @@ export const STRANGER = {
   GRPC_HEALTH_MESSAGE_BYTES: KIB,
   /** health watches at the gRPC door, all strangers together */
   GRPC_HEALTH_WATCHES: 100,
+  /** what it may send at the peers' door before it has proved that it is one */
+  PEER_PROOF_BYTES: 4 * KIB,
+  /** how long it may take for that */
+  PEER_PROOF_MS: 3 * SECOND,
+  /** sockets at the peers' door that have not proved it, all strangers together */
+  PEERS_UNPROVEN: 64,
   /** how long a refused upgrade may keep its socket */
   REFUSED_UPGRADE_MS: SECOND
 } as const

@@ -33,7 +33,7 @@ export const layer: Layer.Layer<PeerDesk, never, Local | Membership | Metrics> =
   PeerDesk,
   Effect.gen(function* () {
     const { connectAgain, handover, operations, send } = yield* Local
-    const { ask, hello } = yield* Membership
+    const { ask, hello, incarnation } = yield* Membership
     const { rpcSeconds } = yield* Metrics
     // none of these forwards: a call is passed on once
     const call = (method: UnaryMethod, request: unknown): Effect.Effect<unknown, ManagerError> =>
@@ -55,6 +55,7 @@ export const layer: Layer.Layer<PeerDesk, never, Local | Membership | Metrics> =
         )
 
     return PeerDesk.of({
+      incarnation,
       hello,
       ask,
       take: handover.take,

@@ -262,13 +262,26 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const { addressOf, ask, dialShare, gone, hello, isEnded, live: livePeers, members, onInstance, victims } = present
+  const {
+    addressOf,
+    ask,
+    dialShare,
+    gone,
+    hello,
+    incarnation,
+    isEnded,
+    live: livePeers,
+    members,
+    onInstance,
+    victims
+  } = present
   const membership: Membership["Type"] = {
     addressOf,
     ask,
     dialShare,
     gone,
     hello,
+    incarnation,
     isEnded,
     live: livePeers,
     members,

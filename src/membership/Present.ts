@@ -38,6 +38,8 @@ export interface Company {
   readonly addressOf: (id: string, incarnation: string) => Effect.Effect<Option.Option<Peer>, StateStoreUnavailable>
   /** A connection to this peer was found broken: looks at once whether its process is gone. */
   readonly gone: (peer: Peer) => Effect.Effect<void>
+  /** Of the life that answers peers; undefined: it has ended. */
+  readonly incarnation: () => string | undefined
   /** For the desk: says whether who says hello is a member, and looks for it in the store if not. */
   readonly hello: (from: Peer) => Effect.Effect<Greeting>
   /** For the desk: whether the store is reached here, and whether the asker has ended. */
@@ -158,6 +160,7 @@ export const make = (services: {
         )
       }),
     gone: (peer) => Effect.suspend(() => links?.look(peer) ?? Effect.void),
+    incarnation: () => (over() ? undefined : view.incarnation),
     hello: (from) => Effect.sync(() => Answering.hello(view, elapsed, board.present(), from)),
     ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,

@@ -108,6 +108,8 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
 export class PeerDesk extends Context.Tag("websocketmanager/ports/PeerDesk")<
   PeerDesk,
   {
+    /** of the life that answers; undefined: there is none */
+    readonly incarnation: () => string | undefined
     readonly hello: (from: Peer) => Effect.Effect<Greeting>
     readonly ask: (from: Peer) => Effect.Effect<Asked>
     readonly take: (from: Peer, handover: Handover) => Effect.Effect<boolean>

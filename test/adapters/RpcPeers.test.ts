@@ -10,7 +10,6 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Duration from "effect/Duration"
-import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -18,7 +17,8 @@ import * as RpcPeers from "../../src/adapters/peers/RpcPeers.js"
 import * as HttpListener from "../../src/api/http/HttpListener.js"
 import * as PeerRoute from "../../src/api/http/PeerRoute.js"
 import * as PeerDoor from "../../src/api/rpc/PeerDoor.js"
-import { Settings } from "../../src/config/Settings.js"
+import { keyOf, PeerCredential } from "../../src/api/rpc/PeerProof.js"
+import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import { PeerDesk, Peers } from "../../src/ports/Peers.js"
 import { desk, GREETING, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
 import { settings } from "../support/FakeDoors.js"
@@ -30,34 +30,53 @@ import { TEST_CERT as cert, TEST_KEY as key } from "../support/testCertificate.j
 const INTERVAL = Duration.seconds(2)
 const PATIENT = Duration.seconds(40)
 
-type Token = Redacted.Redacted<string> | undefined
+const SECRET = "a secret of this fleet"
+/** Where a listener is dialled; a proxy before it is named once it is there. */
+interface Self {
+  readonly id: string
+  address: string
+}
+const credential = (secrets: ReadonlyArray<string>, self: Self) =>
+  Layer.succeed(PeerCredential, { keys: secrets.map(keyOf), self })
 
 /** A peer's listener with its door, as the server has it. */
-const listen = (apiToken: Token = undefined) =>
-  Effect.map(
+const listen = (...secrets: ReadonlyArray<string>) => {
+  const self: Self = { id: "peer", address: "" }
+  return Effect.map(
     Layer.build(
-      PeerRoute.layer({ advertised: "http://127.0.0.1:1" }).pipe(
+      PeerRoute.layer.pipe(
         Layer.provideMerge(PeerDoor.layer),
+        Layer.provideMerge(HttpListener.peerLayer),
         Layer.provideMerge(HttpListener.layer),
-        Layer.provide(Layer.succeed(Settings, settings({ apiToken })))
+        Layer.provide(credential(secrets.length === 0 ? [SECRET] : secrets, self)),
+        Layer.provide(Layer.succeed(Settings, settings()))
       )
     ),
-    (context) => ({
-      listener: Context.get(context, HttpListener.HttpListener),
-      door: Context.get(context, PeerDoor.PeerDoor)
-    })
+    (context) => {
+      const listener = Context.get(context, HttpListener.HttpListener)
+      self.address = listener.address
+      return { listener, door: Context.get(context, PeerDoor.PeerDoor), self }
+    }
   )
+}
 
-const speak = (apiToken: Token = undefined, heartbeatInterval: Duration.Duration = INTERVAL) =>
+const speakBy = (secrets: ReadonlyArray<string>, changes: Partial<SettingsShape> = {}) =>
   Effect.map(
-    Layer.build(RpcPeers.layer.pipe(Layer.provide(Layer.succeed(Settings, settings({ apiToken, heartbeatInterval }))))),
+    Layer.build(
+      RpcPeers.layer.pipe(
+        Layer.provide(credential(secrets, { id: ME.id, address: ME.address })),
+        Layer.provide(Layer.succeed(Settings, settings({ heartbeatInterval: INTERVAL, ...changes })))
+      )
+    ),
     Context.get(Peers)
   )
+const speak = (heartbeatInterval: Duration.Duration = INTERVAL) => speakBy([SECRET], { heartbeatInterval })
 
 /** Real sockets; what happens to the peer's process happens to a proxy before it. */
 const real = Effect.gen(function* () {
-  const { door, listener } = yield* listen()
+  const { door, listener, self } = yield* listen()
   const proxy = yield* StallingProxy.start(listener.port)
+  self.address = `http://127.0.0.1:${proxy.port}`
   const harness: PeersHarness = {
     peers: yield* speak(),
     to: `http://127.0.0.1:${proxy.port}`,
@@ -97,7 +116,7 @@ beforeAll(() =>
   Effect.gen(function* () {
     const { door, listener } = yield* listen()
     yield* door.serve(desk())
-    const peers = yield* speak(undefined, PATIENT)
+    const peers = yield* speak(PATIENT)
     yield* peers.hello(listener.address, ME)
     yield* peers.ask(listener.address, ME)
   }).pipe(Effect.scoped, Effect.runPromise)
@@ -140,9 +159,10 @@ describe("RPC over WebSockets between peers", () => {
   live("a name is refused only when all of its addresses refuse", () =>
     Effect.gen(function* () {
       const peers = yield* speak()
-      const { door, listener } = yield* listen()
+      const { door, listener, self } = yield* listen()
       yield* door.serve(desk())
-      expect(yield* peers.hello(`http://localhost:${listener.port}`, ME)).toEqual(GREETING)
+      self.address = `http://localhost:${listener.port}`
+      expect(yield* peers.hello(self.address, ME)).toEqual(GREETING)
       const nobody = yield* Effect.flip(peers.hello(`http://localhost:${yield* freePort}`, ME))
       expect(nobody._tag).toBe("PeerRefused")
       const unknown = yield* Effect.flip(peers.hello("http://no-such-host.invalid:1", ME))
@@ -166,19 +186,74 @@ describe("RPC over WebSockets between peers", () => {
     })
   )
 
-  live("with a token at both ends calls pass; a wrong or missing one is silence that names WSM_API_TOKEN", () =>
+  live("with one secret at both ends calls pass; another one, or none, is silence that names the setting", () =>
     Effect.gen(function* () {
-      const { door, listener } = yield* listen(Redacted.make("right"))
+      const { door, listener } = yield* listen("right")
       yield* door.serve(desk())
-      const right = yield* speak(Redacted.make("right"))
+      const right = yield* speakBy(["right"])
       expect(yield* right.hello(listener.address, ME)).toEqual(GREETING)
-      for (const token of [Redacted.make("wrong"), undefined]) {
-        const wrong = yield* speak(token)
+      for (const secrets of [["wrong"], []]) {
+        const wrong = yield* speakBy(secrets)
         const failure = yield* Effect.flip(wrong.hello(listener.address, ME))
         expect(failure).toMatchObject({ _tag: "PeerSilent", sent: false })
-        expect(failure._tag === "PeerSilent" && failure.reason).toContain("WSM_API_TOKEN")
+        expect(failure._tag === "PeerSilent" && failure.reason).toContain("WSM_PEER_SECRET")
         expect((yield* Effect.flip(wrong.link(listener.address, ME, () => {})))._tag).toBe("PeerSilent")
       }
+    })
+  )
+
+  live("while the secret is changed two are accepted, whoever of both has changed first", () =>
+    Effect.gen(function* () {
+      for (const [here, there, pass] of [
+        [["new", "old"], ["old"], true],
+        [["old"], ["new", "old"], true],
+        [["new", "old"], ["new", "old"], true],
+        [["new"], ["new", "old"], true],
+        [["new", "old"], ["new"], true],
+        [["new"], ["old"], false]
+      ] as const) {
+        const { door, listener } = yield* listen(...there)
+        yield* door.serve(desk())
+        const greeting = yield* Effect.either((yield* speakBy(here)).hello(listener.address, ME))
+        expect([here, there, greeting._tag]).toEqual([here, there, pass ? "Right" : "Left"])
+      }
+    })
+  )
+
+  live("a life that is no more is not the one that asks: another incarnation proves itself anew", () =>
+    Effect.gen(function* () {
+      const { door, listener } = yield* listen()
+      const heard: Array<string> = []
+      yield* door.serve(desk({ hello: ({ incarnation }) => Effect.sync(() => (heard.push(incarnation), GREETING)) }))
+      const peers = yield* speak(PATIENT)
+      const again = { ...ME, incarnation: ME.incarnation.replace(/.$/, "f") }
+      for (const me of [ME, again, again, ME]) expect(yield* peers.hello(listener.address, me)).toEqual(GREETING)
+      expect(heard).toEqual([ME, again, again, ME].map(({ incarnation }) => incarnation))
+    })
+  )
+
+  live("addresses that no peer has are not dialled, nor clear text between hosts", () =>
+    Effect.gen(function* () {
+      const peers = yield* speak()
+      const strict = yield* speakBy([SECRET], { backing: "dapr" })
+      const why = (by: typeof peers, to: string) =>
+        Effect.map(Effect.flip(by.hello(to, ME)), (failure) => (failure._tag === "PeerSilent" ? failure.reason : ""))
+      for (const to of [
+        "http://169.254.169.254:80",
+        "https://[fd00:ec2::254]:443",
+        "http://[::ffff:169.254.169.254]:80",
+        "http://[64:ff9b::a9fe:a9fe]:80",
+        "http://224.0.0.1:5001",
+        "http://[ff02::1]:5001",
+        "http://2852039166:80"
+      ]) {
+        expect(yield* why(peers, to)).toMatch(/is a (linkLocal|multicast|cloud's metadata) address/)
+      }
+      for (const to of ["file:///etc/passwd", "ws://127.0.0.1:1", "http://me:pass@127.0.0.1:1", "nonsense"]) {
+        expect(yield* why(peers, to)).toBe("its address is no http or https URL")
+      }
+      expect(yield* why(strict, "http://192.0.2.1:1")).toContain("WSM_INSECURE")
+      expect((yield* Effect.flip(strict.hello(`http://127.0.0.1:${yield* freePort}`, ME)))._tag).toBe("PeerRefused")
     })
   )
 
@@ -203,12 +278,12 @@ describe("RPC over WebSockets between peers", () => {
 
   live("sockets are kept: many calls to one peer use two, and come through after a reset", () =>
     Effect.gen(function* () {
-      const { door, listener } = yield* listen()
+      const { door, listener, self } = yield* listen()
       const proxy = yield* StallingProxy.start(listener.port)
-      const to = `http://127.0.0.1:${proxy.port}`
+      const to = (self.address = `http://127.0.0.1:${proxy.port}`)
       yield* door.serve(desk({ call: () => Effect.succeed({ tags: {} }) }))
       // nothing here is about deadlines
-      const peers = yield* speak(undefined, PATIENT)
+      const peers = yield* speak(PATIENT)
       const round = Effect.all(
         Array.from({ length: 50 }, () =>
           Effect.zip(peers.hello(to, ME), peers.call(to, "GetTags", { id: "c1" }), { concurrent: true })
@@ -237,12 +312,12 @@ describe("RPC over WebSockets between peers", () => {
             )
         })
       )
-      const peers = yield* speak(undefined, PATIENT)
+      const peers = yield* speak(PATIENT)
       const send = yield* Effect.fork(
         Stream.runCollect(peers.send(listener.address, { id: "c1", message, timeoutMs: 10_000 }))
       )
       expect(yield* peers.hello(listener.address, ME)).toEqual({
-        incarnation: "0198-peer"
+        ...GREETING
       })
       const [, replied] = Chunk.toReadonlyArray(yield* Fiber.join(send))
       expect(replied?._tag === "Replied" && Buffer.compare(replied.response.response, message)).toBe(0)
@@ -251,9 +326,9 @@ describe("RPC over WebSockets between peers", () => {
 
   live("a peer that goes silent for longer than a lease is given up: a call without a deadline ends", () =>
     Effect.gen(function* () {
-      const { door, listener } = yield* listen()
+      const { door, listener, self } = yield* listen()
       const proxy = yield* StallingProxy.start(listener.port)
-      const to = `http://127.0.0.1:${proxy.port}`
+      const to = (self.address = `http://127.0.0.1:${proxy.port}`)
       const begun = yield* Deferred.make<void>()
       yield* door.serve(desk({ call: () => Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never) }))
       const peers = yield* speak()

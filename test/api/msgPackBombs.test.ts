@@ -13,6 +13,8 @@ import { WebSocket, WebSocketServer } from "ws"
 import * as Session from "../../src/adapters/peers/Session.js"
 import * as Client from "../../src/api/rpc/Client.js"
 import * as Scan from "../../src/api/rpc/MsgPackScan.js"
+import * as PeerAdmission from "../../src/api/rpc/PeerAdmission.js"
+import { keyOf } from "../../src/api/rpc/PeerProof.js"
 import { answers, bodies, frames } from "../../src/api/rpc/Wire.js"
 import { CALLER, PEER } from "../../src/domain/Limits.js"
 import { start } from "../support/FakeDoors.js"
@@ -181,7 +183,10 @@ describe("a door", () => {
 })
 
 /** A server that answers everything with these bytes. */
-const hostile = (bytes: Uint8Array) =>
+const KEY = keyOf("a secret of the fleet")
+
+/** `peer`: shows that it is of the fleet first. */
+const hostile = (bytes: Uint8Array, peer = false) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const server = createServer((request, response) => {
@@ -189,10 +194,14 @@ const hostile = (bytes: Uint8Array) =>
         response.end(bytes)
       })
       const sockets = new WebSocketServer({ server })
-      sockets.on("connection", (ws) => ws.on("message", () => ws.send(bytes)))
+      const answers = (ws: WebSocket) => void ws.on("message", () => ws.send(bytes))
       server.listen(0, "127.0.0.1")
       await once(server, "listening")
-      return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server }
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const self = () => ({ id: "hostile", incarnation: "", address: url })
+      const admit = PeerAdmission.make({ keys: [KEY], self, admitted: answers, refused: () => {} })
+      sockets.on("connection", (ws, request) => (peer ? admit(ws, request.socket) : answers(ws)))
+      return { url, server }
     }),
     ({ server }) =>
       Effect.sync(() => {
@@ -224,9 +233,9 @@ describe("a client", () => {
   it.scopedLive("that is a peer cuts the link, and its calls end", () =>
     Effect.gen(function* () {
       for (const bytes of [...BOMBS.map(([, bytes]) => bytes), ...NONSENSE.map(pack)]) {
-        const { url } = yield* hostile(bytes)
-        const session = yield* Session.make(url, { token: undefined, pingMs: 1000, silentPings: 10 })
-        const from = { id: "a", incarnation: "b", address: url }
+        const { url } = yield* hostile(bytes, true)
+        const from = { id: "a", incarnation: "", address: url }
+        const session = yield* Session.make(url, { keys: [KEY], me: from, secureOnly: false, tls: undefined, pingMs: 1000, silentPings: 10 }) // prettier-ignore
         expect(Exit.isFailure(yield* Effect.exit(session.unary("PeerHello", { from }, {})))).toBe(true)
         expect(yield* session.ended).toBe("broke")
       }

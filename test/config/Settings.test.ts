@@ -32,11 +32,14 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   advertiseAddress: [
     "http://10.0.0.5:5001",
     "http://10.0.0.5:5001",
-    ["10.0.0.5:5001", "ws://h", "http://", "http://u:p@h:1"]
+    ["10.0.0.5:5001", "ws://h", "http://", "http://u:p@h:1", "http://h:1?q", `http://${"h".repeat(250)}`]
   ],
   tlsCert: ["cert.pem", "cert.pem", ["a\nb"]],
   tlsKey: ["key.pem", "key.pem", ["a\nb"]],
   apiToken: ["s3cret", Redacted.make("s3cret"), ["two words", "line\nbreak", "schlüssel"]],
+  peerSecret: ["0123456789abcdef,fedcba9876543210", Redacted.make("0123456789abcdef,fedcba9876543210"), ["short", "0123456789abcdef,short", "0123456789abcdef,", "with a space in it", "a123456789abcdef,b123456789abcdef,c123456789abcdef"]], // prettier-ignore
+  peerPort: ["5003", 5003, ["-1", "65536", "any"]],
+  peerTlsCa: ["ca.pem", "ca.pem", ["a\nb"]],
   insecure: ["true", true, ["yes", "on"]],
   egress: ["public", "public", ["none", "private"]],
   egressAllow: ["10.0.0.0/8, feed.example.com,*.example.org,::1,[fd00::1]", ["10.0.0.0/8", "feed.example.com", "*.example.org", "::1", "[fd00::1]"], ["10.0.0.0/33", "10.0.0/8", "a/b", "http://h", "fd00::/129", "a b"]], // prettier-ignore
@@ -86,7 +89,8 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
 /** What some of them need beside them. */
 const WITH: Partial<Record<SettingKey, Record<string, string>>> = {
   tlsCert: { WSM_TLS_KEY: "key.pem" },
-  tlsKey: { WSM_TLS_CERT: "cert.pem" }
+  tlsKey: { WSM_TLS_CERT: "cert.pem" },
+  peerTlsCa: { WSM_PEER_PORT: "5003", WSM_TLS_CERT: "cert.pem", WSM_TLS_KEY: "key.pem" }
 }
 
 describe("the defaults", () => {

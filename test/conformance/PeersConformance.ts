@@ -45,6 +45,7 @@ const AT_ONCE = 700
 
 /** A desk that answers nothing but what the test says. */
 export const desk = (says: Partial<Desk> = {}): Desk => ({
+  incarnation: () => PEER,
   hello: () => Effect.succeed(GREETING),
   ask: () => Effect.succeed({ incarnation: PEER, verdict: "reached" }),
   take: () => Effect.succeed(false),

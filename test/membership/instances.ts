@@ -155,9 +155,10 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
 /** As far as membership goes. */
 const desk = Layer.effect(
   PeerDesk,
-  Effect.map(Membership, ({ ask, hello }) => {
+  Effect.map(Membership, ({ ask, hello, incarnation }) => {
     const beyond = Effect.dieMessage("not a matter of membership")
     return {
+      incarnation,
       ask,
       hello,
       take: () => beyond,

@@ -70,6 +70,7 @@ export class Liar {
   answers(asked: Partial<Asked>): void {
     const { address, incarnation } = this.me
     const desk = PeerDesk.of({
+      incarnation: () => incarnation,
       hello: () => Effect.succeed({ incarnation, counted: true, acts: true }),
       ask: () => Effect.succeed({ incarnation, verdict: undefined, ...asked }),
       take: () => Effect.succeed(true),

@@ -1,14 +1,23 @@
-/** Opens a WebSocket to a peer's door, and says what a failure proves. */
+/** Opens a WebSocket to a peer's door, proves who dials and has it proved who listens, and says what a failure proves. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { WebSocket } from "ws"
 import { isUntrusted, TRUST_IT } from "../../api/rpc/Certificates.js"
+import { PEER_SUBPROTOCOL } from "../../api/rpc/PeerProof.js"
 import { PEERS_PATH } from "../../api/rpc/PeerRpcs.js"
 import { MAX_BODY_BYTES } from "../../api/rpc/Wire.js"
 import { cut } from "../../domain/Errors.js"
 import { type PeerFailure, PeerRefused, PeerSilent } from "../../ports/Peers.js"
+import * as DialPolicy from "./DialPolicy.js"
+import { type Proving, prove } from "./Proving.js"
+
+export interface DialOptions extends Omit<Proving, "to"> {
+  /** between hosts in TLS alone */
+  readonly secureOnly: boolean
+  /** the certificate that is shown, and who must vouch for the peer's; undefined: none, and Node's authorities */
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined
+}
 
 /** How long a dial may take, from the look-up of the name to the answered upgrade. */
 export const DIAL_TIMEOUT = Duration.seconds(3)
@@ -40,9 +49,8 @@ const reasonOf = (error: unknown): string => {
 const answered = (status: number): string => {
   switch (status) {
     case 401:
-      return "it answered 401: WSM_API_TOKEN must be the same on all instances of a fleet"
     case 403:
-      return "it answered 403: it does not know the name it was called by, see its WSM_ADVERTISE_ADDRESS"
+      return `it answered ${status}: it is of an older version, or no instance`
     case 503:
       return "it answered 503: it is just starting or stopping"
     default:
@@ -50,19 +58,24 @@ const answered = (status: number): string => {
   }
 }
 
-/** An open socket, until the scope closes; its listeners must be set before the next turn of the event loop. */
+/** An open socket to one of the fleet, until the scope closes; its listeners must be set before the next turn of the event loop. */
 export const dial = (
   address: string,
-  token: Redacted.Redacted<string> | undefined
+  { keys, me, secureOnly, tls }: DialOptions
 ): Effect.Effect<WebSocket, PeerFailure, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.interruptible(
       Effect.async<WebSocket, PeerFailure>((resume) => {
         const silent = (reason: string) => resume(new PeerSilent({ address, reason, sent: false }))
+        const why = DialPolicy.refuseUrl(address, secureOnly)
+        if (why !== undefined) return silent(why)
         let ws: WebSocket
         try {
-          ws = new WebSocket(endpoint(address), {
-            headers: token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` },
+          const url = endpoint(address)
+          ws = new WebSocket(url, [PEER_SUBPROTOCOL], {
+            ...tls,
+            lookup: DialPolicy.lookup(secureOnly && url.protocol === "ws:"),
+            followRedirects: false,
             maxPayload: MAX_BODY_BYTES,
             perMessageDeflate: false,
             handshakeTimeout: Duration.toMillis(DIAL_TIMEOUT)
@@ -79,7 +92,7 @@ export const dial = (
           response.destroy()
           ws.terminate()
         })
-        ws.on("open", () => resume(Effect.succeed(ws)))
+        prove(ws, { keys, me, to: address }, () => resume(Effect.succeed(ws)), silent)
         return Effect.sync(() => ws.terminate())
       })
     ),

@@ -1,35 +1,43 @@
-/** Sessions that are kept, one a key: dialled when they are asked for, shared by all who ask, forgotten when they end. */
+/**
+ * Sessions that are kept, one an address: dialled when they are asked for, shared by all who ask, forgotten when they end. One
+ * on which this instance has proved to be a life that it is no more is replaced.
+ */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
-import type { PeerFailure } from "../../ports/Peers.js"
+import type { Peer, PeerFailure } from "../../ports/Peers.js"
 import type { Session } from "./Session.js"
 
 /** Gives the open session to an address, dialling it where there is none. */
-export type Kept = (address: string) => Effect.Effect<Session, PeerFailure>
+export type Kept = (address: string, me: Peer) => Effect.Effect<Session, PeerFailure>
 
 interface Entry {
+  readonly incarnation: string
+  fiber: Fiber.RuntimeFiber<void> | undefined
   readonly dialled: Deferred.Deferred<Session, PeerFailure>
   session: Session | undefined
 }
 
 export const make = (
-  dial: (address: string) => Effect.Effect<Session, PeerFailure, Scope.Scope>
+  dial: (address: string, me: Peer) => Effect.Effect<Session, PeerFailure, Scope.Scope>
 ): Effect.Effect<Kept, never, Scope.Scope> =>
   Effect.gen(function* () {
     const entries = new Map<string, Entry>()
     const fork = yield* FiberSet.makeRuntime()
 
-    const keep = (address: string, entry: Entry) =>
+    const keep = (address: string, me: Peer, entry: Entry) =>
       Effect.gen(function* () {
-        const session = yield* dial(address)
+        const session = yield* dial(address, me)
         entry.session = session
         yield* Deferred.succeed(entry.dialled, session)
         yield* session.ended
       }).pipe(
         Effect.scoped,
         Effect.catchAll((failure) => Effect.asVoid(Deferred.fail(entry.dialled, failure))),
+        // nobody waits for one that was let go of while it was dialled
+        Effect.onInterrupt(() => Deferred.interrupt(entry.dialled)),
         Effect.ensuring(
           Effect.sync(() => {
             if (entries.get(address) === entry) entries.delete(address)
@@ -37,14 +45,16 @@ export const make = (
         )
       )
 
-    return (address) =>
+    return (address, me) =>
       Effect.flatMap(Deferred.make<Session, PeerFailure>(), (dialled) => {
         const known = entries.get(address)
         // one that is closing is no longer the one to ask
-        if (known !== undefined && known.session?.isOpen() !== false) return Deferred.await(known.dialled)
-        const entry: Entry = { dialled, session: undefined }
+        const same = known?.incarnation === me.incarnation
+        if (known !== undefined && same && known.session?.isOpen() !== false) return Deferred.await(known.dialled)
+        const entry: Entry = { dialled, session: undefined, incarnation: me.incarnation, fiber: undefined }
         entries.set(address, entry)
-        fork(keep(address, entry))
+        entry.fiber = fork(keep(address, me, entry))
+        if (known !== undefined && !same) known.fiber?.unsafeInterruptAsFork(known.fiber.id())
         return Deferred.await(dialled)
       })
   })

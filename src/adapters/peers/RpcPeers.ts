@@ -5,6 +5,7 @@
  * forwarded calls, whose large messages and slow readers must not hold up a lease. A link has a socket of its own, so that it
  * stands for nothing but itself.
  */
+import { readFileSync } from "node:fs"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,7 @@ import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import type { Method } from "../../api/rpc/Operations.js"
+import { PeerCredential } from "../../api/rpc/PeerProof.js"
 import { DEADLINE_HEADER } from "../../api/rpc/PeerRpcs.js"
 import { encodablePayload } from "../../api/rpc/Strict.js"
 import { Settings } from "../../config/Settings.js"
@@ -22,6 +24,7 @@ import { keepLatest } from "../../domain/Latest.js"
 import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
 import {
   type Greeting,
+  type Peer,
   type PeerFailure,
   PeerRefused,
   Peers,
@@ -85,10 +88,12 @@ const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string
 const REMEMBERED = 1024
 
 /** Says why a peer cannot be spoken to, once until it can: a token or a certificate is for the operator to mend. */
-const complaining = (dial: (address: string, silentPings: number) => ReturnType<typeof Session.make>): typeof dial => {
+const complaining = (
+  dial: (address: string, me: Peer, silentPings: number) => ReturnType<typeof Session.make>
+): typeof dial => {
   const said = new Map<string, string>()
-  return (address, silentPings) =>
-    dial(address, silentPings).pipe(
+  return (address, me, silentPings) =>
+    dial(address, me, silentPings).pipe(
       Effect.tap(() => Effect.sync(() => said.delete(address))),
       Effect.tapErrorTag("PeerSilent", ({ reason }) =>
         Effect.suspend(() => {
@@ -101,24 +106,35 @@ const complaining = (dial: (address: string, silentPings: number) => ReturnType<
 }
 
 const make = Effect.gen(function* () {
-  const { apiToken: token, heartbeatInterval, heartbeatTtl } = yield* Settings
+  const { backing, heartbeatInterval, heartbeatTtl, insecure, peerTlsCa, tlsCert, tlsKey } = yield* Settings
+  const { keys, self } = yield* PeerCredential
+  const tls =
+    peerTlsCa === ""
+      ? undefined
+      : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey), ca: readFileSync(peerTlsCa) }
+  // over one data folder all are on one host
+  const secureOnly = backing === "dapr" && !insecure
   const halfBeat = Duration.toMillis(heartbeatInterval) / 2
   // whoever is silent for a whole lease is dead to everybody
   const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
-  const dial = complaining((address, silentPings) => Session.make(address, { token, pingMs: PING_MS, silentPings }))
-  const urgent = yield* Kept.make((address) => dial(address, silentPings))
-  const forwarded = yield* Kept.make((address) => dial(address, silentPings))
+  const dial = complaining((address, me, silentPings) =>
+    Session.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls })
+  )
+  const urgent = yield* Kept.make((address, me) => dial(address, me, silentPings))
+  const forwarded = yield* Kept.make((address, me) => dial(address, me, silentPings))
+  /** who passes calls on: of no life in particular, since what it is trusted with hangs on none */
+  const nobody: Peer = { ...self, incarnation: "" }
 
   /** One exchange on a kept session, within its time. */
   const on = <A, R>(
-    kept: Kept.Kept,
+    session: Effect.Effect<Session.Session, PeerFailure>,
     address: string,
     ms: number | undefined,
     exchange: (session: Session.Session) => Effect.Effect<A, Broken, R>
   ): Effect.Effect<A, ManagerError | PeerFailure, R> =>
     Effect.suspend(() => {
       let sent = false
-      const whole = Effect.flatMap(kept(address), (session) => {
+      const whole = Effect.flatMap(session, (session) => {
         sent = true
         return exchange(session)
       }).pipe(Effect.catchAllCause((cause) => Effect.failCause(told(address)(cause))))
@@ -130,8 +146,13 @@ const make = Effect.gen(function* () {
       return Effect.timeoutFail(whole, { duration: ms, onTimeout })
     })
 
-  const ask = <A>(to: string, ms: number, method: string, request: object): Effect.Effect<A, PeerFailure> =>
-    on(urgent, to, ms, (session) => session.unary(method, request, {})).pipe(
+  const ask = <A>(
+    to: string,
+    ms: number,
+    method: string,
+    request: { readonly from: Peer } & Readonly<Record<string, unknown>>
+  ): Effect.Effect<A, PeerFailure> =>
+    on(urgent(to, request.from), to, ms, (session) => session.unary(method, request, {})).pipe(
       Effect.map((answer) => answer as A),
       Effect.catchAllCause(senseless(to))
     )
@@ -152,7 +173,7 @@ const make = Effect.gen(function* () {
     moved: (to, from, id, epoch) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerMoved", { from, id, epoch }),
     link: (to, from, up) =>
       Effect.gen(function* () {
-        const session = yield* dial(to, LINK_SILENT_PINGS)
+        const session = yield* dial(to, from, LINK_SILENT_PINGS)
         const answer = yield* session.unary("PeerHello", { from }, {}).pipe(
           Effect.map((answer) => answer as Hello),
           Effect.catchAllCause((cause) => Effect.failCause(told(to)(cause))),
@@ -170,7 +191,7 @@ const make = Effect.gen(function* () {
       Effect.zipRight(
         encodable(method, request),
         Effect.flatMap(deadline, ({ headers, ms }) =>
-          on(forwarded, to, ms, (session) => session.unary(method, request, headers))
+          on(forwarded(to, nobody), to, ms, (session) => session.unary(method, request, headers))
         )
       ),
     send: (to, request) =>
@@ -179,7 +200,7 @@ const make = Effect.gen(function* () {
           encodable("Send", request),
           Effect.flatMap(deadline, ({ headers, ms }) =>
             Effect.map(
-              on(forwarded, to, ms, (session) => session.mailbox("PeerSend", request, headers)),
+              on(forwarded(to, nobody), to, ms, (session) => session.mailbox("PeerSend", request, headers)),
               (mailbox) => stream(to, mailbox) as Stream.Stream<SendProgress, ManagerError | PeerFailure>
             )
           )
@@ -190,7 +211,7 @@ const make = Effect.gen(function* () {
         encodable(method, request),
         Effect.flatMap(deadline, ({ headers, ms }) =>
           Effect.map(
-            on(forwarded, to, ms, (session) =>
+            on(forwarded(to, nobody), to, ms, (session) =>
               session.opened.open((begun) => session.mailbox(method, request, { ...headers, ...begun }))
             ),
             (mailbox) => stream(to, mailbox)
@@ -202,4 +223,4 @@ const make = Effect.gen(function* () {
 })
 
 /** Started before the heartbeat, which renews over it; its sockets close after it. */
-export const layer: Layer.Layer<Peers, never, Settings> = Layer.scoped(Peers, make)
+export const layer: Layer.Layer<Peers, never, Settings | PeerCredential> = Layer.scoped(Peers, make)

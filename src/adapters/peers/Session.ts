@@ -11,7 +11,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Mailbox from "effect/Mailbox"
-import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
@@ -20,10 +19,9 @@ import { StreamsOpened } from "../../api/rpc/StreamsOpened.js"
 import { answers } from "../../api/rpc/Wire.js"
 import type { ManagerError } from "../../domain/Errors.js"
 import { type PeerFailure, PeerSilent } from "../../ports/Peers.js"
-import { dial } from "./Dial.js"
+import { dial, type DialOptions } from "./Dial.js"
 
-export interface SessionOptions {
-  readonly token: Redacted.Redacted<string> | undefined
+export interface SessionOptions extends DialOptions {
   /** milliseconds between two pings */
   readonly pingMs: number
   /** pings in a row after which a peer that shows no life is given up */
@@ -59,7 +57,7 @@ export const make = (address: string, options: SessionOptions): Effect.Effect<Se
     const ended = yield* Deferred.make<"broke" | "silent">()
     const fork = yield* FiberSet.makeRuntime()
     const opened = new StreamsOpened()
-    const ws = yield* dial(address, options.token)
+    const ws = yield* dial(address, options)
     let givenUp = false
 
     const failure = (reason: string, sent: boolean) => {

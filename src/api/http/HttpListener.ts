@@ -16,7 +16,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
-import { WebSocketServer } from "ws"
+import { type ServerOptions, WebSocketServer } from "ws"
 import { Settings, type SettingsShape } from "../../config/Settings.js"
 import { MAX_BODY_BYTES } from "../rpc/Wire.js"
 import { pathOf } from "./Guard.js"
@@ -24,6 +24,7 @@ import * as Problem from "./Problem.js"
 
 /** Represents a port that could not be opened: taken, forbidden, or a certificate that cannot be read. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  readonly setting: "WSM_HTTP_PORT" | "WSM_PEER_PORT"
   readonly host: string
   readonly port: number
   readonly reason: string
@@ -38,22 +39,24 @@ export interface Served {
   readonly upgrade: (request: Http.IncomingMessage, socket: Duplex, head: Buffer) => void
 }
 
-export class HttpListener extends Context.Tag("websocketmanager/api/http/HttpListener")<
-  HttpListener,
-  {
-    readonly host: string
-    /** the port really bound */
-    readonly port: number
-    readonly secure: boolean
-    /** scheme, host as listened on, port */
-    readonly address: string
-    readonly server: Http.Server | Https.Server
-    /** Serves the upgrades of one path, before and beside what is served in general, until the scope closes. */
-    readonly upgrade: (path: string, handler: Served["upgrade"]) => Effect.Effect<void, never, Scope.Scope>
-    /** Serves until the scope closes. */
-    readonly serve: (served: Served) => Effect.Effect<void, never, Scope.Scope>
-  }
->() {}
+export interface Listener {
+  readonly host: string
+  /** the port really bound */
+  readonly port: number
+  readonly secure: boolean
+  /** scheme, host as listened on, port */
+  readonly address: string
+  readonly server: Http.Server | Https.Server
+  /** Serves the upgrades of one path, before and beside what is served in general, until the scope closes. */
+  readonly upgrade: (path: string, handler: Served["upgrade"]) => Effect.Effect<void, never, Scope.Scope>
+  /** Serves until the scope closes. */
+  readonly serve: (served: Served) => Effect.Effect<void, never, Scope.Scope>
+}
+
+export class HttpListener extends Context.Tag("websocketmanager/api/http/HttpListener")<HttpListener, Listener>() {}
+
+/** Where peers are served: the HTTP port, or one of their own. */
+export class PeerListener extends Context.Tag("websocketmanager/api/http/PeerListener")<PeerListener, Listener>() {}
 
 /** How long an open request or event stream may go on when the port closes. */
 const CLOSE_GRACE_MS = 250
@@ -81,8 +84,13 @@ export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem)
 }
 
 /** For the upgrades of one path; a handshake that fails ends its socket. */
-export const webSocketServer = (): WebSocketServer => {
-  const server = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false })
+export const webSocketServer = (options: Pick<ServerOptions, "handleProtocols"> = {}): WebSocketServer => {
+  const server = new WebSocketServer({
+    ...options,
+    noServer: true,
+    maxPayload: MAX_BODY_BYTES,
+    perMessageDeflate: false
+  })
   server.on("wsClientError", (_error, socket) => socket.destroy())
   return server
 }
@@ -97,8 +105,12 @@ const idle: Served = {
   upgrade: (_request, socket) => refuseUpgrade(socket, NOT_READY)
 }
 
-const createServer = ({ tlsCert, tlsKey }: SettingsShape): Http.Server | Https.Server =>
-  tlsCert === "" ? Http.createServer() : Https.createServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey) })
+/** `clientCa`: whoever dials must show a certificate of this authority. */
+const createServer = ({ tlsCert, tlsKey }: SettingsShape, clientCa: string): Http.Server | Https.Server => {
+  if (tlsCert === "") return Http.createServer()
+  const verifying = clientCa === "" ? {} : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: true }
+  return Https.createServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey), ...verifying })
+}
 
 const listen = (server: Http.Server, host: string, port: number): Effect.Effect<void, Error> =>
   Effect.async((resume) => {
@@ -122,15 +134,21 @@ const close = (server: Http.Server): Effect.Effect<void> =>
     server.closeIdleConnections()
   })
 
-export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.scoped(
-  HttpListener,
+const bind = (
+  settings: SettingsShape,
+  setting: ListenFailed["setting"],
+  wanted: number,
+  clientCa = ""
+): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const settings = yield* Settings
-    const { host, httpPort, tlsCert } = settings
+    const { host, tlsCert } = settings
     const fail = (error: unknown) =>
-      new ListenFailed({ host, port: httpPort, reason: error instanceof Error ? error.message : String(error) })
+      new ListenFailed({ setting, host, port: wanted, reason: error instanceof Error ? error.message : String(error) })
 
-    const server = yield* Effect.acquireRelease(Effect.try({ try: () => createServer(settings), catch: fail }), close)
+    const server = yield* Effect.acquireRelease(
+      Effect.try({ try: () => createServer(settings, clientCa), catch: fail }),
+      close
+    )
     let served = idle
     server.on("request", (request, response) => served.request(request, response))
     const upgrades = new Map<string, Served["upgrade"]>()
@@ -139,7 +157,7 @@ export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.sc
       upgrade(request, socket, head)
     })
     server.on("clientError", (_error, socket) => socket.destroy())
-    yield* Effect.mapError(listen(server, host, httpPort), fail)
+    yield* Effect.mapError(listen(server, host, wanted), fail)
     yield* Effect.sync(() => server.on("error", () => {}))
 
     const { port } = server.address() as AddressInfo
@@ -162,5 +180,19 @@ export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.sc
           () => Effect.sync(() => (served = idle))
         )
     }
+  })
+
+export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.scoped(
+  HttpListener,
+  Effect.flatMap(Settings, (settings) => bind(settings, "WSM_HTTP_PORT", settings.httpPort))
+)
+
+/** The HTTP port, unless the settings name one for peers alone. */
+export const peerLayer: Layer.Layer<PeerListener, ListenFailed, Settings | HttpListener> = Layer.scoped(
+  PeerListener,
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    if (settings.peerPort === undefined) return yield* HttpListener
+    return yield* bind(settings, "WSM_PEER_PORT", settings.peerPort, settings.peerTlsCa)
   })
 )

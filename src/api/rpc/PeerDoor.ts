@@ -12,16 +12,19 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { IncomingHttpHeaders } from "node:http"
+import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import type { ManagerError } from "../../domain/Errors.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
-import { PeerDesk } from "../../ports/Peers.js"
+import { type Handover, type Peer, PeerDesk } from "../../ports/Peers.js"
 import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "./Operations.js"
+import * as PeerAdmission from "./PeerAdmission.js"
+import { PeerCredential } from "./PeerProof.js"
 import { DEADLINE_HEADER, PeerRpcs } from "./PeerRpcs.js"
 import * as SocketProtocol from "./SocketProtocol.js"
 import { StreamQuota } from "./StreamQuota.js"
@@ -33,8 +36,8 @@ type Desk = PeerDesk["Type"]
 export class PeerDoor extends Context.Tag("websocketmanager/api/rpc/PeerDoor")<
   PeerDoor,
   {
-    /** Takes over a socket whose opening request was let in. Its payload limit is MAX_BODY_BYTES. */
-    readonly accept: (socket: WebSocket, headers: IncomingHttpHeaders) => void
+    /** Takes over an upgraded socket: whoever proves to be a peer is served. Its payload limit is MAX_BODY_BYTES. */
+    readonly admit: (ws: WebSocket, socket: Duplex) => void
     /** Answers by this desk until the scope closes. */
     readonly serve: (desk: Desk) => Effect.Effect<void, never, Scope.Scope>
   }
@@ -61,7 +64,19 @@ const deadlineOf = ({ headers }: Call): Effect.Effect<number> =>
     return Number.isFinite(left) ? now + left : Infinity
   })
 
-const handlers = (desk: Effect.Effect<Desk>, opened: SocketProtocol.Opened) => {
+const handlers = (
+  desk: Effect.Effect<Desk>,
+  opened: SocketProtocol.Opened,
+  proved: (clientId: number) => Peer | undefined
+) => {
+  /** The desk, for whoever speaks of itself as it has proved to be. */
+  const as = (from: Peer, { clientId }: Call) =>
+    Effect.suspend(() => {
+      const known = proved(clientId)
+      const same = known?.id === from.id && known.incarnation === from.incarnation && known.address === from.address
+      return same ? desk : Effect.dieMessage("a peer speaks for itself alone, as it has proved to be")
+    })
+
   const unary = (method: UnaryMethod) => (request: unknown, call: Call) =>
     Effect.gen(function* () {
       const { call: answer } = yield* desk
@@ -90,21 +105,23 @@ const handlers = (desk: Effect.Effect<Desk>, opened: SocketProtocol.Opened) => {
     )
 
   return {
-    PeerHello: ({ from }: { readonly from: Parameters<Desk["hello"]>[0] }) =>
-      Effect.flatMap(desk, ({ hello }) =>
+    PeerHello: ({ from }: { readonly from: Peer }, call: Call) =>
+      Effect.flatMap(as(from, call), ({ hello }) =>
         Effect.map(hello(from), (greeting) => ({ ...greeting, incarnation: greeting.incarnation ?? null }))
       ),
-    PeerAsk: ({ from }: { readonly from: Parameters<Desk["ask"]>[0] }) =>
-      Effect.flatMap(desk, ({ ask }) =>
+    PeerAsk: ({ from }: { readonly from: Peer }, call: Call) =>
+      Effect.flatMap(as(from, call), ({ ask }) =>
         Effect.map(ask(from), ({ incarnation, verdict }) => ({
           incarnation: incarnation ?? null,
           verdict: verdict ?? null
         }))
       ),
-    PeerTake: ({ from, handover }: Record<"from", never> & { readonly handover: Parameters<Desk["take"]>[1] }) =>
-      Effect.flatMap(desk, ({ take }) => take(from, handover)),
-    PeerMoved: ({ epoch, from, id }: Record<"from", never> & { readonly id: string; readonly epoch: number }) =>
-      Effect.flatMap(desk, ({ moved }) => moved(from, id, epoch)),
+    PeerTake: ({ from, handover }: { readonly from: Peer; readonly handover: Handover }, call: Call) =>
+      Effect.flatMap(as(from, call), ({ take }) => take(from, handover)),
+    PeerMoved: (
+      { epoch, from, id }: { readonly from: Peer; readonly id: string; readonly epoch: number },
+      call: Call
+    ) => Effect.flatMap(as(from, call), ({ moved }) => moved(from, id, epoch)),
     PeerSend: (request: Parameters<Desk["send"]>[0], call: Call) =>
       Stream.unwrap(
         Effect.map(Effect.zip(desk, deadlineOf(call)), ([{ send }, at]) =>
@@ -119,9 +136,13 @@ const handlers = (desk: Effect.Effect<Desk>, opened: SocketProtocol.Opened) => {
   }
 }
 
-export const layer: Layer.Layer<PeerDoor> = Layer.scoped(
+/** Between two lines about those who were turned away. */
+const SAY_EVERY_MS = 10_000
+
+export const layer: Layer.Layer<PeerDoor, never, PeerCredential> = Layer.scoped(
   PeerDoor,
   Effect.gen(function* () {
+    const { keys, self } = yield* PeerCredential
     const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs))
     const served = yield* Effect.makeLatch(false)
     let desk: Desk | undefined
@@ -129,7 +150,10 @@ export const layer: Layer.Layer<PeerDoor> = Layer.scoped(
       desk === undefined ? Effect.zipRight(served.await, present) : Effect.succeed(desk)
     )
     // by name, since the manager's operations are there by table
-    const table = handlers(present, opened) as unknown as RpcGroup.HandlersFrom<Served>
+    const proved = new Map<number, Peer>()
+    const table = handlers(present, opened, (clientId) =>
+      proved.get(clientId)
+    ) as unknown as RpcGroup.HandlersFrom<Served>
     const handling = PeerRpcs.toLayer(table) as Layer.Layer<Rpc.ToHandler<Served>>
     yield* RpcServer.make(PeerRpcs, { disableFatalDefects: true, spanPrefix: "Peer" }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),
@@ -139,8 +163,24 @@ export const layer: Layer.Layer<PeerDoor> = Layer.scoped(
     )
     // registered last, so that it runs first: the server waits for its clients to end
     yield* Effect.addFinalizer(() => closeAll)
+    const fork = yield* FiberSet.makeRuntime()
+    let saidAt = -Infinity
+    const admit = PeerAdmission.make({
+      keys,
+      self: () => ({ ...self, incarnation: desk?.incarnation() ?? "" }),
+      admitted: (ws, peer) => {
+        const id = accept(ws, {})
+        proved.set(id, peer)
+        ws.on("close", () => proved.delete(id))
+      },
+      refused: (why) => {
+        if (performance.now() - saidAt < SAY_EVERY_MS) return
+        saidAt = performance.now()
+        fork(Effect.logWarning(`somebody at the peers' door was turned away: ${why}`))
+      }
+    })
     return {
-      accept,
+      admit,
       serve: (next) =>
         Effect.acquireRelease(
           Effect.suspend(() => {

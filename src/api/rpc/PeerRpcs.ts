@@ -7,9 +7,15 @@ import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
 import { ManagerError } from "../../domain/Errors.js"
 import { SendRequest, SendResponse } from "../../domain/Messages.js"
+import { isInstanceId, isPeerAddress } from "../../domain/Peer.js"
+import { parseUuid } from "../../domain/Uuid.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 
-const From = Schema.Struct({ id: Schema.String, incarnation: Schema.String, address: Schema.String })
+const From = Schema.Struct({
+  id: Schema.String.pipe(Schema.filter(isInstanceId)),
+  incarnation: Schema.String.pipe(Schema.filter((text) => parseUuid(text) === text)),
+  address: Schema.String.pipe(Schema.filter(isPeerAddress))
+})
 /** null: it has none */
 const incarnation = Schema.NullOr(Schema.String)
 
@@ -47,5 +53,5 @@ export class PeerRpcs extends RpcGroup.make(
 /** How many milliseconds the caller of a forwarded call will still wait; without it, as long as the link stands. */
 export const DEADLINE_HEADER = "websocketmanager-deadline-ms"
 
-/** Where the door is, on the HTTP port. */
+/** Where the door is. */
 export const PEERS_PATH = "/rpc/peers"

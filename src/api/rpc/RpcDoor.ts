@@ -45,6 +45,6 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
     )
     // registered last, so that it runs first: the server waits for its clients to end
     yield* Effect.addFinalizer(() => closeAll)
-    return { accept }
+    return { accept: (socket, headers) => void accept(socket, headers) }
   })
 )

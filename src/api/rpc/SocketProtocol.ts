@@ -89,8 +89,8 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
       }
     }
 
-    /** Takes over a socket that was let in; `upgrade` are the headers of its opening request. */
-    const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): void => {
+    /** Takes over a socket that was let in; `upgrade` are the headers of its opening request. Its client's id. */
+    const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): number => {
       const id = nextId++
       const parser = frames.unsafeMake()
       const client: Client = { ws, alive: true, encode: (message) => parser.encode(message) as Uint8Array }
@@ -118,6 +118,7 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
           )
         )
       })
+      return id
     }
 
     const opened: Opened = (clientId, headers) => {

@@ -1,0 +1,70 @@
+/**
+ * Lets peers in at the door: whoever has not proved itself is asked nothing and told nothing but the challenge, may send little
+ * and stay shortly, and makes room when many do the like.
+ */
+import type { Duplex } from "node:stream"
+import type { RawData, WebSocket } from "ws"
+import { STRANGER } from "../../domain/Limits.js"
+import type { Peer } from "../../ports/Peers.js"
+import { challengeText, freshNonce, type Keys, verifyDialler } from "./PeerProof.js"
+
+export interface Admission {
+  readonly keys: Keys
+  /** who is dialled; its incarnation is "" while there is none */
+  readonly self: () => Peer
+  readonly admitted: (ws: WebSocket, peer: Peer) => void
+  /** Told why somebody was turned away; anybody may be. */
+  readonly refused: (why: string) => void
+}
+
+/** What arrives before a proof is bounded on the socket, before any of it is taken for a message. */
+export const atMost = (socket: Duplex, bytes: number): (() => void) => {
+  let left = bytes
+  const count = (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) socket.destroy()
+  }
+  socket.on("data", count)
+  return () => void socket.off("data", count)
+}
+
+export const textOf = (data: RawData, binary: boolean): string => (binary ? "" : data.toString())
+
+/** Takes upgraded sockets; answers with how many are not admitted yet. */
+export const make = ({ admitted, keys, refused, self }: Admission) => {
+  const waiting = new Set<WebSocket>()
+  return (ws: WebSocket, socket: Duplex): void => {
+    const challenge = freshNonce()
+    const unbounded = atMost(socket, STRANGER.PEER_PROOF_BYTES)
+    const over = setTimeout(() => ws.terminate(), STRANGER.PEER_PROOF_MS)
+    over.unref()
+    const settled = () => {
+      clearTimeout(over)
+      unbounded()
+      waiting.delete(ws)
+      ws.off("message", verify)
+      ws.off("error", cut)
+      ws.off("close", settled)
+    }
+    const cut = () => ws.terminate()
+    const verify = (data: RawData, binary: boolean) => {
+      const verified = verifyDialler(keys, self(), challenge, textOf(data, binary))
+      if ("refused" in verified) {
+        ws.close(1008, verified.refused)
+        // whoever does not close is cut by the timer, and is heard no more
+        ws.off("message", verify)
+        return refused(verified.refused)
+      }
+      settled()
+      ws.send(verified.answer)
+      admitted(ws, verified.peer)
+    }
+    ws.on("message", verify)
+    ws.on("error", cut)
+    ws.on("close", settled)
+    waiting.add(ws)
+    // a peer is done in a moment: who has been there longest is none
+    if (waiting.size > STRANGER.PEERS_UNPROVEN) waiting.values().next().value!.terminate()
+    ws.send(challengeText(challenge))
+  }
+}
