@@ -28,6 +28,7 @@ export * as DaprState from "./adapters/dapr/DaprState.js"
 export * as DaprPubSub from "./adapters/dapr/DaprPubSub.js"
 export * as DaprSecrets from "./adapters/dapr/DaprSecrets.js"
 export * as RpcPeers from "./adapters/peers/RpcPeers.js"
+export * as PeerProof from "./api/rpc/PeerProof.js"
 export * as NoPeers from "./adapters/peers/NoPeers.js"
 
 export * as Settings from "./config/Settings.js"

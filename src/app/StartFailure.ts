@@ -24,7 +24,7 @@ const checkSecrets = ({ secretsDir }: SettingsShape, env: Readonly<Record<string
   return new SettingsError({ setting: "WSM_SECRETS_DIR", value: secretsDir, rule })
 }
 
-const checkTls = ({ tlsCert, tlsKey }: SettingsShape): SettingsError | undefined => {
+const checkTls = ({ peerTlsCa, tlsCert, tlsKey }: SettingsShape): SettingsError | undefined => {
   if (tlsCert === "") return undefined
   const read = (setting: string, file: string): Buffer | SettingsError => {
     try {
@@ -37,6 +37,8 @@ const checkTls = ({ tlsCert, tlsKey }: SettingsShape): SettingsError | undefined
   if (cert instanceof SettingsError) return cert
   const key = read("WSM_TLS_KEY", tlsKey)
   if (key instanceof SettingsError) return key
+  const ca = peerTlsCa === "" ? undefined : read("WSM_PEER_TLS_CA", peerTlsCa)
+  if (ca instanceof SettingsError) return ca
   try {
     createSecureContext({ cert, key })
     return undefined

@@ -200,6 +200,9 @@ describe.each(KEYS)("the setting %s", (key) => {
 const WHERE =
   "is refused: it must be loopback, or WSM_SECRET_HOSTS say where the secrets may go (*=* lets all of them go anywhere)"
 
+const DIALLED =
+  "since instances on other hosts dial it (or WSM_INSECURE=true, if what they pass on may be read on the way)"
+
 describe("relations", () => {
   it.each<[Record<string, string>, string]>([
     [{ WSM_HEARTBEAT_TTL: "5 seconds" }, "WSM_HEARTBEAT_TTL=5 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2 seconds"], // prettier-ignore
@@ -209,6 +212,11 @@ describe("relations", () => {
     [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRETS_DIR: "/s" }, `WSM_HOST=0.0.0.0 ${WHERE}`],
     [{ WSM_HOST: "::", WSM_INSECURE: "true", WSM_SECRET_VALUE_A: "s" }, `WSM_HOST=:: ${WHERE}`],
     [{ WSM_HOST: "10.0.0.1", WSM_API_TOKEN: "t", WSM_BACKING: "dapr", WSM_SECRET_STORE: "secretstore" }, `WSM_HOST=10.0.0.1 ${WHERE}`], // prettier-ignore
+    [{ WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t" }, `WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_TLS_CERT and WSM_TLS_KEY be set, ${DIALLED}`], // prettier-ignore
+    [{ WSM_BACKING: "dapr", WSM_ADVERTISE_ADDRESS: "http://10.0.0.5:5001" }, `WSM_ADVERTISE_ADDRESS=http://10.0.0.5:5001 is refused: it must be https, ${DIALLED}`], // prettier-ignore
+    [{ WSM_PEER_TLS_CA: "ca.pem", WSM_PEER_PORT: "5003" }, "WSM_PEER_TLS_CA=ca.pem is refused: it must be set together with WSM_PEER_PORT, WSM_TLS_CERT and WSM_TLS_KEY"], // prettier-ignore
+    [{ WSM_PEER_PORT: "5001" }, "WSM_PEER_PORT=5001 is refused: it must be another port than WSM_HTTP_PORT=5001"],
+    [{ WSM_PEER_PORT: "5002" }, "WSM_PEER_PORT=5002 is refused: it must be another port than WSM_GRPC_PORT=5002"],
     [{ WSM_TLS_CERT: "c.pem" }, "WSM_TLS_CERT=c.pem is refused: it must be set together with WSM_TLS_KEY"],
     [{ WSM_TLS_KEY: "k.pem" }, "WSM_TLS_CERT= is refused: it must be set together with WSM_TLS_KEY"],
     [{ WSM_GRPC_PORT: "5001" }, "WSM_GRPC_PORT=5001 is refused: it must be another port than WSM_HTTP_PORT=5001"],
@@ -226,6 +234,11 @@ describe("relations", () => {
     { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRET_STORE: "vault" },
     { WSM_HOST: "127.0.0.1", WSM_SECRET_VALUE_A: "s", WSM_SECRETS_DIR: "/s" },
     { WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_INSECURE: "true" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_ADVERTISE_ADDRESS: "https://a.example" },
+    { WSM_BACKING: "dapr", WSM_ADVERTISE_ADDRESS: "http://[::1]:5001" },
+    { WSM_PEER_PORT: "5003", WSM_PEER_TLS_CA: "ca.pem", WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
     { WSM_HTTP_PORT: "0", WSM_GRPC_PORT: "0" },
     { WSM_KEEPALIVE_MIN: "60 seconds" }
   ])("%j is accepted", (env) => {

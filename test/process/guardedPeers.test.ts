@@ -10,6 +10,7 @@ import { TEST_CERT, TEST_KEY } from "../support/testCertificate.js"
 import { afterwards, cleanUp, launch, logOf, temporaryFolder, until } from "./support.js"
 
 const TOKEN = "a-token-of-the-fleet"
+const ANOTHER = "another-secret-than-theirs"
 const UP = /^websocketmanager is up: http (https:\S+) {2}grpc \S+ {2}\(instance \S+\)\n/m
 
 let peer: ScriptedServer
@@ -83,15 +84,15 @@ describe("instances with a certificate and a token", { timeout: 120_000 }, () =>
     for (const { log } of [a, b]) expect(log().filter((line) => line.includes("cannot be spoken to"))).toEqual([])
   })
 
-  it("say what to set where the token is another, or the certificate is not vouched for", async () => {
+  it("say what to set where the secret is another, or the certificate is not vouched for", async () => {
     const [a, b, c] = await Promise.all([
       serve("a"),
-      serve("b", { WSM_API_TOKEN: "another" }),
+      serve("b", { WSM_PEER_SECRET: ANOTHER }),
       serve("c", { NODE_EXTRA_CA_CERTS: "" })
     ])
     const said = (by: Served, whom: Served, what: string) => () =>
       by.log().filter((line) => line.startsWith(`the instance at ${whom.url} cannot`) && line.includes(what)).length > 0
-    await until(said(b, a, "WSM_API_TOKEN must be the same on all instances"), "b names the token")
+    await until(said(b, a, "WSM_PEER_SECRET must be the same on all instances"), "b names the secret")
     await until(said(c, a, "name its authority in NODE_EXTRA_CA_CERTS"), "c names the certificate")
     const id = await connectAt(a)
     const { err } = await b.wsm("send", id, '{"id":7}')
@@ -101,6 +102,7 @@ describe("instances with a certificate and a token", { timeout: 120_000 }, () =>
     expect((await c.wsm("ls")).err).toMatch(
       /^wsm: the certificate of https:\S+ is not accepted \(\w+\): name its authority in NODE_EXTRA_CA_CERTS/
     )
-    expect(JSON.stringify([a, b, c].map(({ log }) => log()))).not.toContain(TOKEN)
+    const logs = JSON.stringify([a, b, c].map(({ log }) => log()))
+    for (const secret of [TOKEN, ANOTHER]) expect(logs).not.toContain(secret)
   })
 })
