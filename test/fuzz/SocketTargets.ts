@@ -8,6 +8,7 @@ import { exchange, type Instance } from "./Instance.js"
 import type { Random } from "./Random.js"
 import { must, type Target } from "./Target.js"
 import { jsonValue } from "./TextTargets.js"
+import { PEER_SUBPROTOCOL } from "../../src/api/rpc/PeerProof.js"
 
 /** How long one input may keep its socket. */
 const PATIENCE_MS = 25
@@ -57,7 +58,7 @@ const http = (instance: Instance): Target => ({
 })
 
 const UPGRADE = (path: string) =>
-  Buffer.from(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`) // prettier-ignore
+  Buffer.from(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n${path === "/rpc/peers" ? `sec-websocket-protocol: ${PEER_SUBPROTOCOL}\r\n` : ""}\r\n`) // prettier-ignore
 
 /** A client's frame: masked by nought, so that a changed byte is a changed byte. */
 const masked = (opcode: number, data: Buffer): Buffer => {

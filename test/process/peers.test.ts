@@ -111,7 +111,7 @@ describe("at the peers' door", { timeout: 120_000 }, () => {
     for (const [what, ends] of [
       [new Packr({ useRecords: false }).pack(hello), 1008],
       [JSON.stringify({ nonce: "x", proofs: [] }), 1008],
-      ["x".repeat(16_000), 1006],
+      ["x".repeat(200_000), 1006],
       [undefined, 1006]
     ] as const) {
       const caller = knock(instance.url, [PEER_SUBPROTOCOL], bearer)
