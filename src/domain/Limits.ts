@@ -76,6 +76,8 @@ export const CALLER = {
   /** what one reader of a stream has not read yet */
   READER_ITEMS: 16 * KIB,
   READER_BYTES: 4 * MIB,
+  /** fields of one gRPC message: those of inner messages, entries and items too */
+  GRPC_FIELDS: 16 * KIB,
   /** MessagePack: containers inside containers */
   MSGPACK_DEPTH: 32,
   /** MessagePack values of one HTTP body or WebSocket message: scalars, containers and keys */

@@ -35,6 +35,7 @@ import { WebSocketManagerService } from "./generated/websocketmanager/v1/websock
 import * as Oversize from "./Oversize.js"
 import { statusOf } from "./Status.js"
 import * as StreamWriter from "./StreamWriter.js"
+import { scannerOf } from "./WireScan.js"
 
 export interface Bridge {
   readonly definition: grpc.ServiceDefinition
@@ -126,10 +127,15 @@ const definition: grpc.ServiceDefinition = Object.fromEntries(
 
 const decoder = <Request>({ input }: DescMethod): ((bytes: Buffer) => Effect.Effect<Request, InvalidRequest>) => {
   const codec = codecOf(input)
+  const scan = scannerOf(input)
   return (bytes) =>
     Effect.try({
-      // a plain view: with a Buffer, every bytes field of the request would be one
-      try: () => codec.toRpc(fromBinary(input, plainView(bytes), { readUnknownFields: false })) as Request,
+      try: () => {
+        // a plain view: with a Buffer, every bytes field of the request would be one
+        const message = plainView(bytes)
+        scan(message)
+        return codec.toRpc(fromBinary(input, message, { readUnknownFields: false })) as Request
+      },
       catch: (error) => (error instanceof InvalidRequest ? error : malformed(error))
     })
 }
