@@ -10,7 +10,7 @@ const PIECE = 12
 
 export const isOpaque = (part: string): boolean => {
   const text = decoded(part)
-  return text.length >= LONG && text.split(SEPARATORS).some((piece) => piece.length >= PIECE && !readsAsWords(piece))
+  return text.length >= LONG && opaquePieces(text).length > 0
 }
 
 /** No characters of base64, base64url, hex or UUIDs. */
@@ -18,6 +18,10 @@ const SEPARATORS = /[^A-Za-z0-9_+/=~-]/
 
 /** `word`, `WORD`, `Word`, `depth20`; a number, a date; `100ms`. */
 const WORD = /^(?:(?:[A-Z]?[a-z]{1,16}|[A-Z]{1,16})\d{0,4}|\d{1,10}|\d{1,5}[a-z]{1,3})$/
+
+/** The parts of a text that look made by a machine. */
+export const opaquePieces = (text: string): ReadonlyArray<string> =>
+  text.split(SEPARATORS).filter((piece) => piece.length >= PIECE && !readsAsWords(piece))
 
 const readsAsWords = (piece: string): boolean => {
   const words = piece.split(/[_+/=~-]|(?<=[a-z])(?=[A-Z])/).filter((word) => word !== "")

@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import { conceal } from "../domain/Conceal.js"
 import { TargetForbidden } from "../domain/Errors.js"
 import { normaliseHost } from "../domain/HostName.js"
-import { isOpaque } from "../domain/Opaque.js"
+import { isOpaque, opaquePieces } from "../domain/Opaque.js"
 import { redactUrl } from "../domain/Redact.js"
 import type { RefuseSecret, SecretTarget } from "../domain/SecretHosts.js"
 import { shownName } from "../domain/SecretName.js"
@@ -160,15 +160,21 @@ const TOLD = new Set([
   "pragma"
 ])
 
-/** Literal credentials of a spec, as far as their place tells: what its shown URL leaves out, and the words of its headers. */
+/** Literal credentials of a spec, as far as their place or look tells: what its shown URL leaves out, the words of its headers, tokens. */
 const literalsOf = (spec: ResolvedSpec): ReadonlyArray<string> => {
   const found: Array<string> = []
-  redactUrl(spec.url, (text) => found.push(text, decoded(text), ...text.split(":")))
+  redactUrl(spec.url, (text) => {
+    // of userinfo the whole, as Basic credentials have it, and the password
+    for (const part of [text, text.slice(text.indexOf(":") + 1)]) found.push(part, decoded(part))
+  })
   for (const [name, value] of spec.headers) {
     if (TOLD.has(name.toLowerCase())) continue
     for (const part of Templates.parseHeaderValue(value)) {
       if (part.kind === "literal") found.push(...part.literal.split(/[\s,;]+/).filter((word) => word.length >= 8))
     }
+  }
+  for (const template of templatesOf(spec)) {
+    for (const part of template) if (part.kind === "literal") found.push(...opaquePieces(part.literal))
   }
   return found
 }

@@ -17,6 +17,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Client from "../../src/api/rpc/Client.js"
@@ -143,12 +144,15 @@ export const until = async (
 
 // ------------------------------------------------------------ its clients
 
-/** A client for each door of a manager, wherever it runs. */
-export const openDoors = (addresses: Addresses): Readonly<Record<DoorName, Door>> => ({
-  "rpc-ws": rpcDoor("rpc-ws", Client.layer({ url: addresses.httpUrl })),
-  "rpc-http": rpcDoor("rpc-http", Client.layerHttp({ url: addresses.httpUrl })),
-  grpc: grpcDoor(addresses.grpcAddress)
-})
+/** A client for each door of a manager, wherever it runs; with a token, if it asks for one. */
+export const openDoors = (addresses: Addresses, text?: string): Readonly<Record<DoorName, Door>> => {
+  const options = { url: addresses.httpUrl, token: text === undefined ? undefined : Redacted.make(text) }
+  return {
+    "rpc-ws": rpcDoor("rpc-ws", Client.layer(options)),
+    "rpc-http": rpcDoor("rpc-http", Client.layerHttp(options)),
+    grpc: grpcDoor(addresses.grpcAddress, text)
+  }
+}
 
 const takeWith =
   <Item>(next: () => Promise<Item | undefined>) =>
@@ -321,9 +325,20 @@ export const grpcBytes = async (address: string, method: string, bytes: Uint8Arr
 
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024
 
-const grpcDoor = (address: string): Door => {
+const bearer =
+  (token: string): grpc.Interceptor =>
+  (options, nextCall) =>
+    new grpc.InterceptingCall(nextCall(options), {
+      start: (metadata, listener, next) => {
+        metadata.set("authorization", `Bearer ${token}`)
+        next(metadata, listener)
+      }
+    })
+
+const grpcDoor = (address: string, token?: string): Door => {
   const client = new Wire.websocketmanager.v1.WebSocketManagerService(address, grpc.credentials.createInsecure(), {
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    interceptors: token === undefined ? [] : [bearer(token)],
     // a channel of its own: others to the same address would share its flow-control window
     "grpc.use_local_subchannel_pool": 1
   }) as unknown as Record<string, UnaryCall & StreamCall> & grpc.Client
