@@ -234,9 +234,12 @@ describe("a client", () => {
     Effect.gen(function* () {
       for (const bytes of [...BOMBS.map(([, bytes]) => bytes), ...NONSENSE.map(pack)]) {
         const { url } = yield* hostile(bytes, true)
+        const incarnation = "01980000-0000-7000-8000-00000000000a"
         const from = { id: "a", incarnation: "", address: url }
         const session = yield* Session.make(url, { keys: [KEY], me: from, secureOnly: false, tls: undefined, pingMs: 1000, silentPings: 10 }) // prettier-ignore
-        expect(Exit.isFailure(yield* Effect.exit(session.unary("PeerHello", { from }, {})))).toBe(true)
+        expect(
+          Exit.isFailure(yield* Effect.exit(session.unary("PeerHello", { from: { ...from, incarnation } }, {})))
+        ).toBe(true)
         expect(yield* session.ended).toBe("broke")
       }
     })

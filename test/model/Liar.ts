@@ -1,19 +1,25 @@
 /** Somebody who speaks to the instances and writes to their store, and means harm: what it says need not be so. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
 import { type Asked, type Peer, PeerDesk, Peers } from "../../src/ports/Peers.js"
+import { Process } from "../../src/testing/Process.js"
 import type { World } from "./World.js"
 
 export class Liar {
   readonly me: Peer = { id: "liar", incarnation: "0198aaaa-0000-7000-8000-000000000001", address: "http://liar.test:1" }
   private readonly peers: Peers["Type"]
+  /** it never freezes, and its clock is right */
+  private readonly process: Process
   private beats = 0
 
   constructor(private readonly world: World) {
-    this.peers = Context.get(world.builds(world.cluster.network.layer(this.me.address)), Peers)
+    this.process = new Process(world.time.ground)
+    const { network } = world.cluster
+    this.peers = Context.get(Effect.runSync(Layer.buildWithScope(network.layer(this.me.address), world.scope)), Peers)
   }
 
   /** Says hello to everybody in this name, each second, for so long. */
@@ -21,7 +27,9 @@ export class Liar {
     const until = this.world.time.now + ms
     const say = () => {
       if (this.world.time.now > until) return
-      for (const { address } of this.world.living) this.world.time.run(Effect.ignore(this.peers.hello(address, from)))
+      for (const { address } of this.world.living) {
+        this.world.time.run(this.within(Effect.map(Effect.exit(this.peers.hello(address, from)), this.heard)))
+      }
       this.world.time.after(1_000, say)
     }
     say()
@@ -57,6 +65,16 @@ export class Liar {
     }))
   }
 
+  /** how many of its hellos were answered */
+  answered = 0
+  private readonly heard = (exit: Exit.Exit<unknown, unknown>): void => {
+    if (Exit.isSuccess(exit)) this.answered++
+  }
+
+  private within<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.withClock(Effect.withScheduler(effect, this.process.scheduler), this.process.clock)
+  }
+
   /** Takes its row and its entry away. */
   gone(id = this.me.id): void {
     this.world.meddle(instanceKey(id), () => undefined)
@@ -79,6 +97,7 @@ export class Liar {
       send: () => Stream.never,
       open: () => Effect.never
     })
-    this.world.builds(Layer.provide(this.world.cluster.network.serving(address), Layer.succeed(PeerDesk, desk)))
+    const serving = Layer.provide(this.world.cluster.network.serving(address), Layer.succeed(PeerDesk, desk))
+    this.world.time.run(this.within(Layer.buildWithScope(serving, this.world.scope)))
   }
 }

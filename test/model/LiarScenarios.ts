@@ -38,11 +38,13 @@ export const LIARS: ReadonlyArray<Scenario> = [
         { id, incarnation: world.incarnation(0)!, address: liar.me.address }
       ]
       unharmed(world, () => {
-        for (const name of names) liar.hello(name, 40_000)
+        liar.hello({ ...liar.me, incarnation: liar.me.incarnation.replace(/.$/, "2") }, 40_000)
         world.go(500)
         world.outage(30_000)
+        for (const name of names) liar.hello(name, 40_000)
         world.go(45_000)
       })
+      if (liar.answered < 300) world.check.violation("the scenario did not come about", `${liar.answered} hellos`)
       settle(world)
     }
   },
@@ -68,6 +70,7 @@ export const LIARS: ReadonlyArray<Scenario> = [
         liar.hello(liar.me, 20_000)
         world.go(40_000)
       })
+      if (liar.answered < 15) world.check.violation("the scenario did not come about", `${liar.answered} hellos`)
       settle(world)
     }
   },
@@ -94,17 +97,35 @@ export const LIARS: ReadonlyArray<Scenario> = [
     }
   },
   {
-    name: "a row that names no address is nobody: the store away for all costs no socket",
+    name: "rows that lie are fenced for their silence, and then cost no socket when the store is away for all",
     play: (world) => {
       busy(world, 2)
       const liar = new Liar(world)
-      liar.row({ address: "file:///etc/passwd" })
-      world.go(5_000)
+      liar.row({}, "liar", false)
+      liar.row({ address: "file:///etc/passwd", incarnation: "no-address" }, "no-address", false)
+      const living = world.rows().get(instanceKey("instance-0"))!
+      liar.row({ ...living }, "copy", false)
+      world.go(15_000)
       unharmed(world, () => {
         world.outage(20_000)
         world.go(25_000)
       })
-      liar.gone()
+      for (const id of ["liar", "no-address", "copy"]) liar.gone(id)
+      settle(world)
+    }
+  },
+  {
+    name: "a copy of a living record under another id is nobody: who is frozen is found out all the same",
+    play: (world) => {
+      busy(world, 3)
+      new Liar(world).row({ ...world.rows().get(instanceKey("instance-1"))! }, "copy", false)
+      world.go(3_000)
+      const frozen = world.incarnation(0)
+      world.freeze(0, 30_000)
+      world.go(15_000)
+      if (!world.check.fences.some(({ incarnation }) => incarnation === frozen)) {
+        world.check.violation("P2 nobody finds out who is dead", "no fence")
+      }
       settle(world)
     }
   },

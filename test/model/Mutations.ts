@@ -252,14 +252,17 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     kind: "P6"
   },
   {
-    name: "a row is a member whatever address it names",
-    edits: [edit("domain/Instance.ts", "Schema.String.pipe(Schema.filter(isPeerAddress))", "Schema.String")],
-    found: "a row that names no address",
-    kind: "P6"
+    name: "a copy of a living record is another instance",
+    edits: [
+      edit("domain/Instance.ts", "(record) => record.id === id,", "(record) => record.id !== '',"),
+      edit("membership/Digest.ts", "  if (id === me.id) return false\n", "  if (id !== '') return false\n")
+    ],
+    found: "a copy of a living record",
+    kind: "P2"
   },
   {
     name: "every id of the index is read",
-    edits: [edit("domain/Instance.ts", "filter(([id]) => isInstanceId(id))", "filter(([id]) => id !== '')")],
+    edits: [edit("domain/Instance.ts", "isInstanceId(entry[0]) && typeof", "entry[0] !== '' && typeof")],
     found: "an index that names what can be no instance",
     kind: "P2"
   },

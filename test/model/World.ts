@@ -76,7 +76,8 @@ export class World {
   private readonly feed: Feed
   private readonly keys = new Set<string>()
   private outageUntil = 0
-  private readonly scope = Effect.runSync(Scope.make())
+  /** of the whole run */
+  readonly scope = Effect.runSync(Scope.make())
   private readonly backend = new MemoryState.MemoryBackend()
 
   constructor(
@@ -106,11 +107,6 @@ export class World {
       restore()
     }
     return world
-  }
-
-  /** Built for the whole run. */
-  builds<A>(layer: Layer.Layer<A>): Context.Context<A> {
-    return Effect.runSync(Layer.buildWithScope(layer, this.scope))
   }
 
   private begin(): void {
