@@ -347,8 +347,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "manager/Adoption.ts",
-        "adopt(core, owned, spec.right, before.last)",
-        "adopt(core, owned, spec.right, { ...before.last, sequence: 0 })"
+        "adoptStored(core, owned, before, before.last)",
+        "adoptStored(core, owned, before, { ...before.last, sequence: 0 })"
       )
     ],
     found: "an instance that is frozen"
@@ -387,7 +387,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "manager/Giving.ts",
-        "        yield* core.supervisor.pause(c, closing.code, closing.reason)\n        c.change",
+        "        yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)\n        c.change",
         "        c.change"
       )
     ],
@@ -399,7 +399,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "manager/Giving.ts",
-        "      yield* core.supervisor.stop(c, closing.code, closing.reason)\n",
+        "      yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)\n",
         "      void closing\n"
       )
     ],
