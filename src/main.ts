@@ -2,7 +2,8 @@
 /**
  * The process: reads the command line, runs the command, ends with its status. The only `runMain`.
  *
- * The first SIGTERM or SIGINT asks the command to end and gives it a deadline; the second ends the process at once.
+ * The first SIGTERM, SIGINT or SIGQUIT asks the command to end and gives it a deadline; the second ends the process at once.
+ * SIGHUP ends no instance: what reads its files anew listens to it.
  */
 import { existsSync, readFileSync } from "node:fs"
 
@@ -32,6 +33,8 @@ if (argv.length === 1 && argv[0] === "--version") {
 } else {
   process.on("unhandledRejection", fatal("a rejection that nobody handled"))
   process.on("uncaughtException", fatal("an exception that nobody caught"))
+  const heard = () => {}
+  process.on("SIGHUP", heard)
 
   const [Cause, Effect, Exit, NodeRuntime, { Host }, { processHost }, { program }] = await Promise.all([
     import("effect/Cause"),
@@ -53,7 +56,11 @@ if (argv.length === 1 && argv[0] === "--version") {
     })
   }
 
-  const { endless, run } = program(argv, version)
+  process.on("SIGQUIT", () => process.emit("SIGTERM", "SIGTERM"))
+
+  const { endless, run, serves } = program(argv, version)
+  // whatever else was started from a terminal ends with it
+  if (!serves) process.off("SIGHUP", heard)
   const host = processHost((millis) => (endWithin = millis))
   NodeRuntime.runMain(Effect.provideService(run, Host, host), {
     disableErrorReporting: true,

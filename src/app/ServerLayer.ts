@@ -13,6 +13,7 @@ import * as KeepAliveLoop from "../api/http/KeepAliveLoop.js"
 import * as PeerRoute from "../api/http/PeerRoute.js"
 import * as HttpServer from "../api/http/Server.js"
 import * as PeerDoor from "../api/rpc/PeerDoor.js"
+import type { Refusals } from "../api/rpc/Refusals.js"
 import * as RpcDoor from "../api/rpc/RpcDoor.js"
 import { PeerCredential } from "../api/rpc/PeerProof.js"
 import * as StreamQuota from "../api/rpc/StreamQuota.js"
@@ -23,7 +24,7 @@ import * as ManagerLayer from "./ManagerLayer.js"
 import * as PeerKeys from "./PeerKeys.js"
 
 /** What the layer gives beside the manager: where its doors really listen. */
-export type Provided = ManagerLayer.Provided | HttpListener.HttpListener | GrpcServer.GrpcListener
+export type Provided = ManagerLayer.Provided | HttpListener.HttpListener | Refusals | GrpcServer.GrpcListener
 
 export type StartError = ManagerLayer.StartError | HttpListener.ListenFailed | GrpcServer.GrpcListenFailed
 

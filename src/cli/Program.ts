@@ -46,13 +46,19 @@ export interface Program {
   readonly run: Effect.Effect<number, never, Host>
   /** A signal that ends it is its success. */
   readonly endless: boolean
+  /** It is an instance. */
+  readonly serves: boolean
 }
 
 /** What the words after `wsm` ask for. */
 export const program = (argv: ReadonlyArray<string>, version: string): Program =>
   Either.match(read(root.descriptor, argv, isSetting, insteadOf), {
-    onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false }),
-    onRight: (line) => ({ run: ended(execute(line, version), line.command), endless: ENDLESS.has(line.command) })
+    onLeft: ({ line }) => ({ run: Effect.as(complain(line), USAGE), endless: false, serves: false }),
+    onRight: (line) => ({
+      run: ended(execute(line, version), line.command),
+      endless: ENDLESS.has(line.command),
+      serves: line.command === "serve"
+    })
   })
 
 const complain = (line: string) => Effect.flatMap(Host, (host) => host.complain(`wsm: ${line}`))

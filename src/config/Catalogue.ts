@@ -78,12 +78,23 @@ export const CATALOGUE: Catalogue = {
     standard: "",
     text: "File of the certificate (PEM); with it and `WSM_TLS_KEY` both ports speak TLS."
   },
-  tlsKey: { env: "WSM_TLS_KEY", kind: path, standard: "", text: "File of the private key (PEM)." },
+  tlsKey: {
+    env: "WSM_TLS_KEY",
+    kind: path,
+    standard: "",
+    text: "File of the private key (PEM). Both files are read anew when they change, and on SIGHUP; no socket is dropped."
+  },
+  tlsMinVersion: {
+    env: "WSM_TLS_MIN_VERSION",
+    kind: Kinds.oneOf("1.2", "1.3"),
+    standard: "1.2",
+    text: "The oldest version of TLS that both ports speak."
+  },
   apiToken: {
     env: "WSM_API_TOKEN",
     kind: Kinds.secret,
     standard: undefined,
-    text: "Bearer token that every call must carry. Required when `WSM_HOST` is not loopback, unless `WSM_INSECURE=true`."
+    text: "Bearer token that every call must carry. Required when `WSM_HOST` is not loopback, with at least 16 characters, unless `WSM_INSECURE=true`."
   },
   peerSecret: {
     env: "WSM_PEER_SECRET",

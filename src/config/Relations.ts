@@ -1,8 +1,12 @@
 /** What must hold between settings, checked for environment, flags and options alike. */
 import { isIPv4 } from "node:net"
 import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
 import type { SettingKey } from "./Catalogue.js"
 import type { SettingsShape } from "./Settings.js"
+
+/** What a token has at least that others can try. */
+const TOKEN_CHARS = 16
 
 export interface Relation {
   /** the setting that is blamed */
@@ -53,6 +57,11 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     other: "grpcPort",
     rule: "be another port than",
     holds: (s) => s.peerPort === undefined || s.peerPort === 0 || s.peerPort !== s.grpcPort
+  },
+  {
+    key: "apiToken",
+    rule: "have at least 16 characters where WSM_HOST is not loopback: a shorter one is soon guessed",
+    holds: (s) => isLoopback(s.host) || s.apiToken === undefined || Redacted.value(s.apiToken).length >= TOKEN_CHARS
   },
   {
     key: "tlsCert",

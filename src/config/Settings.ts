@@ -22,6 +22,7 @@ export interface SettingsShape {
   readonly advertiseAddress: string
   readonly tlsCert: string
   readonly tlsKey: string
+  readonly tlsMinVersion: "1.2" | "1.3"
   readonly apiToken: Redacted.Redacted<string> | undefined
   /** one, or two separated by a comma; undefined: it follows from the data folder or the token */
   readonly peerSecret: Redacted.Redacted<string> | undefined

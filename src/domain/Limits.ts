@@ -8,6 +8,7 @@
 const KIB = 1024
 const MIB = 1024 * KIB
 const SECOND = 1000
+const MINUTE = 60 * SECOND
 const HOUR = 3600 * SECOND
 
 /** Reaches a port and has shown no token. */
@@ -16,6 +17,10 @@ export const STRANGER = {
   GRPC_STREAMS: 250,
   /** headers of one gRPC call, as HTTP/2 counts them */
   GRPC_HEADER_BYTES: 16 * KIB,
+  /** streams of all strangers at the gRPC door together: their headers, and 4 KiB each */
+  GRPC_BYTES: 32 * MIB,
+  /** how long a gRPC connection without a stream is kept */
+  GRPC_IDLE_MS: 10 * MINUTE,
   /** one message to the health service */
   GRPC_HEALTH_MESSAGE_BYTES: KIB,
   /** health watches at the gRPC door, all strangers together */
@@ -26,8 +31,14 @@ export const STRANGER = {
   PEER_PROOF_MS: 3 * SECOND,
   /** sockets at the peers' door that have not proved it, all strangers together */
   PEERS_UNPROVEN: 64,
-  /** how long a refused upgrade may keep its socket */
-  REFUSED_UPGRADE_MS: SECOND
+  /** how long a refused upgrade may keep its socket, and an answered call its stream */
+  REFUSED_UPGRADE_MS: SECOND,
+  /** how long until a socket has said what it wants: a TLS handshake, the headers of a request, a gRPC request without a token */
+  SILENT_MS: 10 * SECOND,
+  /** sockets of one door; at most a quarter of the files that the process may open */
+  CONNECTIONS: 4 * KIB,
+  /** of these of one address: one half */
+  CONNECTIONS_SHARE: 2
 } as const
 
 /** Has shown the token, or needs none. */
@@ -78,6 +89,14 @@ export const CALLER = {
   READER_BYTES: 4 * MIB,
   /** fields of one gRPC message: those of inner messages, entries and items too */
   GRPC_FIELDS: 16 * KIB,
+  /** requests of one client that have not been answered */
+  REQUESTS: 4 * KIB,
+  /** bytes of these, whole or on their way; what is over waits in the client's socket, over gRPC it is refused */
+  REQUEST_BYTES: 64 * MIB,
+  /** the same of all clients of an instance together */
+  ALL_REQUEST_BYTES: 256 * MIB,
+  /** streams of an instance, over all doors; the last quarter is kept for clients that have less than that */
+  STREAMS: 1000,
   /** MessagePack: containers inside containers */
   MSGPACK_DEPTH: 32,
   /** MessagePack values of one HTTP body or WebSocket message: scalars, containers and keys */
@@ -90,6 +109,12 @@ export const CALLER = {
 
 /** Another instance of the fleet. */
 export const PEER = {
+  /** requests of one peer that have not been answered */
+  REQUESTS: 16 * KIB,
+  /** bytes of these, whole or on their way: what its own callers may have there */
+  REQUEST_BYTES: 256 * MIB,
+  /** the same of all peers together */
+  ALL_REQUEST_BYTES: 512 * MIB,
   /** MessagePack values of one answer of a peer, or of a manager to its client */
   MSGPACK_VALUES: 1024 * KIB,
   /** an address in a hello or a heartbeat record */

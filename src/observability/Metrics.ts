@@ -191,6 +191,13 @@ export const make = () => {
       "Fibers this instance lives by that ended by a fault and were begun again.",
       ["fiber"]
     ),
+    /** door: http | grpc; reason: a short word, never what was sent */
+    refused: counters(
+      "refused_total",
+      "Requests and sockets refused before a call was made of them.",
+      ["door"],
+      ["reason"]
+    ),
     /** All families as they are now, in the order of the contract. */
     collect: (): ReadonlyArray<Family> =>
       families.map((f) => ({ name: f.name, type: f.type, help: f.help, samples: f.samples() }))

@@ -10,6 +10,7 @@ import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
 import * as GrpcServer from "../../src/api/grpc/Server.js"
+import * as Refusals from "../../src/api/rpc/Refusals.js"
 import * as StreamQuota from "../../src/api/rpc/StreamQuota.js"
 import { ConnectionManager } from "../../src/manager/ConnectionManager.js"
 import { Health } from "../../src/manager/Health.js"
@@ -55,7 +56,15 @@ export interface DoorOptions {
 
 /** A door over a manager that has these operations and no other. */
 export const doorLayer = (operations: Partial<Manager>, options: DoorOptions = {}) => {
-  const settings = { host: "127.0.0.1", grpcPort: 0, tlsCert: "", tlsKey: "", apiToken: undefined, ...options.settings }
+  const settings = {
+    host: "127.0.0.1",
+    grpcPort: 0,
+    tlsCert: "",
+    tlsKey: "",
+    tlsMinVersion: "1.2",
+    apiToken: undefined,
+    ...options.settings
+  }
   return GrpcServer.layer.pipe(
     Layer.provideMerge(
       Layer.mergeAll(
@@ -63,6 +72,7 @@ export const doorLayer = (operations: Partial<Manager>, options: DoorOptions = {
         Layer.succeed(Settings, settings as SettingsShape),
         options.health ?? switchableHealth(true).layer,
         Metrics.layer,
+        Refusals.layer,
         StreamQuota.layer
       )
     )

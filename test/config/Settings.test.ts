@@ -21,6 +21,9 @@ const refused = (env: Record<string, string>, flags: Record<string, string> = {}
   return Either.isLeft(result) ? result.left.message : "accepted"
 }
 
+/** Long enough for an address that others reach. */
+const TOKEN = "0123456789abcdef"
+
 /** Of every setting: [text, the value it becomes, texts that are refused]. */
 const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyArray<string>] } = {
   backing: ["dapr", "dapr", ["Dapr", "redis"]],
@@ -36,6 +39,7 @@ const VALUES: { readonly [K in SettingKey]: readonly [string, unknown, ReadonlyA
   ],
   tlsCert: ["cert.pem", "cert.pem", ["a\nb"]],
   tlsKey: ["key.pem", "key.pem", ["a\nb"]],
+  tlsMinVersion: ["1.3", "1.3", ["1.1", "TLSv1.2"]],
   apiToken: ["s3cret", Redacted.make("s3cret"), ["two words", "line\nbreak", "schlüssel"]],
   peerSecret: ["0123456789abcdef,fedcba9876543210", Redacted.make("0123456789abcdef,fedcba9876543210"), ["short", "0123456789abcdef,short", "0123456789abcdef,", "with a space in it", "a123456789abcdef,b123456789abcdef,c123456789abcdef"]], // prettier-ignore
   peerPort: ["5003", 5003, ["-1", "65536", "any"]],
@@ -147,7 +151,7 @@ describe("the defaults", () => {
   })
 
   it("let sockets go anywhere only while listening on loopback", () => {
-    const egress = (env: Record<string, string>) => loaded({ WSM_API_TOKEN: "t", ...env }).egress
+    const egress = (env: Record<string, string>) => loaded({ WSM_API_TOKEN: TOKEN, ...env }).egress
     expect(egress({ WSM_HOST: "::1" })).toBe("any")
     expect(egress({ WSM_HOST: "0.0.0.0" })).toBe("public")
     expect(egress({ WSM_HOST: "0.0.0.0", WSM_EGRESS: "any" })).toBe("any")
@@ -209,10 +213,11 @@ describe("relations", () => {
     [{ WSM_HEARTBEAT_INTERVAL: "2001 millis" }, "WSM_HEARTBEAT_TTL=6 seconds is refused: it must be at least three times WSM_HEARTBEAT_INTERVAL=2001 millis"], // prettier-ignore
     [{ WSM_HOST: "0.0.0.0" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
     [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "" }, "WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_API_TOKEN be set (or WSM_INSECURE=true, if everyone may call)"], // prettier-ignore
-    [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRETS_DIR: "/s" }, `WSM_HOST=0.0.0.0 ${WHERE}`],
+    [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN.slice(1) }, "WSM_API_TOKEN=*** is refused: it must have at least 16 characters where WSM_HOST is not loopback: a shorter one is soon guessed"], // prettier-ignore
+    [{ WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_SECRETS_DIR: "/s" }, `WSM_HOST=0.0.0.0 ${WHERE}`],
     [{ WSM_HOST: "::", WSM_INSECURE: "true", WSM_SECRET_VALUE_A: "s" }, `WSM_HOST=:: ${WHERE}`],
-    [{ WSM_HOST: "10.0.0.1", WSM_API_TOKEN: "t", WSM_BACKING: "dapr", WSM_SECRET_STORE: "secretstore" }, `WSM_HOST=10.0.0.1 ${WHERE}`], // prettier-ignore
-    [{ WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t" }, `WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_TLS_CERT and WSM_TLS_KEY be set, ${DIALLED}`], // prettier-ignore
+    [{ WSM_HOST: "10.0.0.1", WSM_API_TOKEN: TOKEN, WSM_BACKING: "dapr", WSM_SECRET_STORE: "secretstore" }, `WSM_HOST=10.0.0.1 ${WHERE}`], // prettier-ignore
+    [{ WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN }, `WSM_HOST=0.0.0.0 is refused: it must be loopback, or WSM_TLS_CERT and WSM_TLS_KEY be set, ${DIALLED}`], // prettier-ignore
     [{ WSM_BACKING: "dapr", WSM_ADVERTISE_ADDRESS: "http://10.0.0.5:5001" }, `WSM_ADVERTISE_ADDRESS=http://10.0.0.5:5001 is refused: it must be https, ${DIALLED}`], // prettier-ignore
     [{ WSM_PEER_TLS_CA: "ca.pem", WSM_PEER_PORT: "5003" }, "WSM_PEER_TLS_CA=ca.pem is refused: it must be set together with WSM_PEER_PORT, WSM_TLS_CERT and WSM_TLS_KEY"], // prettier-ignore
     [{ WSM_PEER_PORT: "5001" }, "WSM_PEER_PORT=5001 is refused: it must be another port than WSM_HTTP_PORT=5001"],
@@ -228,15 +233,15 @@ describe("relations", () => {
   it.each<Record<string, string>>([
     { WSM_HEARTBEAT_TTL: "6 seconds", WSM_HEARTBEAT_INTERVAL: "2 seconds" },
     { WSM_HOST: "0.0.0.0", WSM_INSECURE: "true" },
-    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t" },
-    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRET_VALUE_A: "s", WSM_SECRET_HOSTS: "a=h" },
-    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRETS_DIR: "/s", WSM_SECRET_HOSTS: "*=*" },
-    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_SECRET_STORE: "vault" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_SECRET_VALUE_A: "s", WSM_SECRET_HOSTS: "a=h" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_SECRETS_DIR: "/s", WSM_SECRET_HOSTS: "*=*" },
+    { WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_SECRET_STORE: "vault" },
     { WSM_HOST: "127.0.0.1", WSM_SECRET_VALUE_A: "s", WSM_SECRETS_DIR: "/s" },
     { WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
-    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
-    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_INSECURE: "true" },
-    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: "t", WSM_ADVERTISE_ADDRESS: "https://a.example" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_INSECURE: "true" },
+    { WSM_BACKING: "dapr", WSM_HOST: "0.0.0.0", WSM_API_TOKEN: TOKEN, WSM_ADVERTISE_ADDRESS: "https://a.example" },
     { WSM_BACKING: "dapr", WSM_ADVERTISE_ADDRESS: "http://[::1]:5001" },
     { WSM_PEER_PORT: "5003", WSM_PEER_TLS_CA: "ca.pem", WSM_TLS_CERT: "c.pem", WSM_TLS_KEY: "k.pem" },
     { WSM_HTTP_PORT: "0", WSM_GRPC_PORT: "0" },
@@ -333,7 +338,7 @@ describe("a host", () => {
   it.each(["127.0.0.1", "::1", "[::1]", "localhost", "host.docker.internal", "my_sidecar", "xn--bcher-kva.example."])(
     "may be %s",
     (host) => {
-      expect(loaded({ DAPR_HOST: host, WSM_HOST: host, WSM_API_TOKEN: "t" })).toMatchObject({ daprHost: host, host })
+      expect(loaded({ DAPR_HOST: host, WSM_HOST: host, WSM_API_TOKEN: TOKEN })).toMatchObject({ daprHost: host, host })
     }
   )
 

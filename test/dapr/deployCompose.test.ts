@@ -22,7 +22,7 @@ const { services } = parse(textOf("compose.yaml"), { merge: true }) as {
   readonly services: Readonly<Record<string, Service>>
 }
 const TOKENS = {
-  WSM_API_TOKEN: "a-token",
+  WSM_API_TOKEN: "a-token-that-is-long-enough",
   DAPR_API_TOKEN: "of-the-sidecar",
   APP_API_TOKEN: "of-the-app",
   REDIS_PASSWORD: "of-redis"

@@ -1,7 +1,7 @@
 /** Every operation of the contract over every door, against a whole manager and real sockets. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import { type CallOptions, type Door, DOORS, refused, type TestServer, until } from "../support/Doors.js"
+import { type CallOptions, type Door, DOORS, openDoors, refused, type TestServer, until } from "../support/Doors.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { bytes, connect, disconnectAll, get, startPeer, tagged, text } from "./support.js"
 
@@ -632,7 +632,9 @@ export const doorSuite = ({ alone, start }: Arrangement): void => {
       const [ws, grpc] = [server.doors["rpc-ws"], server.doors.grpc]
       const open = (door: Door, count: number) =>
         Promise.all(Array.from({ length: count }, () => door.stream("Watch", { ids: [NOBODY] })))
-      const readers = [...(await open(ws, 100)), ...(await open(grpc, 900))]
+      // one connection of gRPC has 250 streams at most, and one client three quarters of all
+      const more = Array.from({ length: 3 }, () => openDoors(server).grpc)
+      const readers = (await Promise.all([open(ws, 100), ...[grpc, ...more].map((door) => open(door, 225))])).flat()
       for (const door of [ws, grpc]) {
         expect(await refused(door.stream("Watch", {}))).toMatchObject({
           tag: "QuotaExceeded",
@@ -648,6 +650,20 @@ export const doorSuite = ({ alone, start }: Arrangement): void => {
           return false
         }
       }, "there is room again")
+      await Promise.all(readers.map((reader) => reader.cancel()))
+      await Promise.all(more.map((door) => door.close()))
+    })
+
+    it("one client has three quarters of the streams at most, and others still have theirs", async () => {
+      const [ws, grpc] = [server.doors["rpc-ws"], server.doors.grpc]
+      const open = (door: Door, count: number) =>
+        Promise.all(Array.from({ length: count }, () => door.stream("Watch", { ids: [NOBODY] })))
+      const readers = await open(ws, 750)
+      expect(await refused(ws.stream("Watch", {}))).toMatchObject({
+        tag: "QuotaExceeded",
+        fields: { quota: "streams of one client" }
+      })
+      readers.push(...(await open(grpc, 200)))
       await Promise.all(readers.map((reader) => reader.cancel()))
     })
   })

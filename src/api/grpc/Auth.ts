@@ -3,15 +3,19 @@
  * which a sidecar shows that a call comes through it.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
-import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js"
+import type { IncomingHttpHeaders } from "node:http2"
+import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"
 import * as Redacted from "effect/Redacted"
 import type { SettingsShape } from "../../config/Settings.js"
 import { Unauthenticated } from "../../domain/Errors.js"
+import { STRANGER } from "../../domain/Limits.js"
 import { CALLBACKS } from "./AppHealth.js"
+import { HEALTH } from "./Health.js"
 import { statusOfError } from "./Status.js"
 
 /** Health needs no token; and what a sidecar asks of an application at its start gets the answer that there is none of it. */
-const OPEN = ["/grpc.health.v1.Health/", CALLBACKS]
+const OPEN = [HEALTH, CALLBACKS]
+const isOpen = (path: string): boolean => OPEN.some((prefix) => path.startsWith(prefix))
 
 type Tokens = Pick<SettingsShape, "apiToken" | "appApiToken">
 
@@ -24,36 +28,54 @@ const matcher = (token: Redacted.Redacted<string> | undefined): ((sent: string |
   return (sent) => sent !== undefined && timingSafeEqual(digest(sent), wanted)
 }
 
-const admits = ({ apiToken, appApiToken }: Tokens): ((metadata: Metadata) => boolean) => {
+type Shown = (header: "authorization" | "dapr-api-token") => string | undefined
+
+/** One of the tokens that are set admits a call; where none is set, every call is admitted. */
+const admits = ({ apiToken, appApiToken }: Tokens): ((shown: Shown) => boolean) => {
+  if (apiToken === undefined && appApiToken === undefined) return () => true
   const ours = matcher(apiToken)
   const sidecars = matcher(appApiToken)
-  return (metadata) =>
-    ours(/^bearer +(.*)$/i.exec(first(metadata, "authorization") ?? "")?.[1]) ||
-    sidecars(first(metadata, "dapr-api-token"))
+  return (shown) => ours(/^bearer +(.*)$/i.exec(shown("authorization") ?? "")?.[1]) || sidecars(shown("dapr-api-token"))
 }
 
-const first = (metadata: Metadata, key: string): string | undefined => {
-  const [value] = metadata.get(key)
-  return typeof value === "string" ? value : undefined
-}
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 
-/** One of the tokens that are set admits a call; undefined: none is set, and every call is admitted. */
-export const interceptor = (tokens: Tokens): ServerInterceptor | undefined => {
-  if (tokens.apiToken === undefined && tokens.appApiToken === undefined) return undefined
+/** Whether the call with these headers is a caller's: what is open to everybody is a stranger's, whoever asks. */
+export const callerOf = (tokens: Tokens): ((headers: IncomingHttpHeaders) => boolean) => {
   const admitted = admits(tokens)
-  return (method, call) =>
-    new ServerInterceptingCall(
-      call,
-      OPEN.some((prefix) => method.path.startsWith(prefix))
-        ? undefined
-        : {
-            start: (next) =>
-              next({
-                onReceiveMetadata: (metadata, proceed) => {
-                  if (admitted(metadata)) proceed(metadata)
-                  else call.sendStatus(statusOfError(new Unauthenticated()))
-                }
-              })
+  return (headers) => !isOpen(String(headers[":path"])) && admitted((header) => text(headers[header]))
+}
+
+/**
+ * Refuses a call without a token before its message is read, and a large message to what is open to everybody by its first
+ * bytes. `refused` is told of the first.
+ */
+export const interceptor = (
+  tokens: Tokens,
+  refused: (call: ServerInterceptingCallInterface) => void
+): ServerInterceptor => {
+  const admitted = admits(tokens)
+  return (method, call) => {
+    if (isOpen(method.path)) {
+      bound(call)
+      return new ServerInterceptingCall(call)
+    }
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, proceed) => {
+            if (admitted((header) => text(metadata.get(header)[0]))) return proceed(metadata)
+            refused(call)
+            call.sendStatus(statusOfError(new Unauthenticated()))
           }
-    )
+        })
+    })
+  }
+}
+
+/** grpc-js has one limit for all methods; the call of one has its own, as it stands in the stream and as it is inflated. */
+const bound = (call: ServerInterceptingCallInterface): void => {
+  const { decoder } = call as unknown as { readonly decoder: { maxReadMessageLength: number } }
+  decoder.maxReadMessageLength = STRANGER.GRPC_HEALTH_MESSAGE_BYTES
+  Object.assign(call, { maxReceiveMessageSize: STRANGER.GRPC_HEALTH_MESSAGE_BYTES })
 }

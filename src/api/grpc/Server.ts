@@ -4,9 +4,8 @@
  * Started after the manager, which answers from the first call on. Stopped before it: no new calls, streams are ended with
  * UNAVAILABLE, unary calls in flight have a second.
  */
-import { readFile } from "node:fs/promises"
 import * as Net from "node:net"
-import { createSecureContext } from "node:tls"
+import * as Tls from "node:tls"
 import * as grpc from "@grpc/grpc-js"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,10 +13,15 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Settings, type SettingsShape } from "../../config/Settings.js"
+import { STRANGER } from "../../domain/Limits.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Health } from "../../manager/Health.js"
 import type { Metrics } from "../../observability/Metrics.js"
-import type { StreamQuota } from "../rpc/StreamQuota.js"
+import * as Arrivals from "../rpc/Arrivals.js"
+import { Refusals } from "../rpc/Refusals.js"
+import { StreamQuota } from "../rpc/StreamQuota.js"
+import * as TlsFiles from "../rpc/TlsFiles.js"
+import * as Admission from "./Admission.js"
 import * as AppHealth from "./AppHealth.js"
 import * as Auth from "./Auth.js"
 import * as GrpcHealth from "./Health.js"
@@ -44,6 +48,7 @@ export class GrpcListenFailed extends Schema.TaggedError<GrpcListenFailed>()("Gr
 const GRACE = "1 second"
 
 const OPTIONS: grpc.ServerOptions = {
+  ...Admission.OPTIONS,
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
   // a client whose host is gone holds its streams for a minute at most
@@ -55,30 +60,46 @@ const OPTIONS: grpc.ServerOptions = {
 export const layer: Layer.Layer<
   GrpcListener,
   GrpcListenFailed,
-  Settings | ConnectionManager | Health | Metrics | StreamQuota
+  Settings | ConnectionManager | Health | Metrics | StreamQuota | Refusals
 > = Layer.scoped(
   GrpcListener,
   Effect.gen(function* () {
     const settings = yield* Settings
-    const credentials = yield* credentialsOf(settings)
+    const { requests } = yield* StreamQuota
+    const refusals = yield* Refusals
+    const refused = (reason: string, address: string | undefined) => refusals.refused("grpc", reason, address)
+    const listener = yield* listenerOf(settings)
     const { definition, endStreams, implementation } = yield* Service.make
-    const interceptor = Auth.interceptor(settings)
-    const server = new grpc.Server({ ...OPTIONS, ...(interceptor !== undefined && { interceptors: [interceptor] }) })
+    const interceptor = Auth.interceptor(settings, (call) => refused("token", addressIn(call.getPeer())))
+    const server = new grpc.Server({ ...OPTIONS, interceptors: [interceptor] })
+    Admission.prepare(server)
     server.addService(definition, implementation)
     Reflection.addTo(server)
     const sockets = new Set<Net.Socket>()
     yield* Effect.addFinalizer(() => stop(server, sockets, endStreams))
     yield* GrpcHealth.addTo(server)
     yield* AppHealth.addTo(server)
-    const injector = server.createConnectionInjector(credentials)
-    const port = yield* listen(settings, (socket) => {
+    // what is encrypted is taken off by the listener
+    const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
+    Admission.guard(server, { admits: Auth.callerOf(settings), requests, refused })
+    Arrivals.guard(listener, refused)
+    listener.on("connection", (socket: Net.Socket) => {
       sockets.add(socket)
       socket.once("close", () => sockets.delete(socket))
-      injector.injectConnection(socket)
+      socket.on("error", () => {})
     })
+    listener.on(listener instanceof Tls.Server ? "secureConnection" : "connection", (socket: Net.Socket) => {
+      if (!socket.destroyed) injector.injectConnection(socket)
+    })
+    listener.on("tlsClientError", (_error, socket: Net.Socket) => socket.destroy())
+    if (listener instanceof Tls.Server) yield* TlsFiles.follow(settings, listener, "gRPC")
+    const port = yield* listen(listener, settings)
     return { host: settings.host, port, tls: settings.tlsCert !== "" }
   })
 )
+
+/** The address in what grpc-js calls a peer: address and port. */
+const addressIn = (peer: string): string => peer.replace(/:\d+$/, "")
 
 /** Ends within the grace period, whatever the clients do. */
 const stop = (
@@ -103,20 +124,16 @@ const stop = (
  * Opens the port; answers with the one that is really bound. We listen ourselves, and not grpc-js, since it hides why it could
  * not, and writes to standard error about it.
  */
-const listen = (
-  settings: SettingsShape,
-  accept: (socket: Net.Socket) => void
-): Effect.Effect<number, GrpcListenFailed, Scope.Scope> =>
+const listen = (listener: Net.Server, settings: SettingsShape): Effect.Effect<number, GrpcListenFailed, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.async<Net.Server, GrpcListenFailed>((resume) => {
-      const listener = Net.createServer({ noDelay: true }, accept)
+    Effect.async<void, GrpcListenFailed>((resume) => {
       listener.once("error", (error: NodeJS.ErrnoException) =>
         resume(new GrpcListenFailed({ address: addressOf(settings), reason: whyNot(error) }))
       )
-      listener.listen(settings.grpcPort, settings.host, () => resume(Effect.succeed(listener)))
+      listener.listen(settings.grpcPort, settings.host, () => resume(Effect.void))
     }),
-    (listener) => Effect.sync(() => listener.close())
-  ).pipe(Effect.map((listener) => (listener.address() as Net.AddressInfo).port))
+    () => Effect.sync(() => listener.close())
+  ).pipe(Effect.map(() => (listener.address() as Net.AddressInfo).port))
 
 const addressOf = ({ grpcPort, host }: SettingsShape): string =>
   host.includes(":") ? `[${host}]:${grpcPort}` : `${host}:${grpcPort}`
@@ -135,19 +152,20 @@ const whyNot = (error: NodeJS.ErrnoException): string => {
   }
 }
 
-const credentialsOf = (settings: SettingsShape): Effect.Effect<grpc.ServerCredentials, GrpcListenFailed> => {
-  if (settings.tlsCert === "") return Effect.succeed(grpc.ServerCredentials.createInsecure())
-  const failed = (error: unknown) =>
-    new GrpcListenFailed({
-      address: addressOf(settings),
-      reason: `the certificate of WSM_TLS_CERT and WSM_TLS_KEY cannot be used: ${error instanceof Error ? error.message : String(error)}`
-    })
-  return Effect.tryPromise({
-    try: async () => {
-      const [cert_chain, private_key] = await Promise.all([readFile(settings.tlsCert), readFile(settings.tlsKey)])
-      createSecureContext({ cert: cert_chain, key: private_key }) // refuses what does not fit together
-      return grpc.ServerCredentials.createSsl(null, [{ cert_chain, private_key }])
-    },
-    catch: failed
+const listenerOf = (settings: SettingsShape): Effect.Effect<Net.Server, GrpcListenFailed> => {
+  if (settings.tlsCert === "") return Effect.sync(() => Net.createServer({ noDelay: true }))
+  return Effect.try({
+    try: () =>
+      Tls.createServer({
+        ...TlsFiles.read(settings),
+        ALPNProtocols: ["h2"],
+        handshakeTimeout: STRANGER.SILENT_MS,
+        noDelay: true
+      }),
+    catch: (error) =>
+      new GrpcListenFailed({
+        address: addressOf(settings),
+        reason: `the certificate of WSM_TLS_CERT and WSM_TLS_KEY cannot be used: ${error instanceof Error ? error.message : String(error)}`
+      })
   })
 }

@@ -28,7 +28,7 @@ import {
   type UnaryMethod,
   type UnaryTypes
 } from "../rpc/Operations.js"
-import type { StreamQuota } from "../rpc/StreamQuota.js"
+import { clientOf, type StreamQuota } from "../rpc/StreamQuota.js"
 import { codecOf } from "./Convert.js"
 import { encodeReceiveResponse } from "./FrameWriter.js"
 import { WebSocketManagerService } from "./generated/websocketmanager/v1/websocketmanager_pb.js"
@@ -81,10 +81,12 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
         method === "Receive" ? (item: unknown) => encodeReceiveResponse(item as ReceiveResponse) : encoder(desc)
       return (call) => {
         const writer = StreamWriter.make(call)
+        const [, address, port] = /^(.*):(\d+)$/.exec(call.getPeer()) ?? []
+        const caller = clientOf(address, Number(port))
         const encode = Oversize.counting<StreamTypes[K][1]>(encodeItem)
         const fiber = runStream(
           decode(call.request).pipe(
-            Effect.flatMap((request) => executor.open(method, request)),
+            Effect.flatMap((request) => executor.open(method, request, caller)),
             Effect.tap(() => Effect.sync(() => call.sendMetadata(new Metadata()))),
             Effect.flatMap(Stream.runForEachChunk((items) => told(method)(writer.writeAll(items, encode)))),
             Effect.scoped

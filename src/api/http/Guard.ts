@@ -25,6 +25,11 @@ export interface GuardedRequest {
   readonly headers: IncomingHttpHeaders
 }
 
+/** A problem, and the word for it in metrics and log. */
+export interface Refusal extends Problem.Problem {
+  readonly reason: "origin" | "host" | "token" | "size"
+}
+
 /** The path of a request target as it was sent: the router, too, resolves no dots, so that both speak of the same path. */
 export const pathOf = (url: string | undefined): string => (url ?? "/").split("?", 1)[0]!
 
@@ -50,7 +55,7 @@ export const isLoopback = (hostName: string): boolean => {
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 
 /** The guard of one instance: undefined lets the request pass. */
-export const make = (options: GuardOptions): ((request: GuardedRequest) => Problem.Problem | undefined) => {
+export const make = (options: GuardOptions): ((request: GuardedRequest) => Refusal | undefined) => {
   const advertised = urlOf(options.advertised)
   const expected = options.token === undefined ? undefined : digest(Redacted.value(options.token))
 
@@ -73,18 +78,20 @@ export const make = (options: GuardOptions): ((request: GuardedRequest) => Probl
 
   return ({ headers, url }) => {
     if (headers.origin !== undefined && !originAllowed(headers.origin, headers.host)) {
-      return Problem.fromError(new PermissionDenied({ reason: "the Origin header names a foreign page" }))
+      const error = new PermissionDenied({ reason: "the Origin header names a foreign page" })
+      return { ...Problem.fromError(error), reason: "origin" }
     }
     if (expected === undefined) {
       if (!hostAllowed(headers.host)) {
         const reason = "the Host header is neither loopback nor the advertised address"
-        return Problem.fromError(new PermissionDenied({ reason }))
+        return { ...Problem.fromError(new PermissionDenied({ reason })), reason: "host" }
       }
     } else if (!OPEN_PATHS.has(pathOf(url)) && !authorized(headers.authorization)) {
-      return Problem.fromError(new Unauthenticated())
+      return { ...Problem.fromError(new Unauthenticated()), reason: "token" }
     }
     if (Number(headers["content-length"] ?? 0) > MAX_BODY_BYTES) {
-      return Problem.fromStatus(413, "Content Too Large", `a body has at most ${MAX_BODY_BYTES} bytes`)
+      const problem = Problem.fromStatus(413, "Content Too Large", `a body has at most ${MAX_BODY_BYTES} bytes`)
+      return { ...problem, reason: "size" }
     }
     return undefined
   }

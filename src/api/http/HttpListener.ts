@@ -16,8 +16,13 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
+import type { SecureContextOptions } from "node:tls"
 import { type ServerOptions, WebSocketServer } from "ws"
 import { Settings, type SettingsShape } from "../../config/Settings.js"
+import { STRANGER } from "../../domain/Limits.js"
+import * as Arrivals from "../rpc/Arrivals.js"
+import { layer as RefusalsLayer, Refusals } from "../rpc/Refusals.js"
+import * as TlsFiles from "../rpc/TlsFiles.js"
 import { MAX_BODY_BYTES } from "../rpc/Wire.js"
 import { pathOf } from "./Guard.js"
 import * as Problem from "./Problem.js"
@@ -61,6 +66,9 @@ export class PeerListener extends Context.Tag("websocketmanager/api/http/PeerLis
 /** How long an open request or event stream may go on when the port closes. */
 const CLOSE_GRACE_MS = 250
 
+/** How long a caller may take for a body. */
+const REQUEST_MS = 120_000
+
 const NOT_READY = Problem.fromStatus(503, "Service Unavailable", "the manager is starting or stopping")
 
 /** Answers at once, without routes; the connection is not kept. */
@@ -77,6 +85,10 @@ export const refuse = (response: Http.ServerResponse, { body, status }: Problem.
 export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem): void => {
   const authenticate = status === 401 ? "www-authenticate: Bearer\r\n" : ""
   socket.on("error", () => socket.destroy())
+  // who keeps its end open keeps a file descriptor of ours
+  const cut = setTimeout(() => socket.destroy(), STRANGER.REFUSED_UPGRADE_MS)
+  socket.once("close", () => clearTimeout(cut))
+  socket.resume()
   socket.end(
     `HTTP/1.1 ${status} ${Http.STATUS_CODES[status] ?? ""}\r\nconnection: close\r\n${authenticate}` +
       `content-type: ${Problem.PROBLEM_JSON}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
@@ -105,12 +117,25 @@ const idle: Served = {
   upgrade: (_request, socket) => refuseUpgrade(socket, NOT_READY)
 }
 
-/** `clientCa`: whoever dials must show a certificate of this authority. */
-const createServer = ({ tlsCert, tlsKey }: SettingsShape, clientCa: string): Http.Server | Https.Server => {
-  if (tlsCert === "") return Http.createServer()
-  const verifying = clientCa === "" ? {} : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: true }
-  return Https.createServer({ cert: readFileSync(tlsCert), key: readFileSync(tlsKey), ...verifying })
+const TIMES: Http.ServerOptions = {
+  headersTimeout: STRANGER.SILENT_MS,
+  requestTimeout: REQUEST_MS,
+  connectionsCheckingInterval: STRANGER.SILENT_MS / 10
 }
+
+/** `clientCa`: whoever dials must show a certificate of this authority. */
+const verifying = (clientCa: string) =>
+  clientCa === "" ? {} : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: true }
+
+const createServer = (settings: SettingsShape, clientCa: string): Http.Server | Https.Server =>
+  settings.tlsCert === ""
+    ? Http.createServer(TIMES)
+    : Https.createServer({
+        ...TIMES,
+        ...TlsFiles.read(settings),
+        ...verifying(clientCa),
+        handshakeTimeout: STRANGER.SILENT_MS
+      })
 
 const listen = (server: Http.Server, host: string, port: number): Effect.Effect<void, Error> =>
   Effect.async((resume) => {
@@ -139,7 +164,7 @@ const bind = (
   setting: ListenFailed["setting"],
   wanted: number,
   clientCa = ""
-): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
+): Effect.Effect<Listener, ListenFailed, Refusals | Scope.Scope> =>
   Effect.gen(function* () {
     const { host, tlsCert } = settings
     const fail = (error: unknown) =>
@@ -149,6 +174,14 @@ const bind = (
       Effect.try({ try: () => createServer(settings, clientCa), catch: fail }),
       close
     )
+    const { refused } = yield* Refusals
+    Arrivals.guard(server, (reason, address) => refused("http", reason, address))
+    const door = clientCa === "" ? "HTTP" : "peers'"
+    const fresh = {
+      setSecureContext: (context: SecureContextOptions) =>
+        (server as Https.Server).setSecureContext({ ...context, ...verifying(clientCa) })
+    }
+    if (server instanceof Https.Server) yield* TlsFiles.follow(settings, fresh, door)
     let served = idle
     server.on("request", (request, response) => served.request(request, response))
     const upgrades = new Map<string, Served["upgrade"]>()
@@ -182,13 +215,19 @@ const bind = (
     }
   })
 
-export const layer: Layer.Layer<HttpListener, ListenFailed, Settings> = Layer.scoped(
+const listening: Layer.Layer<HttpListener, ListenFailed, Settings | Refusals> = Layer.scoped(
   HttpListener,
   Effect.flatMap(Settings, (settings) => bind(settings, "WSM_HTTP_PORT", settings.httpPort))
 )
 
+/** With it comes who counts what is refused: it is there before anything else of the instance. */
+export const layer: Layer.Layer<HttpListener | Refusals, ListenFailed, Settings> = Layer.provideMerge(
+  listening,
+  RefusalsLayer
+)
+
 /** The HTTP port, unless the settings name one for peers alone. */
-export const peerLayer: Layer.Layer<PeerListener, ListenFailed, Settings | HttpListener> = Layer.scoped(
+export const peerLayer: Layer.Layer<PeerListener, ListenFailed, Settings | HttpListener | Refusals> = Layer.scoped(
   PeerListener,
   Effect.gen(function* () {
     const settings = yield* Settings

@@ -7,11 +7,13 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { IncomingMessage } from "node:http"
 import { Settings } from "../../config/Settings.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import type { Health } from "../../manager/Health.js"
-import type { Metrics } from "../../observability/Metrics.js"
+import { Metrics } from "../../observability/Metrics.js"
 import { RpcDoor } from "../rpc/RpcDoor.js"
+import { Refusals } from "../rpc/Refusals.js"
 import type { StreamQuota } from "../rpc/StreamQuota.js"
 import * as Guard from "./Guard.js"
 import * as HealthRoutes from "./HealthRoutes.js"
@@ -30,7 +32,7 @@ export interface ServerOptions {
   readonly advertised: string
 }
 
-type Needs = HttpListener | Settings | RpcDoor | ConnectionManager | Health | Metrics | StreamQuota
+type Needs = HttpListener | Settings | RpcDoor | ConnectionManager | Health | Metrics | Refusals | StreamQuota
 
 export const layer = ({ advertised }: ServerOptions): Layer.Layer<never, never, Needs> =>
   Layer.scopedDiscard(
@@ -38,7 +40,14 @@ export const layer = ({ advertised }: ServerOptions): Layer.Layer<never, never, 
       const listener = yield* HttpListener
       const { apiToken } = yield* Settings
       const door = yield* RpcDoor
-      const guard = Guard.make({ token: apiToken, advertised })
+      const judge = Guard.make({ token: apiToken, advertised })
+      const { countBy, refused } = yield* Refusals
+      countBy((yield* Metrics).refused)
+      const guard = (request: IncomingMessage) => {
+        const refusal = judge(request)
+        if (refusal !== undefined) refused("http", refusal.reason, request.socket.remoteAddress)
+        return refusal
+      }
 
       const router = yield* HttpLayerRouter.toHttpEffect(routes)
       const handle = yield* NodeHttpServer.makeHandler(

@@ -33,7 +33,11 @@ export interface Executor {
     request: UnaryTypes[K][0]
   ) => Effect.Effect<UnaryTypes[K][1], ManagerError>
   /** Done when the stream has begun. The call lasts, and holds its place in the quota, until the scope closes. */
-  readonly open: <K extends StreamMethod>(method: K, request: StreamTypes[K][0]) => Opened<StreamTypes[K][1]>
+  readonly open: <K extends StreamMethod>(
+    method: K,
+    request: StreamTypes[K][0],
+    client: string
+  ) => Opened<StreamTypes[K][1]>
 }
 
 /** The executor of one door. */
@@ -65,12 +69,12 @@ export const make = (door: Door): Effect.Effect<Executor, never, ConnectionManag
             Effect.onExit((exit) => count(method, started, exit))
           )
         ),
-      open: (method, request) =>
+      open: (method, request, client) =>
         Effect.gen(function* () {
           const started = yield* Clock.currentTimeMillis
           let end: Exit.Exit<unknown, ManagerError> = Exit.interrupt(yield* Effect.fiberId)
           yield* Effect.addFinalizer(() => Effect.suspend(() => count(method, started, end)))
-          const stream = yield* quota.take.pipe(
+          const stream = yield* quota.take(client).pipe(
             Effect.zipRight(Effect.suspend(() => streaming[method](manager, request))),
             contained(method),
             Effect.tapErrorCause((cause) => Effect.sync(() => (end = Exit.failCause(cause))))

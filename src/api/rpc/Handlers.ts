@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { Executor } from "./Executor.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import type { StreamMethod, StreamTypes } from "./Operations.js"
+import { CLIENT_HEADER } from "./Wire.js"
 
 /** Told when a stream has begun, before its first item. */
 export type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
@@ -13,7 +14,7 @@ export const make = ({ call, open }: Executor, onOpened: OnOpened) => {
   const stream =
     <K extends StreamMethod>(method: K) =>
     (request: StreamTypes[K][0], info: { readonly clientId: number; readonly headers: Headers }) =>
-      Stream.unwrapScoped(Effect.tap(open(method, request), onOpened(info)))
+      Stream.unwrapScoped(Effect.tap(open(method, request, info.headers[CLIENT_HEADER] ?? ""), onOpened(info)))
 
   return ManagerRpcs.of({
     Connect: (request) => call("Connect", request),

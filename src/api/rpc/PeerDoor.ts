@@ -19,7 +19,9 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
+import { ByteBudget } from "../../domain/ByteBudget.js"
 import type { ManagerError } from "../../domain/Errors.js"
+import { PEER } from "../../domain/Limits.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
 import { type Handover, type Peer, PeerDesk } from "../../ports/Peers.js"
 import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "./Operations.js"
@@ -143,7 +145,11 @@ export const layer: Layer.Layer<PeerDoor, never, PeerCredential> = Layer.scoped(
   PeerDoor,
   Effect.gen(function* () {
     const { keys, self } = yield* PeerCredential
-    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs))
+    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs), {
+      bytes: PEER.REQUEST_BYTES,
+      all: new ByteBudget(PEER.ALL_REQUEST_BYTES),
+      requests: PEER.REQUESTS
+    })
     const served = yield* Effect.makeLatch(false)
     let desk: Desk | undefined
     const present: Effect.Effect<Desk> = Effect.suspend(() =>
@@ -205,7 +211,7 @@ export const serving: Layer.Layer<never, never, PeerDoor | PeerDesk | StreamQuot
     const quota = yield* StreamQuota
     yield* door.serve({
       ...desk,
-      open: (method, request) => Effect.zipRight(quota.take, desk.open(method, request))
+      open: (method, request) => Effect.zipRight(quota.take(), desk.open(method, request))
     })
   })
 )

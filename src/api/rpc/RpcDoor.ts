@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { IncomingHttpHeaders } from "node:http"
 import type { WebSocket } from "ws"
+import { CALLER } from "../../domain/Limits.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import { Essentials } from "../../observability/Essentials.js"
 import type { Metrics } from "../../observability/Metrics.js"
@@ -18,7 +19,7 @@ import * as Executor from "./Executor.js"
 import * as Handlers from "./Handlers.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import * as SocketProtocol from "./SocketProtocol.js"
-import type { StreamQuota } from "./StreamQuota.js"
+import { StreamQuota } from "./StreamQuota.js"
 import { judge } from "./Strict.js"
 
 export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
@@ -34,7 +35,11 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
   Effect.gen(function* () {
     const { essential } = yield* Essentials
     const executor = yield* Executor.make("rpc-ws")
-    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judge)
+    const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judge, {
+      bytes: CALLER.REQUEST_BYTES,
+      all: (yield* StreamQuota).requests,
+      requests: CALLER.REQUESTS
+    })
     const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
     yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),

@@ -10,10 +10,14 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Mailbox from "effect/Mailbox"
 import type { IncomingHttpHeaders } from "node:http"
+import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
+import { QuotaExceeded } from "../../domain/Errors.js"
+import { Intake, type IntakeLimits } from "./Intake.js"
+import { clientOf } from "./StreamQuota.js"
 import type { Judged } from "./Strict.js"
 import { NotMessagePack } from "./MsgPackScan.js"
-import { died, failed, frames, OPENED_HEADER } from "./Wire.js"
+import { CLIENT_HEADER, died, failed, frames, OPENED_HEADER } from "./Wire.js"
 
 /** Answers waiting for a client that does not read: above, nothing more is read from it; below, it is read again. */
 const UNREAD_HIGH_BYTES = 32 * 1024 * 1024
@@ -25,6 +29,10 @@ const CLOSE_GRACE = "300 millis"
 
 interface Client {
   readonly ws: WebSocket
+  readonly intake: Intake
+  /** headers of its opening request */
+  readonly upgrade: ReadonlyArray<[string, string]>
+  readonly caller: string
   readonly encode: (message: RpcMessage.FromServerEncoded) => Uint8Array
   alive: boolean
 }
@@ -38,8 +46,8 @@ const OPENED = [] as unknown as RpcMessage.ResponseChunkEncoded["values"]
 const bytesOf = (data: RawData): Uint8Array =>
   Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? new Uint8Array(data) : data
 
-/** `judge` says of each message what it is to the group that is served. */
-export const make = (judge: (message: unknown) => Judged<string>) =>
+/** `judge` says of each message what it is to the group that is served; `limits` are those of one client. */
+export const make = (judge: (message: unknown) => Judged<string>, limits: IntakeLimits) =>
   Effect.gen(function* () {
     const disconnects = yield* Mailbox.make<number>()
     const fork = yield* FiberSet.makeRuntime()
@@ -47,6 +55,10 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
     let nextId = 0
     let whenEmpty = () => {}
     let write: (clientId: number, message: RpcMessage.FromClientEncoded) => Effect.Effect<void> = () => Effect.void
+
+    const readOn = ({ intake, ws }: Client): void => {
+      if (ws.isPaused && !intake.full && ws.bufferedAmount < UNREAD_LOW_BYTES) ws.resume()
+    }
 
     const transmit = (client: Client, message: RpcMessage.FromServerEncoded) =>
       Effect.async<void>((resume) => {
@@ -60,8 +72,9 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
             "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
           )
         }
+        if (message._tag === "Exit") client.intake.answered(message.requestId)
         ws.send(bytes, () => {
-          if (ws.isPaused && ws.bufferedAmount < UNREAD_LOW_BYTES) ws.resume()
+          readOn(client)
           resume(Effect.void)
         })
         if (ws.bufferedAmount > UNREAD_HIGH_BYTES) ws.pause()
@@ -72,7 +85,7 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
       return client === undefined ? Effect.void : transmit(client, message)
     }
 
-    const handle = (clientId: number, client: Client, message: unknown, upgrade: ReadonlyArray<[string, string]>) => {
+    const handle = (clientId: number, client: Client, message: unknown, bytes: number) => {
       const judged = judge(message)
       switch (judged._tag) {
         case "Malformed":
@@ -83,7 +96,14 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
           return write(clientId, judged.message)
         case "Request": {
           const { request } = judged
-          const headers = [...upgrade, ...request.headers, [REQUEST_ID_HEADER, request.id] as [string, string]]
+          if (!client.intake.begin(request.id, bytes)) {
+            return transmit(client, failed(request.id, new QuotaExceeded({ quota: "requests of one client" })))
+          }
+          const own: Array<[string, string]> = [
+            [REQUEST_ID_HEADER, request.id],
+            [CLIENT_HEADER, client.caller]
+          ]
+          const headers = [...client.upgrade, ...request.headers, ...own]
           return write(clientId, { ...request, headers })
         }
       }
@@ -93,8 +113,15 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
     const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): number => {
       const id = nextId++
       const parser = frames.unsafeMake()
-      const client: Client = { ws, alive: true, encode: (message) => parser.encode(message) as Uint8Array }
-      const upgradeHeaders = Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string")
+      const { remoteAddress, remotePort } = (ws as unknown as { readonly _socket: Socket })._socket
+      const client: Client = {
+        ws,
+        intake: new Intake(ws, limits, () => readOn(client)),
+        upgrade: Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string"),
+        caller: clientOf(remoteAddress, remotePort),
+        alive: true,
+        encode: (message) => parser.encode(message) as Uint8Array
+      }
       clients.set(id, client)
       ws.on("pong", () => (client.alive = true))
       ws.on("error", () => ws.terminate())
@@ -105,15 +132,18 @@ export const make = (judge: (message: unknown) => Judged<string>) =>
       })
       ws.on("message", (data, binary) => {
         if (!binary) return ws.close(1003, "binary messages only: MessagePack")
+        const bytes = bytesOf(data)
+        client.intake.whole(bytes.length)
         let messages: ReadonlyArray<unknown>
         try {
-          messages = parser.decode(bytesOf(data))
+          messages = parser.decode(bytes)
         } catch (error) {
           const tooMuch = error instanceof NotMessagePack && error.overLimit
           return tooMuch ? ws.close(1008, `a message ${error.message}`) : ws.close(1007, "not a MessagePack message")
         }
+        const share = Math.ceil(bytes.length / messages.length)
         fork(
-          Effect.forEach(messages, (message) => handle(id, client, message, upgradeHeaders), { discard: true }).pipe(
+          Effect.forEach(messages, (message) => handle(id, client, message, share), { discard: true }).pipe(
             Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause))
           )
         )
