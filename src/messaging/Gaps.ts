@@ -67,7 +67,9 @@ export class GapDesk {
 
   constructor(
     makeAlarm: (ring: () => void) => Alarm,
-    private readonly now: () => number
+    private readonly now: () => number,
+    /** told of what telling a gap threw: it is one connection's, and node calls this for all */
+    private readonly failed: (defect: unknown) => void
   ) {
     this.alarm = makeAlarm(() => this.run())
   }
@@ -89,12 +91,21 @@ export class GapDesk {
     this.alarm.cancel()
   }
 
+  private tell(teller: GapTeller, now: number): number {
+    try {
+      return teller.tellGaps(now)
+    } catch (defect) {
+      this.failed(defect)
+      return Infinity
+    }
+  }
+
   private run(): void {
     this.scheduled = false
     const now = this.now()
     let next = Infinity
     for (const teller of this.tellers) {
-      const due = teller.tellGaps(now)
+      const due = this.tell(teller, now)
       if (due === Infinity) this.tellers.delete(teller)
       else next = Math.min(next, due)
     }

@@ -4,6 +4,7 @@
  * A Lane is one connection's bounded buffer towards one topic. Offering is synchronous; the Publisher takes from the lanes
  * of a topic in turn, and keeps a few requests in flight per topic, so that a slow topic delays no other.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -87,7 +88,9 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
     const makeAlarm = (ring: () => void) => new Alarm(clock, now, runFork, ring)
 
     const tally = new Tally(settings.bufferMaxBytes)
-    const gaps = new GapDesk(makeAlarm, now)
+    const gaps = new GapDesk(makeAlarm, now, (defect) => {
+      runFork(Effect.logError("a gap could not be told", Cause.die(defect)))
+    })
     const limited = Number.isFinite(pubsub.maxEventBytes)
     const maxEventBytes = limited ? Math.min(pubsub.maxEventBytes, settings.publishMaxBytes) : Infinity
     const dropped = {

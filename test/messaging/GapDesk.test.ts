@@ -1,0 +1,25 @@
+import { expect, it } from "vitest"
+import type { Alarm } from "../../src/messaging/Alarm.js"
+import { GapDesk } from "../../src/messaging/Gaps.js"
+
+it("a gap that cannot be told is reported, and costs the others none of theirs", async () => {
+  const told: Array<string> = []
+  const failed: Array<unknown> = []
+  const alarm = { set: () => {}, cancel: () => {} } as Pick<Alarm, "set" | "cancel"> as Alarm
+  const desk = new GapDesk(
+    () => alarm,
+    () => 0,
+    (defect) => failed.push(defect)
+  )
+  const teller = (name: string, tell: () => number) => ({ tellGaps: () => (told.push(name), tell()) })
+  desk.add(teller("first", () => Infinity))
+  desk.add(
+    teller("defective", () => {
+      throw new Error("defect")
+    })
+  )
+  desk.add(teller("last", () => Infinity))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(told).toEqual(["first", "defective", "last"])
+  expect(failed.map(String)).toEqual(["Error: defect"])
+})
