@@ -28,7 +28,7 @@ const one = (name: string, type: MetricType, help: string, value: number | undef
 })
 
 /** Linux since 6.2 tells the number as the folder's size; listing 50,000 entries would stop the event loop. */
-const openFiles = (): number | undefined =>
+export const openFiles = (): number | undefined =>
   attempt(() => {
     const { size } = statSync("/proc/self/fd")
     return size > 0 ? size : readdirSync("/proc/self/fd").length

@@ -13,6 +13,7 @@ import * as Scope from "effect/Scope"
 import { isLoopback } from "../config/Relations.js"
 import { Settings } from "../config/Settings.js"
 import { refuseBy } from "../domain/SecretHosts.js"
+import { Descriptors } from "../observability/Descriptors.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Secrets } from "../ports/Secrets.js"
 import * as ClientWrapper from "./ClientWrapper.js"
@@ -41,12 +42,23 @@ export const layer: Layer.Layer<
     const refuse = refuseBy(settings.secretHosts, !isLoopback(settings.host))
     const { dials } = yield* Metrics
     const timers = makeTimers()
+    const descriptors = new Descriptors()
+    /** A dial for which no descriptor is free fails, and is tried again like any other: what is left is for the doors. */
+    const descriptor = (take: boolean) =>
+      Effect.suspend(() => {
+        if (descriptors.hasRoom(take)) return Effect.void
+        const reason = `too few file descriptors are left (the limit is ${descriptors.limit}): raise it with 'ulimit -n'`
+        return Effect.fail(dialFailure("refused", reason))
+      })
 
     const precheck: Sessions["Type"]["precheck"] = (spec) =>
       Effect.suspend(() => {
         const refused = Opening.refuseSecret(spec, refuse) ?? client.refuseHost(spec.hostPort)
         return refused === undefined ? Effect.void : Effect.fail(refused)
       })
+
+    /** Another address for the same dial. */
+    const mayTry = (address: string): boolean => descriptors.hasRoom(true) && budget.mayTry(address)
 
     return {
       precheck,
@@ -55,6 +67,7 @@ export const layer: Layer.Layer<
       open: (options) =>
         Effect.gen(function* () {
           yield* precheck(options.spec)
+          yield* descriptor(false)
           const opening = yield* Opening.resolve(options, secrets)
           const { hostPort } = options.spec
           yield* budget.acquire(hostPort)
@@ -63,7 +76,8 @@ export const layer: Layer.Layer<
           const [first] = route.addresses
           if (first !== undefined) yield* budget.acquireAddress(hostPort, first.address)
           if (!options.mayDial()) return yield* Effect.fail(dialFailure("refused", "this instance may not act now"))
-          const dial = (session: SocketSession) => client.dial(target, route, session, budget.mayTry)
+          yield* descriptor(true)
+          const dial = (session: SocketSession) => client.dial(target, route, session, mayTry)
           return yield* openSession(dial, options, opening, timers)
         }).pipe(
           Effect.tapBoth({

@@ -1,0 +1,67 @@
+/**
+ * The file descriptors of this process: how many are free, and that some stay free for the doors, the health checks and the
+ * store. Who opens much of its own accord, dials above all, asks here first; who only answers does not.
+ */
+import { maxFiles, openFiles } from "./ProcessMetrics.js"
+
+const RESERVE_LEAST = 16
+const RESERVE_MOST = 1024
+/** Of the limit. */
+const RESERVE_SHARE = 16
+/** What was counted is good for so long, milliseconds; for longer while less than half of the limit is in use. */
+const COUNT_AGAIN_MS = 1000
+const COUNT_SELDOM_MS = 30_000
+
+export interface DescriptorsOptions {
+  /** asked at each count: the limit of a running process may be changed */
+  readonly limit?: () => number | undefined
+  readonly count?: () => number | undefined
+  /** monotonic milliseconds */
+  readonly now?: () => number
+}
+
+export class Descriptors {
+  private readonly options: Required<DescriptorsOptions>
+  private most = 0
+  private counted = 0
+  private countedAt = -Infinity
+  /** since then */
+  private taken = 0
+
+  constructor({ count = openFiles, limit = maxFiles, now = () => performance.now() }: DescriptorsOptions = {}) {
+    this.options = { count, limit, now }
+  }
+
+  /** As it was counted last; where the platform does not tell, there is none. */
+  get limit(): number {
+    return this.most
+  }
+  /** So many stay free. */
+  get reserve(): number {
+    return Math.min(RESERVE_MOST, Math.max(RESERVE_LEAST, Math.floor(this.most / RESERVE_SHARE)))
+  }
+
+  /** Whether one more may be opened now; with `take`, it will be. */
+  hasRoom(take: boolean): boolean {
+    this.look()
+    if (this.free() <= this.reserve) return false
+    if (take) this.taken += 1
+    return true
+  }
+
+  private free(): number {
+    return this.most - this.counted - this.taken
+  }
+
+  /** Counting costs as many steps as there are, on some platforms: seldom while there is much room, each time near the end. */
+  private look(): void {
+    const { count, limit, now } = this.options
+    const at = now()
+    const good = this.free() > this.most / 2 ? COUNT_SELDOM_MS : COUNT_AGAIN_MS
+    if (at - this.countedAt < good && this.taken < (this.free() - this.reserve) / 2) return
+    this.most = limit() ?? Infinity
+    this.counted = count() ?? 0
+    this.countedAt = at
+    this.taken = 0
+  }
+}
