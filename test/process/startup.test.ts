@@ -1,6 +1,6 @@
 /** Starting a real process: what it refuses and how it says so, and several of them on one data directory. */
 import { once } from "node:events"
-import { writeFileSync } from "node:fs"
+import { chmodSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import Database from "libsql"
@@ -68,6 +68,7 @@ describe("a start that cannot be is one line and status 1", () => {
     const database = new Database(path)
     database.pragma("user_version = 99")
     database.close()
+    chmodSync(path, 0o600)
     const { lines, out, status } = await refusal({})
     expect([status, out, lines.length]).toEqual([1, "", 1])
     expect(lines[0]).toMatch(/^wsm: .*state\.db.*layout is 99/)
