@@ -12,6 +12,7 @@ import type { StateStoreUnavailable } from "./Errors.js"
 import { connectionKey } from "./Key.js"
 import { Spec } from "./Spec.js"
 import * as Stored from "./Stored.js"
+import type { Trial } from "./Trial.js"
 
 export interface ConnectionRecord {
   readonly id: string
@@ -36,6 +37,8 @@ export interface ConnectionRecord {
   readonly lastCloseCode: number
   /** the last (epoch, sequence) known published */
   readonly last: Position
+  /** it is, or was, tried: see there */
+  readonly trial?: Trial | undefined
   /** fields of a newer version, at every depth, kept as they are */
   readonly unknown: Readonly<Record<string, unknown>>
 }
@@ -77,7 +80,14 @@ const StoredRecord = Schema.Struct({
   lastFrameAt: Schema.optional(Time),
   lastError: Schema.String,
   lastCloseCode: Schema.Number,
-  last: Schema.Struct({ epoch: Schema.Number, sequence: Schema.Number, at: Schema.optional(Time) })
+  last: Schema.Struct({ epoch: Schema.Number, sequence: Schema.Number, at: Schema.optional(Time) }),
+  trial: Schema.optional(
+    Schema.Struct({
+      by: Schema.optional(Schema.String),
+      deaths: Schema.Number,
+      alone: Schema.optional(Schema.Boolean)
+    })
+  )
 })
 const StoredTombstone = Schema.Struct({
   id: Schema.String,

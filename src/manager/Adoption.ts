@@ -5,10 +5,11 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ByteBudget } from "../domain/ByteBudget.js"
-import { shouldBeUp, shortStatus } from "../domain/ConnectionStatus.js"
+import { FAILED, shouldBeUp, shortStatus } from "../domain/ConnectionStatus.js"
 import type { Position } from "../domain/ConnectionEvent.js"
 import { CALLER } from "../domain/Limits.js"
 import type { ConnectionRecord } from "../domain/Record.js"
+import { QUARANTINED } from "../domain/Trial.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import { resolveStored } from "../domain/StoredSpec.js"
 import type { Life } from "../membership/Lease.js"
@@ -125,10 +126,20 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
     core.metrics.takeovers(reason).add(1)
     core.events.emit("claimed", c, { from, reason })
     failRefused(core, c)
+    if (c.status === FAILED && shouldBeUp(before.status) && owned.record().status === FAILED) {
+      core.events.emit("failed", c, { closecode: String(c.lastCloseCode), reason: QUARANTINED })
+    }
     if (!shouldBeUp(c.status)) {
       return yield* Effect.logInfo(`claimed, and stays ${shortStatus(c.status)}`).pipe(
         Effect.annotateLogs({ connection: c.id })
       )
+    }
+    const { trial } = owned.record()
+    if (trial !== undefined && trial.by === undefined) {
+      yield* Effect.logWarning("the instance that tried it last ended: it is dialled apart from the others").pipe(
+        Effect.annotateLogs({ connection: c.id })
+      )
+      return core.probation.later(c)
     }
     yield* core.supervisor.start(c, { onlyIfOpens: false })
   })

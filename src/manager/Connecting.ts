@@ -15,6 +15,7 @@ import {
 import { CONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { Connection, ConnectResponse, DisconnectRequest } from "../domain/Messages.js"
 import type { ConnectionRecord } from "../domain/Record.js"
+import { onReconnect } from "../domain/Trial.js"
 import type { ConnectRequest, ResolvedSpec } from "../domain/Spec.js"
 import { specHash } from "../domain/SpecHash.js"
 import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
@@ -236,6 +237,11 @@ export const reconnect = (core: Core, id: string): Effect.Effect<Connection, Man
     const c = yield* Effect.flatMap(owned(core, id), (c) => settledHere(core, c))
     yield* acceptsWork(core)
     if (c.refused !== undefined) return yield* c.refused
+    const { trial } = c.owned.record()
+    if (trial !== undefined && trial.by === undefined) {
+      yield* core.store.update(c.owned, { trial: onReconnect(c.owned.life.incarnation) })
+    }
+    core.probation.watch(c)
     yield* core.supervisor
       .restart(c)
       .pipe(

@@ -24,6 +24,7 @@ import type { ConnectionTable } from "./ConnectionTable.js"
 import type { Events } from "./Events.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 import type { Phase } from "./Phase.js"
+import type { Probation } from "./Probation.js"
 import type { Supervisor } from "./Supervisor.js"
 
 export interface Core {
@@ -40,6 +41,7 @@ export interface Core {
   readonly pubsub: PubSub["Type"]
   readonly sessions: Sessions["Type"]
   readonly supervisor: Supervisor
+  readonly probation: Probation
   readonly phase: Phase
   /** what all connections together keep to be sent */
   readonly kept: ByteBudget

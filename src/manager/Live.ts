@@ -42,6 +42,7 @@ import * as Listing from "./Listing.js"
 import * as Lives from "./Lives.js"
 import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
+import * as Probation from "./Probation.js"
 import * as Publishing from "./Publishing.js"
 import * as Rebalancing from "./Rebalancing.js"
 import * as Roster from "./Roster.js"
@@ -62,7 +63,7 @@ const make = Effect.gen(function* () {
   const sessions = yield* Sessions
   const clock = yield* Effect.clock
   const settled = yield* Effect.makeLatch(false)
-  const supervisor = yield* Supervisor.make({
+  const loops = yield* Supervisor.make({
     sessions,
     events,
     store,
@@ -71,6 +72,21 @@ const make = Effect.gen(function* () {
     onLeaseLoss: settings.onLeaseLoss
   })
   const now = () => clock.unsafeCurrentTimeMillis()
+  const steady = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const probation = yield* Probation.make({
+    steady,
+    store,
+    start: (c) => loops.start(c, { onlyIfOpens: false })
+  })
+  yield* Effect.forkScoped(essentials.essential("probation", probation.loop))
+  const supervisor: Supervisor.Supervisor = {
+    ...loops,
+    start: (c, options) =>
+      Effect.suspend(() => {
+        probation.watch(c)
+        return loops.start(c, options)
+      })
+  }
   const core: Core = {
     instanceId: id,
     address,
@@ -84,13 +100,14 @@ const make = Effect.gen(function* () {
     pubsub: yield* PubSub,
     sessions,
     supervisor,
+    probation,
     phase: yield* CurrentPhase,
     kept: new ByteBudget(settings.bufferMaxBytes),
     connections: new ConnectionTable(),
     leaving: new Set<string>(),
     now,
     turnTime: perTurn(now),
-    steady: () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
+    steady,
     fork: yield* FiberSet.makeRuntime<never>(),
     settled: settled.await,
     claiming: { over: yield* Effect.makeLatch(true), shut: false }

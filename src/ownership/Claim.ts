@@ -1,10 +1,11 @@
 /** One record made mine (architecture, section 2, Taking over, 4): page first, then the record with a higher epoch. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { CONNECTING, RECONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
+import { CONNECTING, FAILED, RECONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import type { ConnectionRecord } from "../domain/Record.js"
+import { onClaim } from "../domain/Trial.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import type { Claimed, Handed } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
@@ -18,14 +19,19 @@ export const claim = (
   tenure: Tenure,
   before: ConnectionRecord,
   expected: Version,
+  reason: Claimed["reason"] | "offered",
   how: How
 ): Effect.Effect<Option.Option<Handed>, StateStoreUnavailable | ValueTooLarge> =>
   Effect.gen(function* () {
+    const { incarnation } = tenure.life
+    const { quarantined, trial } = onClaim(before, { incarnation, died: reason === "dead" || reason === "restart" })
     const mine: ConnectionRecord = {
       ...before,
       ...withoutSocket(before),
+      ...(quarantined && { status: FAILED, lastError: IN_QUARANTINE }),
+      trial,
       owner: room.instanceId,
-      incarnation: tenure.life.incarnation,
+      incarnation,
       epoch: nextEpoch(before.epoch, room.elapsed.now()),
       handover: undefined
     }
@@ -36,6 +42,8 @@ export const claim = (
     if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
     return Option.some({ owned: own(room, tenure, mine, written.version), from: before.owner, before })
   })
+
+const IN_QUARANTINE = "Quarantined: the last two instances that tried it ended; Reconnect tries it once more"
 
 /** Of whoever should be up there is no socket now: told by the claim itself, it costs no write of its own. */
 export const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {
@@ -65,7 +73,7 @@ export const claimOrphan = (
     want(tenure, id)
     const claimed = yield* Effect.zipRight(
       tenure.pages.add(id),
-      claim(room, tenure, record, version, { patient: false })
+      claim(room, tenure, record, version, reason, { patient: false })
     ).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
     if (Option.isNone(claimed)) yield* dropLost(room, tenure, id)
     return Option.map(claimed, (handed) => ({ ...handed, reason }))

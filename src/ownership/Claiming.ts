@@ -134,7 +134,7 @@ const resolve = (
     if (verdict._tag === "Again") return yield* again
     if (verdict._tag === "Orphan") {
       const { reason, record, version } = verdict
-      const claimed = yield* claim(room, tenure, record, version, { patient: true })
+      const claimed = yield* claim(room, tenure, record, version, reason, { patient: true })
       return Option.isNone(claimed) ? yield* again : Option.map(claimed, (handed) => ({ ...handed, reason }))
     }
     if (verdict._tag === "Settled") tenure.pages.drop(id)

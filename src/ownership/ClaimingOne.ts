@@ -69,7 +69,7 @@ const work = (
         yield* pages.add(id)
         attempt.sent = true
         const reason = ended === "mine" ? "restart" : ended
-        const claimed = yield* claim(room, tenure, stored, version!, { patient: false, abandoned: givenUp })
+        const claimed = yield* claim(room, tenure, stored, version!, reason, { patient: false, abandoned: givenUp })
         if (Option.isSome(claimed)) return Option.some({ ...claimed.value, reason })
       }
     }).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))

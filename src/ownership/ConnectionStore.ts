@@ -87,6 +87,10 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     readonly update: (owned: Owned, change: RecordChange) => Effect.Effect<void, StateStoreUnavailable | InvalidRequest>
     /** Writes the record behind: coalesced, at most once in 5 seconds a connection. Synchronous, never fails. */
     readonly note: (owned: Owned, change: () => RecordChange) => void
+    /** It is being tried, by its record: its status is not written behind until it is `harmless`, for a while at most. */
+    readonly tries: (owned: Owned) => void
+    /** Trying it has done no harm: said with the next write behind, which is that of its status. */
+    readonly harmless: (owned: Owned) => void
     /**
      * Tombstone, then off the page. While the store is away the answer is `outcome: "unknown"` and it goes on trying.
      * `closing`, its socket's, comes first; a life that begins in that time does not claim it.
@@ -200,6 +204,14 @@ const make = Effect.gen(function* () {
     note: (owned, change) => {
       const state = mine(owned)
       if (state !== undefined) writeBehind.note(state, change)
+    },
+    tries: (owned) => {
+      const state = mine(owned)
+      if (state !== undefined) state.triedSince = room.elapsed.mark()
+    },
+    harmless: (owned) => {
+      const state = mine(owned)
+      if (state !== undefined) writeBehind.harmless(state)
     },
     remove: (owned, closing = Effect.void) => {
       const state = mine(owned)

@@ -144,7 +144,8 @@ const newRecord = (room: Room, tenure: Tenure, connection: NewConnection, epoch:
   owner: room.instanceId,
   incarnation: tenure.life.incarnation,
   epoch,
-  nonce: ""
+  nonce: "",
+  trial: { by: tenure.life.incarnation, deaths: 0 }
 })
 
 const tooLarge = ({ bytes, limit }: Pick<ValueTooLarge, "bytes" | "limit">): InvalidRequest =>

@@ -106,7 +106,7 @@ const claiming = (room: Room, id: string, epoch: number) =>
     want(tenure, id)
     const claimed = yield* Effect.zipRight(
       pages.add(id),
-      claim(room, tenure, stored, version!, { patient: false })
+      claim(room, tenure, stored, version!, "offered", { patient: false })
     ).pipe(Effect.ensuring(Effect.sync(() => unwant(tenure, id))))
     if (Option.isNone(claimed)) yield* dropLost(room, tenure, id)
     return claimed

@@ -20,7 +20,16 @@ export interface Owned {
 export type RecordChange = Partial<
   Pick<
     ConnectionRecord,
-    "status" | "tags" | "topic" | "spec" | "connectedAt" | "lastFrameAt" | "lastError" | "lastCloseCode" | "last"
+    | "status"
+    | "tags"
+    | "topic"
+    | "spec"
+    | "connectedAt"
+    | "lastFrameAt"
+    | "lastError"
+    | "lastCloseCode"
+    | "last"
+    | "trial"
   >
 >
 
@@ -33,6 +42,8 @@ export class OwnedState implements Owned {
   dirty = false
   /** when the record was written behind last; the creation does not count */
   notedAt: Mark | undefined = undefined
+  /** since when its trial is looked after: until that is over its status is not written behind; undefined: it is not */
+  triedSince: Mark | undefined = undefined
   /** one write of a record at a time */
   readonly lock = new OneAtATime()
 

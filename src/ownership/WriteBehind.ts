@@ -9,11 +9,15 @@ import { rewrite } from "./Records.js"
 import { breathe, type Room } from "./Room.js"
 
 const APART = 5_000
+/** The longest that a status waits for the end of a trial, milliseconds. */
+const TRIED_FOR = 15_000
 const TICK = "200 millis"
 const AT_ONCE = 16
 
 export interface WriteBehind {
   readonly note: (owned: OwnedState, change: () => RecordChange) => void
+  /** It is not being tried any more. */
+  readonly harmless: (owned: OwnedState) => void
   /** Writes all that is noted now, each once. */
   readonly flush: Effect.Effect<void>
   /** Never ends by itself; what is noted is kept where it is begun again. */
@@ -48,17 +52,34 @@ export const make = (room: Room): WriteBehind => {
     Effect.forEach(Array.from(chosen), writeOne, { concurrency: AT_ONCE, discard: true })
 
   const rested = ({ notedAt }: OwnedState) => notedAt === undefined || room.elapsed.since(notedAt) >= APART
+  /** Its status goes with the word that it is harmless: one write for both. Not for ever, whatever keeps that back. */
+  const tried = ({ triedSince }: OwnedState): boolean =>
+    triedSince !== undefined && room.elapsed.since(triedSince) < TRIED_FOR
   const due = (): ReadonlyArray<OwnedState> =>
-    Array.from(dirty).filter((owned) => !owned.owned() || (!owned.offered && rested(owned) && owned.life.valid()))
+    Array.from(dirty).filter(
+      (owned) => !owned.owned() || (!owned.offered && rested(owned) && !tried(owned) && owned.life.valid())
+    )
+
+  const note: WriteBehind["note"] = (owned, change) => {
+    if (!owned.owned() || owned.removing) return
+    owned.note(change)
+    dirty.add(owned)
+    wake.unsafeOpen()
+  }
+  const harmless: WriteBehind["harmless"] = (owned) => {
+    owned.triedSince = undefined
+    if (owned.current.trial?.by !== owned.life.incarnation) return
+    note(owned, () => ({ trial: undefined }))
+  }
 
   return {
-    note: (owned, change) => {
-      if (!owned.owned() || owned.removing) return
-      owned.note(change)
-      dirty.add(owned)
-      wake.unsafeOpen()
-    },
-    flush: Effect.suspend(() => writeAll(dirty)),
+    note,
+    harmless,
+    // who leaves in good order was not killed by what it tried
+    flush: Effect.suspend(() => {
+      for (const owned of room.owned.values()) harmless(owned)
+      return writeAll(dirty)
+    }),
     loop: Effect.gen(function* () {
       yield* wake.await
       yield* wake.close

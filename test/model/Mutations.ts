@@ -21,6 +21,22 @@ export interface Mutation {
 const edit = (file: string, text: string, by: string): Edit => ({ file, text, by })
 
 export const MUTATIONS: ReadonlyArray<Mutation> = [
+  // ------------------------------------------------------------ what ends whoever runs it
+  {
+    name: "no record is ever put into quarantine",
+    edits: [edit("domain/Trial.ts", "if (under && trial.alone === true", "if (!under && trial?.alone === true")],
+    found: "a record that ends whatever runs it costs two",
+    kind: "P4 a record ended a third instance"
+  },
+  {
+    name: "suspects are not dialled apart",
+    edits: [
+      edit("domain/Trial.ts", "const waits = deaths > 0 && died", "const waits = false"),
+      edit("domain/Trial.ts", "if (under && trial.alone === true &&", "if (under &&")
+    ],
+    found: "three instances that are killed",
+    kind: "P4 neighbours are in quarantine"
+  },
   // ------------------------------------------------------------ the grossest
   {
     name: "skip the fence",

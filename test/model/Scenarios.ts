@@ -9,6 +9,7 @@ import { fleet, LOST, only, type Scenario, writes } from "./Directing.js"
 import { LIARS } from "./LiarScenarios.js"
 import { FRAME_LIMIT } from "./Limits.js"
 import { MOVES } from "./MoveScenarios.js"
+import { POISON } from "./PoisonScenarios.js"
 import { settle } from "./Plan.js"
 import { whose } from "./Sockets.js"
 
@@ -636,5 +637,6 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     }
   },
   ...MOVES,
+  ...POISON,
   ...LIARS
 ]

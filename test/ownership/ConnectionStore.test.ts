@@ -619,7 +619,7 @@ describe("after a restart", () => {
       yield* meddle(backend, instanceKey("two"), () => ({ v: 2 }))
       yield* meddle(backend, connectionKey(theirs.id), (value) => ({ ...value, owner: "two", incarnation: "x" }))
       yield* meddle(backend, connectionKey(full.id), (value) => {
-        const filled = { ...value, nonce: "", padding: "" }
+        const filled = { ...value, nonce: "", trial: undefined, padding: "" }
         return { ...filled, padding: "x".repeat(1024 * 1024 - JSON.stringify(filled).length) }
       })
       const before = [record(backend, theirs.id), record(backend, full.id)]

@@ -1,0 +1,53 @@
+/**
+ * Which record kills whoever runs it; pure.
+ *
+ * The owner of a record notes in it that it is trying it, and takes that out once nothing has come of it for a while. Two
+ * incarnations that ended without `left` while they tried it, the second one while it tried this one alone, and the next claim
+ * puts it into quarantine: FAILED, until Reconnect.
+ *
+ * What it costs: nothing on the normal path, since creates, claims and the status behind them are written anyway. After one
+ * such end those that were being tried are suspects: they are dialled once all others have been up for a while, one by one (in
+ * small groups where they are many), which is what tells the poison from its neighbours. An instance that is killed twice
+ * within seconds leaves its connections down for so long; one that is killed while it tries a suspect alone costs that one.
+ */
+import { shouldBeUp } from "./ConnectionStatus.js"
+import type { ConnectionRecord } from "./Record.js"
+
+export interface Trial {
+  /** the incarnation that tries it; undefined: a suspect whose turn has not come, or one in quarantine */
+  readonly by?: string | undefined
+  /** incarnations that ended while they tried it */
+  readonly deaths: number
+  /** it is the only suspect that is tried now */
+  readonly alone?: boolean | undefined
+}
+
+export const QUARANTINED = "quarantined"
+/** so many ends, the last one alone */
+const DEATHS = 2
+/** Up to so many suspects are tried one by one; of more the square root of their number at once. */
+const ONE_BY_ONE = 16
+
+/** What a claim makes of it. `died`: the owner has ended without `left`. */
+export const onClaim = (
+  { incarnation: owner, status, trial }: Pick<ConnectionRecord, "incarnation" | "status" | "trial">,
+  { died, incarnation }: { readonly died: boolean; readonly incarnation: string }
+): { readonly trial: Trial | undefined; readonly quarantined: boolean } => {
+  const before = trial?.deaths ?? 0
+  if (!shouldBeUp(status)) return { trial: before === 0 ? undefined : { deaths: before }, quarantined: false }
+  const under = died && trial?.by !== undefined && trial.by === owner && owner !== incarnation
+  const deaths = before + (under ? 1 : 0)
+  if (under && trial.alone === true && deaths >= DEATHS) return { trial: { deaths }, quarantined: true }
+  const waits = deaths > 0 && died
+  return { trial: waits ? { deaths } : { by: incarnation, deaths }, quarantined: false }
+}
+
+/** The suspects that are tried next, of those that wait; the likeliest ones last, and alone. */
+export const nextGroup = <A extends { readonly deaths: number }>(waiting: ReadonlyArray<A>): ReadonlyArray<A> => {
+  const lightly = waiting.filter(({ deaths }) => deaths < DEATHS)
+  if (lightly.length === 0) return waiting.slice(0, 1)
+  return lightly.slice(0, lightly.length <= ONE_BY_ONE ? 1 : Math.ceil(Math.sqrt(lightly.length)))
+}
+
+/** Asked for again by somebody who knows: one more end, and it is in quarantine again. */
+export const onReconnect = (incarnation: string): Trial => ({ by: incarnation, deaths: DEATHS - 1, alone: true })
