@@ -23,6 +23,7 @@ import * as Publisher from "../messaging/Publisher.js"
 import { EventLoopLag } from "../observability/EventLoopLag.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
+import { Overload } from "../observability/Overload.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
 import { counted } from "../ports/internal/counted.js"
 import type { PeerDesk as PeerDeskTag, Peers } from "../ports/Peers.js"
@@ -65,6 +66,7 @@ export type Provided =
   | Health
   | Metrics
   | Essentials
+  | Overload
   | Settings
   | InstanceId.InstanceId
   | Lease
@@ -104,7 +106,7 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   const ground = Layer.mergeAll(
     Layer.succeed(Settings, settings),
     Layer.succeed(InstanceId.InstanceId, identity),
-    Layer.provideMerge(Essentials.layer, Metrics.layer),
+    Layer.provideMerge(Layer.merge(Essentials.layer, Overload.layer), Metrics.layer),
     options.processIdentity ?? ProcessIdentity.layer,
     CurrentPhase.layer,
     DrainHooks.layer

@@ -125,6 +125,14 @@ export const PEER = {
   GREETERS: 256
 } as const
 
+/** All of them together, as parts of what the process may have. */
+export const OVERLOAD = {
+  /** of V8's heap limit, after a collection: from here on new calls are refused */
+  CALLS_PERCENT: 85,
+  /** and from here on the largest connections are not read */
+  FEEDS_PERCENT: 95
+} as const
+
 /** The remote WebSocket server that somebody connected to. */
 export const FEED = {
   /** addresses of a name that one dial may try, half of them of each family */

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Lease } from "../membership/Lease.js"
 import { Essentials } from "../observability/Essentials.js"
+import { Overload } from "../observability/Overload.js"
 import { PubSub } from "../ports/PubSub.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { Phase } from "./Phase.js"
@@ -57,6 +58,15 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       const pubsub = yield* PubSub
       const others = yield* Dependencies
       const { troubles } = yield* Essentials
+      const overload = yield* Overload
+      const memory = (): ReadonlyArray<DependencyHealth> => {
+        const level = overload.level()
+        if (level === "none") return []
+        const detail = `${Math.round(overload.percent())} % of the heap limit: ${
+          level === "calls" ? "new calls are refused" : "new calls are refused, the largest connections are paused"
+        }`
+        return [{ name: "memory", status: "degraded", detail }]
+      }
 
       const asked = (name: string, ping: Effect.Effect<void, { readonly message: string }>) =>
         ping.pipe(
@@ -96,6 +106,7 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
           ),
           (lines) => [
             ...lines,
+            ...memory(),
             ...troubles().map(({ detail, name }): DependencyHealth => ({ name, status: "degraded", detail }))
           ]
         ),

@@ -15,6 +15,7 @@ import { bounded } from "../membership/Bounded.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
+import { Overload } from "../observability/Overload.js"
 import { Publisher } from "../messaging/Publisher.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
@@ -42,6 +43,7 @@ import * as Listing from "./Listing.js"
 import * as Lives from "./Lives.js"
 import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
+import * as Overloaded from "./Overloaded.js"
 import * as Probation from "./Probation.js"
 import * as Publishing from "./Publishing.js"
 import * as Rebalancing from "./Rebalancing.js"
@@ -151,6 +153,8 @@ const make = Effect.gen(function* () {
   // After all that listens, so that it is closed before: a drain takes its time, and the lease may be lost in it.
   yield* Effect.addFinalizer(() => drain.run(settings.drainMode, settings.drainTimeout))
 
+  const overload = yield* Overload
+  yield* Overloaded.pausing(overload, core.connections)
   const operations = ConnectionManager.of({
     connect: (request) => Connecting.connect(core, creating, request),
     disconnect: (request) => Connecting.disconnect(core, request),
@@ -183,7 +187,10 @@ const make = Effect.gen(function* () {
   const browsing = Browsing.make(yield* bounded(yield* StateStore))
   const roster = yield* Roster.make(membership, essentials)
   const anywhere = Anywhere.make({ core, membership, peers, local, browsing, roster })
-  return Context.make(ConnectionManager, anywhere).pipe(Context.add(Local, local))
+  // a peer passes calls on to what is here; both are refused at their doors
+  return Context.make(ConnectionManager, Overloaded.refusing(overload, anywhere)).pipe(
+    Context.add(Local, Overloaded.refusingPeers(overload, local))
+  )
 })
 
 const byStatus = (core: Core): ReadonlyArray<readonly [ReadonlyArray<string>, number]> => {

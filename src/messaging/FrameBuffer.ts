@@ -11,7 +11,7 @@ export class FrameBuffer {
   private queuedBytes = 0
   /** not answered for, those that wait included */
   frames = 0
-  private bytes = 0
+  bytes = 0
   /** At one frame more, or at more bytes than this, the overflow rule applies. PAUSE pauses when the limit is reached. */
   private readonly frameLimit: number
   private readonly byteLimit: number

@@ -109,6 +109,10 @@ export class Lane extends Source implements LaneApi, GapTeller {
     return this.buffer.frames
   }
 
+  pendingBytes(): number {
+    return this.buffer.bytes
+  }
+
   // ------------------------------------------------------------ from the topic's queue
 
   mayPublish(): boolean {

@@ -58,6 +58,7 @@ export interface Lane {
   readonly drained: Effect.Effect<void>
   readonly lastPublished: () => Position
   readonly pendingFrames: () => number
+  readonly pendingBytes: () => number
 }
 
 export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher")<

@@ -186,6 +186,7 @@ export const make = () => {
     ),
     eventLoopLag: gauge("event_loop_lag_seconds", "Longest event-loop delay of the last ten seconds."),
     eventsDropped: counters("events_dropped_total", "Lifecycle events dropped while the broker was away.")(),
+    heapUsed: gauge("heap_used_ratio", "Used part of V8's heap limit, garbage included."),
     fiberRestarts: counters(
       "fiber_restarts_total",
       "Fibers this instance lives by that ended by a fault and were begun again.",

@@ -10,7 +10,7 @@ const goPoisoned = (world: World, id: string, ms: number): number => {
   let killed = 0
   for (const end = world.time.now + ms; world.time.now < end;) {
     world.go(25)
-    for (const socket of [...world.cluster.sockets.open]) {
+    for (const socket of Array.from(world.cluster.sockets.open)) {
       const { process } = world.instance(socket.instance)
       if (whose(socket).id !== id || process.dead) continue
       world.crash(socket.instance)

@@ -30,6 +30,8 @@ const CONTRACT: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> 
   ["events_dropped_total", "counter", []],
   ["fiber_restarts_total", "counter", ["fiber"]],
   ["refused_total", "counter", ["door", "reason"]]
+  ["heap_used_ratio", "gauge", []],
+  ["fiber_restarts_total", "counter", ["fiber"]]
 ]
 const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (NaN|[+-]Inf|-?[0-9.e+-]+)$/ // prettier-ignore
 

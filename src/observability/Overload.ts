@@ -1,0 +1,98 @@
+/**
+ * How near the heap is to V8's limit: above the first mark new calls are refused, above the second the largest connections are
+ * paused, before V8 ends the process.
+ *
+ * What counts is what a major collection left, not what lies around until the next one: a mark is passed by a reading taken
+ * right after one, and V8 collects more and more often as the limit comes near. A reading below it, garbage and all, ends that.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks"
+import { getHeapStatistics } from "node:v8"
+import { OVERLOAD } from "../domain/Limits.js"
+import { Metrics } from "./Metrics.js"
+
+/** calls: new calls are refused; feeds: the largest connections are paused too. */
+export type Level = "none" | "calls" | "feeds"
+
+/** A mark that was passed is left this much below it, percent. */
+const SLACK = 3
+const LOOK_MS = 250
+
+export class Overload extends Context.Tag("websocketmanager/observability/Overload")<
+  Overload,
+  {
+    readonly level: () => Level
+    /** Of the limit, percent, as it was read last. */
+    readonly percent: () => number
+    /** Calls back at each change, and at each look while feeds are paused, until the returned function is called. */
+    readonly onLook: (listener: (level: Level) => void) => () => void
+  }
+>() {
+  static readonly layer: Layer.Layer<Overload, never, Metrics> = Layer.scoped(
+    Overload,
+    Effect.gen(function* () {
+      const metrics = yield* Metrics
+      const judge = make()
+      yield* Effect.acquireRelease(
+        Effect.sync(() => measure(judge)),
+        (stop) => Effect.sync(stop)
+      )
+      metrics.heapUsed(() => [[[], judge.percent() / 100]])
+      return judge
+    })
+  )
+}
+
+/** The judgement, fed with readings; pure. */
+export const make = () => {
+  const listeners = new Set<(level: Level) => void>()
+  let level: Level = "none"
+  let percent = 0
+
+  /** `collected`: read right after a major collection. */
+  const read = (now: number, collected: boolean): void => {
+    percent = now
+    const before = level
+    const least = (mark: number, passed: boolean) => (passed ? now >= mark - SLACK : collected && now >= mark)
+    const calls = least(OVERLOAD.CALLS_PERCENT, level !== "none")
+    const feeds = least(OVERLOAD.FEEDS_PERCENT, level === "feeds")
+    level = feeds ? "feeds" : calls ? "calls" : "none"
+    if (level !== before || level === "feeds") for (const listener of Array.from(listeners)) listener(level)
+  }
+  return {
+    read,
+    level: () => level,
+    percent: () => percent,
+    onLook: (listener: (level: Level) => void) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    }
+  }
+}
+
+/** V8's limit counts the young generation too, three spaces of 16 MiB, which what stays does not get. */
+const YOUNG_BYTES = 48 * 1024 * 1024
+
+type GcEntry = PerformanceEntry & { readonly detail: { readonly kind: number } }
+
+const measure = ({ read }: ReturnType<typeof make>): (() => void) => {
+  const look = (collected: boolean): void => {
+    const { heap_size_limit, used_heap_size } = getHeapStatistics()
+    read((100 * used_heap_size) / Math.max(heap_size_limit - YOUNG_BYTES, heap_size_limit / 2), collected)
+  }
+  const observer = new PerformanceObserver((list) => {
+    const major = list
+      .getEntries()
+      .some((entry) => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+    if (major) look(true)
+  })
+  observer.observe({ entryTypes: ["gc"] })
+  const timer = setInterval(() => look(false), LOOK_MS)
+  timer.unref()
+  return () => {
+    observer.disconnect()
+    clearInterval(timer)
+  }
+}
