@@ -18,6 +18,8 @@ interface Tried {
   readonly since: number
   /** when its first dial ended */
   dialledAt: number | undefined
+  /** that it is harmless is on its way to the store */
+  said: boolean
   /** its owner has ended, or a suspect: others wait for it */
   readonly claimed: boolean
 }
@@ -41,7 +43,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
     const watch = (c: ManagedConnection): void => {
       const { trial } = c.owned.record()
       if (trial?.by !== c.owned.life.incarnation || tried.has(c)) return
-      tried.set(c, { since: steady(), dialledAt: undefined, claimed: c.inherited !== undefined })
+      tried.set(c, { since: steady(), dialledAt: undefined, said: false, claimed: c.inherited !== undefined })
       store.tries(c.owned)
       wake.unsafeOpen()
     }
@@ -52,8 +54,12 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
         if (c.gone || !c.owned.owned()) tried.delete(c)
         else if (one.dialledAt === undefined && c.firstDial?.isDone === true) one.dialledAt = now
         if (one.dialledAt === undefined || now - one.dialledAt < HARMLESS_AFTER) continue
-        tried.delete(c)
-        store.harmless(c.owned)
+        // until that is in the store, the end of a suspect would be held against this one too
+        if (c.owned.record().trial?.by !== c.owned.life.incarnation) tried.delete(c)
+        else if (!one.said) {
+          one.said = true
+          store.harmless(c.owned)
+        }
       }
       for (const c of waiting) if (c.gone || !c.owned.owned()) waiting.delete(c)
     }
