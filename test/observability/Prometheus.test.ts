@@ -28,10 +28,9 @@ const CONTRACT: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> 
   ["rpc_seconds", "histogram", ["door", "method", "code"]],
   ["event_loop_lag_seconds", "gauge", []],
   ["events_dropped_total", "counter", []],
+  ["heap_used_ratio", "gauge", []],
   ["fiber_restarts_total", "counter", ["fiber"]],
   ["refused_total", "counter", ["door", "reason"]]
-  ["heap_used_ratio", "gauge", []],
-  ["fiber_restarts_total", "counter", ["fiber"]]
 ]
 const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (NaN|[+-]Inf|-?[0-9.e+-]+)$/ // prettier-ignore
 
