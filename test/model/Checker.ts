@@ -65,6 +65,8 @@ export class Checker {
   private readonly lives = new Map<string, number>()
   /** what stood in the store when it was emptied */
   private readonly forgotten = new Set<string>()
+  /** `id@epoch` of records that came back by themselves after that: nobody acts by them, and whoever asks again claims them */
+  private readonly landedLate = new Set<string>()
   private readonly removed = new Set<string>()
   readonly frames: Frames
   private readonly moves: Moves
@@ -132,6 +134,12 @@ export class Checker {
       old.incarnation !== value.incarnation ||
       old.epoch !== epoch
     if (!changed) return this.moves.rewritten(id, value, old)
+    // the very record that stood there before the store was emptied: a repeated request that was on its way all the time
+    const late = old === undefined && this.forgotten.has(id) && this.owners.get(`${id}@${epoch}`) === value.incarnation
+    if (late) {
+      this.landedLate.add(`${id}@${epoch}`)
+      return
+    }
     if (epoch <= highest) {
       this.violation(
         old === undefined || old.tombstone ? "P1 an epoch is used again" : "P1 an epoch does not grow",
@@ -401,6 +409,7 @@ export class Checker {
     const number = this.numberOf(record.incarnation)
     const owner = number === undefined ? undefined : cluster.instances[number]
     const life = number === undefined ? undefined : this.world.incarnation(number)
+    if (this.landedLate.has(`${id}@${record.epoch}`)) return
     const said = `${id} epoch ${record.epoch} of ${record.owner}, pages ${pages.join() || "none"}`
     if (owner === undefined || owner.process.dead || life !== record.incarnation) {
       const kind = pages.length > 0 ? "P2 its owner is gone, and nobody claims it" : "P2 a record that no page names"
