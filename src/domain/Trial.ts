@@ -6,9 +6,10 @@
  * puts it into quarantine: FAILED, until Reconnect.
  *
  * What it costs: nothing on the normal path, since creates, claims and the status behind them are written anyway. After one
- * such end those that were being tried are suspects: they are dialled once all others have been up for a while, one by one (in
- * small groups where they are many), which is what tells the poison from its neighbours. An instance that is killed twice
- * within seconds leaves its connections down for so long; one that is killed while it tries a suspect alone costs that one.
+ * such end those that were being tried are suspects: they are dialled once all others have been up for a while, one by one,
+ * which is what tells the poison from its neighbours. Where they are more than a few they are dialled together once more, and
+ * apart in small groups after a second end: there a poison costs an instance or two more. A connection that was seconds old
+ * when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs that one.
  */
 import { shouldBeUp } from "./ConnectionStatus.js"
 import type { ConnectionRecord } from "./Record.js"
@@ -25,8 +26,8 @@ export interface Trial {
 export const QUARANTINED = "quarantined"
 /** so many ends, the last one alone */
 const DEATHS = 2
-/** Up to so many suspects are tried one by one; of more the square root of their number at once. */
-const ONE_BY_ONE = 16
+/** Up to so many suspects are tried one by one. */
+const ONE_BY_ONE = 8
 
 /** What a claim makes of it. `died`: the owner has ended without `left`. */
 export const onClaim = (
@@ -45,8 +46,9 @@ export const onClaim = (
 /** The suspects that are tried next, of those that wait; the likeliest ones last, and alone. */
 export const nextGroup = <A extends { readonly deaths: number }>(waiting: ReadonlyArray<A>): ReadonlyArray<A> => {
   const lightly = waiting.filter(({ deaths }) => deaths < DEATHS)
-  if (lightly.length === 0) return waiting.slice(0, 1)
-  return lightly.slice(0, lightly.length <= ONE_BY_ONE ? 1 : Math.ceil(Math.sqrt(lightly.length)))
+  // a crowd after one end was most likely killed from without: nobody waits, and nobody of it is put into quarantine
+  if (lightly.length > 0) return lightly.length <= ONE_BY_ONE ? lightly.slice(0, 1) : lightly
+  return waiting.slice(0, waiting.length <= ONE_BY_ONE ? 1 : Math.ceil(Math.sqrt(waiting.length)))
 }
 
 /** Asked for again by somebody who knows: one more end, and it is in quarantine again. */
