@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 /** Tests that start processes or whole fleets of their own, compile, or take long: `npm run test:process`. */
 const PROCESS = [
-  "test/process/{canaries,files,forwarding,guardedPeers,hostileDoors,memory,peers,poison,records,restart,secretHosts,secrets,signals,startup,tls,topics}.test.ts",
+  "test/process/{canaries,descriptors,files,forwarding,guardedPeers,hostileDoors,memory,peers,poison,records,restart,secretHosts,secrets,signals,startup,tls,topics}.test.ts",
   "test/cli/{process,endToEnd}.test.ts",
   "test/adapters/FileStateProcesses.test.ts",
   "test/adapters/RpcPeers.test.ts",

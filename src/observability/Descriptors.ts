@@ -27,6 +27,10 @@ export class Descriptors {
   private countedAt = -Infinity
   /** since then */
   private taken = 0
+  /** in this turn of the event loop: their sockets are made at its end, and no count has them yet */
+  private fresh = 0
+  private inTurn = false
+  private countedInTurn = false
 
   constructor({ count = openFiles, limit = maxFiles, now = () => performance.now() }: DescriptorsOptions = {}) {
     this.options = { count, limit, now }
@@ -45,7 +49,11 @@ export class Descriptors {
   hasRoom(take: boolean): boolean {
     this.look()
     if (this.free() <= this.reserve) return false
-    if (take) this.taken += 1
+    if (take) {
+      this.taken += 1
+      this.fresh += 1
+      this.turn()
+    }
     return true
   }
 
@@ -58,10 +66,22 @@ export class Descriptors {
     const { count, limit, now } = this.options
     const at = now()
     const good = this.free() > this.most / 2 ? COUNT_SELDOM_MS : COUNT_AGAIN_MS
-    if (at - this.countedAt < good && this.taken < (this.free() - this.reserve) / 2) return
+    if (this.countedInTurn || (at - this.countedAt < good && this.taken < (this.free() - this.reserve) / 2)) return
     this.most = limit() ?? Infinity
     this.counted = count() ?? 0
     this.countedAt = at
-    this.taken = 0
+    this.taken = this.fresh
+    this.countedInTurn = true
+    this.turn()
+  }
+
+  private turn(): void {
+    if (this.inTurn) return
+    this.inTurn = true
+    setImmediate(() => {
+      this.inTurn = false
+      this.countedInTurn = false
+      this.fresh = 0
+    })
   }
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest"
 import { Descriptors } from "../../src/observability/Descriptors.js"
 
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
 const counted = (limit: number | undefined, open = 0) => {
   const state = { limit, open, now: 0, counts: 0 }
   const descriptors = new Descriptors({
@@ -12,11 +14,12 @@ const counted = (limit: number | undefined, open = 0) => {
     now: () => state.now
   })
   /** Dials until it is refused, at most so many. */
-  const dial = (most: number): number => {
+  const dial = async (most: number): Promise<number> => {
     let n = 0
     while (n < most && descriptors.hasRoom(true)) {
       n += 1
       state.open += 1
+      await turn()
     }
     return n
   }
@@ -29,28 +32,43 @@ describe("descriptors", () => {
     [256, 240],
     [1024, 960],
     [20_000, 18_976]
-  ])("of %i, dials may use %i, and the rest stays free", (limit, most) => {
+  ])("of %i, dials may use %i, and the rest stays free", async (limit, most) => {
     const { dial, state } = counted(limit)
-    expect(dial(30_000)).toBe(most)
+    expect(await dial(30_000)).toBe(most)
     expect(state.open).toBe(most)
   })
 
-  it("what others open and close meanwhile counts too, within a second", () => {
+  it("what others open and close meanwhile counts too, within a second", async () => {
     const { descriptors, dial, state } = counted(1024, 900)
-    expect(dial(1000)).toBe(60)
+    expect(await dial(1000)).toBe(60)
+    await turn()
     state.open -= 10
     state.now += 1001
-    expect(dial(1000)).toBe(10)
+    expect(await dial(1000)).toBe(10)
+    await turn()
     state.open += 100
     expect(descriptors.hasRoom(false)).toBe(false)
   })
 
-  it("a limit that is changed while the process runs holds", () => {
+  it("a limit that is changed while the process runs holds", async () => {
     const { descriptors, state } = counted(10_000, 300)
     expect(descriptors.hasRoom(true)).toBe(true)
+    await turn()
     state.limit = 256
     state.now += 30_001
     expect(descriptors.hasRoom(true)).toBe(false)
+  })
+
+  it("that many ask for in one turn, before a socket of theirs is made, are counted all the same", async () => {
+    const { descriptors, state } = counted(256, 40)
+    let n = 0
+    for (let i = 0; i < 1000; i++) if (descriptors.hasRoom(true)) n += 1
+    expect(n).toBe(200)
+    await turn()
+    state.open += n
+    state.now += 1001
+    expect(descriptors.hasRoom(true)).toBe(false)
+    expect(state.counts).toBeLessThan(5)
   })
 
   it("are seldom counted while there is much room", () => {
@@ -62,9 +80,9 @@ describe("descriptors", () => {
     expect(state.counts).toBeLessThan(5)
   })
 
-  it("refuse nothing where the platform does not tell", () => {
+  it("refuse nothing where the platform does not tell", async () => {
     const { dial } = counted(undefined)
-    expect(dial(5000)).toBe(5000)
+    expect(await dial(5000)).toBe(5000)
   })
 
   it("of this process are told", () => {
