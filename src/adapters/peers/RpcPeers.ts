@@ -108,17 +108,28 @@ const complaining = (
 const make = Effect.gen(function* () {
   const { backing, heartbeatInterval, heartbeatTtl, insecure, peerTlsCa, tlsCert, tlsKey } = yield* Settings
   const { keys, self } = yield* PeerCredential
-  const tls =
-    peerTlsCa === ""
-      ? undefined
-      : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey), ca: readFileSync(peerTlsCa) }
+  const readFiles = () => ({
+    cert: readFileSync(tlsCert),
+    key: readFileSync(tlsKey),
+    ca: readFileSync(peerTlsCa)
+  })
+  let shown = peerTlsCa === "" ? undefined : readFiles()
+  /** Read anew for each dial, so that a changed certificate needs no restart; half-written files leave the one before. */
+  const files = () => {
+    try {
+      if (shown !== undefined) shown = readFiles()
+    } catch {
+      // the door says what is wrong with them
+    }
+    return shown
+  }
   // over one data folder all are on one host
   const secureOnly = backing === "dapr" && !insecure
   const halfBeat = Duration.toMillis(heartbeatInterval) / 2
   // whoever is silent for a whole lease is dead to everybody
   const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
   const dial = complaining((address, me, silentPings) =>
-    Session.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls })
+    Session.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls: files() })
   )
   const urgent = yield* Kept.make((address, me) => dial(address, me, silentPings))
   const forwarded = yield* Kept.make((address, me) => dial(address, me, silentPings))
