@@ -74,7 +74,7 @@ describe("a gRPC call and its fiber", () => {
     Effect.gen(function* () {
       const { interrupted, operation } = yield* hanging
       const { client, metrics } = yield* open({ send: () => operation })
-      const failed = yield* Effect.flip(unary(client, "Send", { id: "c1" }, { deadlineMs: 100 }))
+      const failed = yield* Effect.flip(unary(client, "Send", { id: "c1" }, { deadlineMs: 2000 }))
       expect(failed.code).toBe(grpc.status.DEADLINE_EXCEEDED)
       yield* interrupted
       yield* eventually(() => metrics.rpcSeconds("grpc", "Send", "Cancelled").count === 1)
