@@ -12,6 +12,8 @@ import { ByteBudget } from "../../domain/ByteBudget.js"
 const FREE_BYTES = 64 * 1024
 /** How often a client that waits for room looks again. */
 const LOOK_MS = 25
+/** After so many looks it is pinged. */
+const PING_LOOKS = 40
 /** How long half a message may wait for room that others hold: it holds room itself. */
 const STALL_MS = 30_000
 
@@ -93,7 +95,10 @@ export class Intake {
     if (this.waiting !== undefined || this.ws.readyState !== this.ws.OPEN) return
     this.ws.pause()
     const since = performance.now()
+    let looks = 0
     this.waiting = setInterval(() => {
+      // that a client is gone is not seen by who reads nothing, but by who writes
+      if (++looks % PING_LOOKS === 0) this.ws.ping()
       const own = this.held > this.limits.bytes / 2
       if (!own && performance.now() - since > STALL_MS) this.ws.close(1013, "too many requests are on their way")
       else this.settle()
