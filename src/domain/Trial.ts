@@ -8,7 +8,7 @@
  * What it costs: nothing on the normal path, since creates, claims and the status behind them are written anyway. After one
  * such end those that were being tried are suspects: they are dialled once all others have been up for a while, one by one,
  * which is what tells the poison from its neighbours. Where they are more than a few they are dialled together once more, and
- * apart in small groups after a second end: there a poison costs an instance or two more. A connection that was seconds old
+ * a quarter of them at a time after a second end: there a poison costs an instance or two more. A connection that was seconds old
  * when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs that one.
  */
 import { shouldBeUp } from "./ConnectionStatus.js"
@@ -48,7 +48,7 @@ export const nextGroup = <A extends { readonly deaths: number }>(waiting: Readon
   const lightly = waiting.filter(({ deaths }) => deaths < DEATHS)
   // a crowd after one end was most likely killed from without: nobody waits, and nobody of it is put into quarantine
   if (lightly.length > 0) return lightly.length <= ONE_BY_ONE ? lightly.slice(0, 1) : lightly
-  return waiting.slice(0, waiting.length <= ONE_BY_ONE ? 1 : Math.ceil(Math.sqrt(waiting.length)))
+  return waiting.slice(0, waiting.length <= ONE_BY_ONE ? 1 : Math.ceil(waiting.length / 4))
 }
 
 /** Asked for again by somebody who knows: one more end, and it is in quarantine again. */

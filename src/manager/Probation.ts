@@ -9,7 +9,7 @@ import type { Core } from "./Core.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
 /** Without harm for so long after its first dial: it is no poison, milliseconds. The status waits for it in the store. */
-export const HARMLESS_AFTER = 2000
+export const HARMLESS_AFTER = 1500
 /** Suspects wait no longer for first dials that do not end, milliseconds. */
 const PATIENCE = 15_000
 const LOOK = "250 millis"

@@ -32,10 +32,10 @@ describe("what a claim makes of a record", () => {
 
 describe("suspects", () => {
   const suspects = (count: number, deaths: number) => Array.from({ length: count }, () => ({ deaths }))
-  it("are tried one by one, a crowd of them together once more and then in small groups, and the likeliest last", () => {
+  it("are tried one by one, a crowd of them together once more and then a quarter at a time, and the likeliest last", () => {
     expect(nextGroup(suspects(8, 1)).length).toBe(1)
     expect(nextGroup(suspects(400, 1)).length).toBe(400)
-    expect(nextGroup(suspects(400, 2)).length).toBe(20)
+    expect(nextGroup(suspects(400, 2)).length).toBe(100)
     expect(nextGroup([...suspects(9, 2), ...suspects(1, 1)])).toEqual([{ deaths: 1 }])
     expect(nextGroup(suspects(8, 2)).length).toBe(1)
   })
