@@ -112,10 +112,10 @@ describe("the files of dapr-components", () => {
   })
 })
 
-describe("the README's table of state stores", () => {
+describe("the table of state stores", () => {
   /** By the first words of its first column. */
   const verdictOf = (beginning: string): string => {
-    const row = textOf("README.md")
+    const row = textOf("dapr-components/README.md")
       .split("\n")
       .find((line) => line.startsWith(`| ${beginning}`))
     expect(row, beginning).toBeDefined()
