@@ -150,7 +150,7 @@ describe("compose.yaml", () => {
   const environmentOf = (name: string): Record<string, string> => {
     const given = services[name].environment as Record<string, string>
     return Object.fromEntries(
-      Object.entries(given).map(([key, value]) => [key, value.startsWith("${") ? "a-token" : value])
+      Object.entries(given).map(([key, value]) => [key, value.startsWith("${") ? "a-token-for-the-tests" : value])
     )
   }
   const flag = (name: string): string =>
@@ -237,7 +237,7 @@ describe("the Kubernetes manifest", () => {
   const [container] = pod.spec.containers
   const annotations = pod.metadata.annotations as Record<string, string>
   const value = ({ value, valueFrom }: Document): string =>
-    value ?? (valueFrom.fieldRef === undefined ? "a-token" : valueFrom.fieldRef.fieldPath === "status.podIP" ? "10.0.0.7" : "websocketmanager-0") // prettier-ignore
+    value ?? (valueFrom.fieldRef === undefined ? "a-token-for-the-tests" : valueFrom.fieldRef.fieldPath === "status.podIP" ? "10.0.0.7" : "websocketmanager-0") // prettier-ignore
   const env: Record<string, string> = Object.fromEntries(
     container.env.map((entry: Document) => [entry.name, value(entry)])
   )
