@@ -41,6 +41,8 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
     const waiting = new Set<ManagedConnection>()
 
     const watch = (c: ManagedConnection): void => {
+      // whoever was asked for by Reconnect is dialled before its turn has come
+      waiting.delete(c)
       const { trial } = c.owned.record()
       if (trial?.by !== c.owned.life.incarnation || tried.has(c)) return
       tried.set(c, { since: steady(), dialledAt: undefined, said: false, claimed: c.inherited !== undefined })
@@ -82,7 +84,8 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
           return store.update(c.owned, { trial }).pipe(
             Effect.zipRight(
               Effect.suspend(() => {
-                waiting.delete(c)
+                // asked for meanwhile: it has a dial, or a socket, that nobody cuts
+                if (!waiting.has(c)) return Effect.void
                 watch(c)
                 return start(c)
               })
@@ -105,8 +108,9 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
         yield* wake.await
         look()
         if (waiting.size > 0 && free()) yield* tryNext
-        if (tried.size === 0 && waiting.size === 0) yield* wake.close
-        else yield* Effect.sleep(LOOK)
+        if (tried.size > 0 || waiting.size > 0) return yield* Effect.sleep(LOOK)
+        // in the same step: nobody is added between the look and this
+        wake.unsafeClose()
       }).pipe(Effect.forever)
     }
   })
