@@ -4,10 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { once } from "node:events"
 import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
 import { Packr } from "msgpackr"
 import { expect } from "vitest"
-import { WebSocket } from "ws"
+import { WebSocket, WebSocketServer } from "ws"
+import { Intake } from "../../src/api/rpc/Intake.js"
 import { answers } from "../../src/api/rpc/Wire.js"
+import { ByteBudget } from "../../src/domain/ByteBudget.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import { start } from "../support/FakeDoors.js"
 
@@ -77,6 +80,62 @@ describe("requests on their way", () => {
         send(ws, 4, { tag: "Nothing", payload: { message: Buffer.alloc(16 * MIB) } })
         yield* until(() => got.filter(({ _tag }) => _tag === "Exit").length === 4)
         yield* until(() => quota.requests.used === 0)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "hold what they take, whatever comes under the same id: that is refused",
+    () =>
+      Effect.gen(function* () {
+        const { log, quota, url } = yield* start()
+        const { got, ws } = yield* dial(url)
+        send(ws, 1, hanging(10 * MIB))
+        yield* until(() => log.hanging === 1)
+        const used = quota.requests.used
+        expect(used).toBeGreaterThan(9 * MIB)
+        send(ws, 1, hanging(10 * MIB))
+        send(ws, 1, GET)
+        send(ws, 1, { tag: "Nothing", payload: {} })
+        send(ws, 1, { tag: "Send", payload: { id: 7 } })
+        yield* until(() => got.length === 4)
+        expect(got.map(({ _tag }) => _tag)).toEqual(["Defect", "Defect", "Exit", "Exit"])
+        expect(log.hanging).toBe(1)
+        expect(quota.requests.used).toBeGreaterThan(9 * MIB)
+        expect(quota.requests.used).toBeLessThan(used + MIB)
+        ws.send(packr.pack({ _tag: "Interrupt", requestId: "1" }))
+        yield* until(() => quota.requests.used === 0)
+        send(ws, 1, GET)
+        yield* until(() => got.length === 6)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "of a client that has gone take nothing",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Effect.acquireRelease(
+          Effect.promise(async () => {
+            const made = new WebSocketServer({ host: "127.0.0.1", port: 0 })
+            await once(made, "listening")
+            return made
+          }),
+          (made) => Effect.sync(() => made.close())
+        )
+        const all = new ByteBudget(CALLER.ALL_REQUEST_BYTES)
+        const { port } = server.address() as AddressInfo
+        const client = new WebSocket(`ws://127.0.0.1:${port}`)
+        const [ws] = yield* Effect.promise(() => once(server, "connection"))
+        const intake = new Intake(ws, { bytes: CALLER.REQUEST_BYTES, all, requests: CALLER.REQUESTS }, () => {})
+        intake.begin("1", 10 * MIB)
+        expect(all.used).toBeGreaterThan(9 * MIB)
+        client.on("error", () => {})
+        client.terminate()
+        yield* until(() => all.used === 0)
+        intake.begin("2", 10 * MIB)
+        intake.answered("1")
+        expect(all.used).toBe(0)
       }),
     60_000
   )

@@ -34,6 +34,7 @@ export class Intake {
   private held = 0
   private taken = 0
   private waiting: NodeJS.Timeout | undefined
+  private ended = false
 
   constructor(
     private readonly ws: WebSocket,
@@ -57,14 +58,24 @@ export class Intake {
     this.arriving = Math.min(Math.max(0, this.arriving - bytes), this.piece)
   }
 
-  /** A request of so many bytes is begun; false: there are too many. */
+  /** A request of so many bytes is begun; false: there are too many. Of a client that has gone nothing is taken. */
   begin(id: string, bytes: number): boolean {
+    if (this.ended) return true
     if (this.requests.size >= this.limits.requests) return false
-    this.answered(id)
     this.requests.set(id, bytes)
     this.held += bytes
     this.settle()
     return true
+  }
+
+  /** A message was taken apart: what of it was no request is given back. */
+  handled(): void {
+    this.settle()
+  }
+
+  /** Whether the request of this id has not been answered. */
+  isRunning(id: string): boolean {
+    return this.requests.has(id)
   }
 
   answered(id: string): void {
@@ -81,6 +92,7 @@ export class Intake {
 
   /** Takes what is more than before, or gives back what is less. */
   private settle(): void {
+    if (this.ended) return
     const wanted = Math.max(0, this.arriving + this.held - FREE_BYTES)
     if (wanted <= this.taken) this.budget.give(this.taken - wanted)
     else if (!this.budget.take(wanted - this.taken)) return this.wait()
@@ -106,6 +118,7 @@ export class Intake {
   }
 
   private end(): void {
+    this.ended = true
     clearInterval(this.waiting)
     this.waiting = undefined
     this.budget.give(this.taken)

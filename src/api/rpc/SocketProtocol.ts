@@ -41,6 +41,7 @@ interface Client {
 export type Opened = (clientId: number, headers: Readonly<Record<string, string | undefined>>) => Effect.Effect<void>
 
 const REQUEST_ID_HEADER = "websocketmanager-request-id"
+const ID_IN_USE = "the id of a request that has not been answered is used again"
 const OPENED = [] as unknown as RpcMessage.ResponseChunkEncoded["values"]
 
 const bytesOf = (data: RawData): Uint8Array =>
@@ -72,7 +73,6 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
             "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
           )
         }
-        if (message._tag === "Exit") client.intake.answered(message.requestId)
         ws.send(bytes, () => {
           readOn(client)
           resume(Effect.void)
@@ -82,7 +82,10 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
 
     const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {
       const client = clients.get(clientId)
-      return client === undefined ? Effect.void : transmit(client, message)
+      if (client === undefined) return Effect.void
+      // of a request that was begun: what is refused before may bear the id of one that still runs
+      if (message._tag === "Exit") client.intake.answered(message.requestId)
+      return transmit(client, message)
     }
 
     const handle = (clientId: number, client: Client, message: unknown, bytes: number) => {
@@ -96,6 +99,8 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
           return write(clientId, judged.message)
         case "Request": {
           const { request } = judged
+          // the server would keep it until the one before it is answered, and their bytes are counted under one id
+          if (client.intake.isRunning(request.id)) return transmit(client, RpcMessage.ResponseDefectEncoded(ID_IN_USE))
           if (!client.intake.begin(request.id, bytes)) {
             return transmit(client, failed(request.id, new QuotaExceeded({ quota: "requests of one client" })))
           }
@@ -144,7 +149,8 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
         const share = Math.ceil(bytes.length / messages.length)
         fork(
           Effect.forEach(messages, (message) => handle(id, client, message, share), { discard: true }).pipe(
-            Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause))
+            Effect.catchAllCause((cause) => Effect.logDebug("an RPC message was not handled", cause)),
+            Effect.ensuring(Effect.sync(() => client.intake.handled()))
           )
         )
       })
