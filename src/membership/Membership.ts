@@ -262,31 +262,8 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const {
-    addressOf,
-    ask,
-    dialShare,
-    gone,
-    hello,
-    incarnation,
-    isEnded,
-    live: livePeers,
-    members,
-    onInstance,
-    victims
-  } = present
   const membership: Membership["Type"] = {
-    addressOf,
-    ask,
-    dialShare,
-    gone,
-    hello,
-    incarnation,
-    isEnded,
-    live: livePeers,
-    members,
-    onInstance,
-    victims,
+    ...present.company,
     joined: Deferred.await(joined),
     phase: () => phase,
     instances: Instances.make(store, elapsed, id, present.watched),

@@ -53,7 +53,9 @@ export interface Company {
   readonly dialShare: () => number
 }
 
-export interface Present extends Company {
+export interface Present {
+  /** for everybody outside this room */
+  readonly company: Company
   readonly view: () => View
   /** From here on, for joining and for the life that follows. */
   readonly renew: () => View
@@ -104,16 +106,7 @@ export const make = (services: {
     return 1 / (counted.length + 1)
   }
 
-  return {
-    view: () => view,
-    renew: () => {
-      links = undefined
-      view = new View(uuidv7(elapsed.now()))
-      return view
-    },
-    link: (next) => {
-      links = next
-    },
+  const company: Company = {
     members,
     live: () => {
       const life = board.present()
@@ -164,7 +157,19 @@ export const make = (services: {
     hello: (from) => Effect.sync(() => Answering.hello(view, elapsed, board.present(), from)),
     ask: (from) => Effect.sync(() => Answering.ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,
-    dialShare,
+    dialShare
+  }
+  return {
+    company,
+    view: () => view,
+    renew: () => {
+      links = undefined
+      view = new View(uuidv7(elapsed.now()))
+      return view
+    },
+    link: (next) => {
+      links = next
+    },
     watched: (id, incarnation) => {
       const known = view.known.get(id)
       if (known?.incarnation !== incarnation) return undefined
