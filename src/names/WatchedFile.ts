@@ -1,6 +1,7 @@
 /**
  * A small file of the system, read again when it changes. It is looked at (one `stat`, no thread of the pool) each time it is
- * asked for; one that is away or cannot be read is as if it were empty.
+ * asked for; one that is away is as if it were empty. One that cannot be read just now, for want of a descriptor, stays as it was
+ * read last, and is tried again each time.
  */
 import { readFileSync, statSync } from "node:fs"
 
@@ -17,23 +18,30 @@ export class WatchedFile<A> {
 
   get(): A {
     const stamp = this.look()
-    if (stamp !== this.stamp) {
+    if (stamp === this.stamp) return this.value
+    const text = stamp === "" ? "" : this.read()
+    if (text !== undefined) {
       this.stamp = stamp
-      this.value = this.parse(stamp === "" ? "" : this.read())
+      this.value = this.parse(text)
     }
     return this.value
   }
 
   private look(): string {
-    const found = statSync(this.path, { throwIfNoEntry: false, bigint: true })
-    return found?.isFile() ? `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}` : ""
+    try {
+      const found = statSync(this.path, { throwIfNoEntry: false, bigint: true })
+      return found?.isFile() ? `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}` : ""
+    } catch {
+      // its folder may not be entered
+      return ""
+    }
   }
 
-  private read(): string {
+  private read(): string | undefined {
     try {
       return readFileSync(this.path, "utf8")
     } catch {
-      return ""
+      return undefined
     }
   }
 }

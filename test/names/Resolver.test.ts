@@ -1,5 +1,5 @@
 /** Names against a real name server on loopback, which answers, errs, is silent, cuts short or lies. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
@@ -222,6 +222,24 @@ describe("the hosts file", () => {
   it("that is missing is an empty one", async () => {
     const { resolver } = await arranged(() => A("192.0.2.1"), { hostsPath: "/nonexistent/hosts" })
     expect(await ask(resolver, "feed.test")).toEqual(["192.0.2.1"])
+  })
+
+  it("that cannot be looked at is an empty one, and nothing is thrown", async () => {
+    const { resolver } = await arranged(() => A("192.0.2.1"), { hostsPath: `/${"x".repeat(300)}/hosts` })
+    expect(await ask(resolver, "feed.test")).toEqual(["192.0.2.1"])
+  })
+
+  it("that cannot be read for a while stays as it was, and is read as soon as it can be", async () => {
+    const { files, resolver } = await arranged(() => A("192.0.2.1"), { hosts: "127.0.0.9 feed.test\n" })
+    expect(await ask(resolver, "feed.test")).toEqual(["127.0.0.9"])
+    // a file whose first byte cannot be read
+    rmSync(files.hostsPath)
+    symlinkSync("/proc/self/mem", files.hostsPath)
+    expect(() => readFileSync(files.hostsPath)).toThrow("EIO")
+    expect(await ask(resolver, "feed.test")).toEqual(["127.0.0.9"])
+    rmSync(files.hostsPath)
+    writeFileSync(files.hostsPath, "127.0.0.8 feed.test\n")
+    expect(await ask(resolver, "feed.test")).toEqual(["127.0.0.8"])
   })
 })
 
