@@ -2,7 +2,8 @@
  * What a peer says, without what it must not repeat to others: a close reason, an error text, may hold a secret that the peer was
  * just sent, as it was or as it travelled.
  *
- * Linear in the text and in the values. A piece of a value counts too: a reason on the wire is cut to 123 bytes.
+ * Linear in the text and in the values, of which it looks at so much; beside more of them the text is not shown at all. A piece
+ * of a value counts too: a reason on the wire is cut to 123 bytes.
  */
 
 /** A text of a peer is not shown beyond it. */
@@ -11,9 +12,15 @@ const MAX_CHARS = 1024
 const PIECE = 8
 /** What is shorter is no secret, and stands in every text. */
 const SHORTEST = 4
+/** Values that are looked for, and their characters together: this is done at each dial that fails. */
+const MOST_VALUES = 512
+const MOST_VALUE_CHARS = 48 * 1024
 
 export const conceal = (text: string, values: Iterable<string>): string => {
   if (text === "") return text
+  const wanted = [...new Set(values)].filter(({ length }) => length >= SHORTEST)
+  const chars = wanted.reduce((sum, { length }) => sum + length, 0)
+  if (wanted.length > MOST_VALUES || chars > MOST_VALUE_CHARS) return "***"
   const shown = text.slice(0, MAX_CHARS)
   const pieces = new Map<string, Array<number>>()
   for (let i = 0; i + PIECE <= shown.length; i++) {
@@ -23,13 +30,14 @@ export const conceal = (text: string, values: Iterable<string>): string => {
     else at.push(i)
   }
   const hidden = new Uint8Array(shown.length)
-  for (const value of values) {
-    if (value.length < SHORTEST) continue
+  const begins = beginnings(pieces.keys())
+  for (const value of wanted) {
     for (const form of formsOf(value)) {
       if (form.length < PIECE) {
         for (let i = shown.indexOf(form); i !== -1; i = shown.indexOf(form, i + 1)) hidden.fill(1, i, i + form.length)
       }
       for (let i = 0; i + PIECE <= form.length && pieces.size > 0; i++) {
+        if (begins[slotOf(form, i)] === 0) continue
         const piece = form.slice(i, i + PIECE)
         for (const at of pieces.get(piece) ?? []) hidden.fill(1, at, at + PIECE)
         pieces.delete(piece)
@@ -39,6 +47,19 @@ export const conceal = (text: string, values: Iterable<string>): string => {
   return shown.replaceAll(/[^]/g, (character, i: number) =>
     hidden[i] === 0 ? character : i > 0 && hidden[i - 1] === 1 ? "" : "***"
   )
+}
+
+const SLOTS = 1 << 16
+
+/** Where a piece is marked that begins at `at`: by its first three characters. */
+const slotOf = (text: string, at: number): number =>
+  (text.charCodeAt(at) ^ (text.charCodeAt(at + 1) << 5) ^ (text.charCodeAt(at + 2) << 10)) & (SLOTS - 1)
+
+/** What is not marked here begins no piece: most of a value is passed by a look at this. */
+const beginnings = (pieces: Iterable<string>): Uint8Array => {
+  const marks = new Uint8Array(SLOTS)
+  for (const piece of pieces) marks[slotOf(piece, 0)] = 1
+  return marks
 }
 
 /** A value as it was, and as URLs, Basic credentials, logs and JSON write it. */

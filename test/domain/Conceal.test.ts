@@ -41,6 +41,15 @@ describe("what a peer says", () => {
     expect(said("no pw hunter2, no 1", "hunter2", "1", "pw")).toBe("no pw ***, no 1")
   })
 
+  it("is not shown at all beside more values than are looked for, which costs next to nothing", () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => `value ${i}`)
+    expect(said("bye", ...many.slice(0, 500))).toBe("bye")
+    expect(said("bye", ...many.slice(0, 500), SECRET.repeat(4000))).toBe("***")
+    const began = process.cpuUsage()
+    for (let i = 0; i < 10; i++) expect(said("bye", ...many)).toBe("***")
+    expect(process.cpuUsage(began).user / 10_000).toBeLessThan(50)
+  })
+
   it("is not shown beyond a length, and costs as much as it and the values are long", () => {
     expect(said("x".repeat(5000), SECRET).length).toBe(1024)
     const cost = (n: number) => {
