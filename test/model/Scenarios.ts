@@ -30,7 +30,8 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
     play: (world) => {
       fleet(world, 3)
       for (let i = 0; i < 4; i++) world.connect(0, `key-${i}`)
-      world.go(1_000)
+      // so long that the first status has been written, which says where the streams are
+      world.go(3_000)
       world.freeze(0, 12_000)
       world.go(16_000)
       settle(world)
