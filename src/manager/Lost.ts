@@ -2,6 +2,7 @@
 import { decideEnd, type Decision } from "../domain/CloseReason.js"
 import type { TargetForbidden } from "../domain/Errors.js"
 import { FEED } from "../domain/Limits.js"
+import { QUARANTINED } from "../domain/Trial.js"
 import { dialFailure } from "../socket/DialFailures.js"
 import type { DialFailure, SessionEnd } from "../socket/Session.js"
 import type { Events } from "./Events.js"
@@ -33,9 +34,6 @@ export const tooExpensive = (c: ManagedConnection, events: Events["Type"], ms: n
 /** However its session or its login ended by then: a peer may be quicker than we are. */
 export const isQuarantined = (c: ManagedConnection): boolean => c.tooExpensive.times >= FEED.TURNS_TOO_EXPENSIVE
 
-/** No further dial until somebody says Reconnect: what it does to this instance it would do to the next one. */
-export const QUARANTINED = "quarantined"
-
 export const sessionEnded = (c: ManagedConnection, events: Events["Type"], end: SessionEnd, stable: boolean): Lost => {
   // We cut it ourselves: what the table says of a peer that went without a word does not count.
   const weCutIt = c.cutForLease && (end.closeCode === 1006 || end.closeCode === c.spec.reconnect.leaveCode)
@@ -65,7 +63,7 @@ export const whereThrown = (ended: SessionEnd | DialFailure | TargetForbidden): 
 
 export const LEASE_LOST = dialFailure("refused", "this instance lost its lease")
 
-/** What it did was told each time. */
+/** No further dial until somebody says Reconnect: what it does to this instance it would do to the next one. What it did was told each time. */
 export const quarantined = (c: ManagedConnection, closeCode: number): Lost => {
   c.lastError = `${QUARANTINED}: ${c.lastError}`
   const lost = { decision: "give-up", retryAfterMs: undefined, metric: "closed", stable: false } as const

@@ -1,6 +1,6 @@
 /**
  * The file descriptors of this process: how many are free, and that some stay free for the doors, the health checks and the
- * store. Who opens much of its own accord, dials above all, asks here first; who only answers does not.
+ * store. Who opens much of its own accord, dials above all, asks here first; who only answers does not, and has a part at most.
  */
 import { maxFiles, openFiles } from "./ProcessMetrics.js"
 
@@ -8,6 +8,8 @@ const RESERVE_LEAST = 16
 const RESERVE_MOST = 1024
 /** Of the limit. */
 const RESERVE_SHARE = 16
+/** Of the limit, for one door: what is dialled and kept has the larger part. */
+const DOOR_SHARE = 4
 /** What was counted is good for so long, milliseconds; for longer while less than half of the limit is in use. */
 const COUNT_AGAIN_MS = 1000
 const COUNT_SELDOM_MS = 30_000
@@ -19,6 +21,10 @@ export interface DescriptorsOptions {
   /** monotonic milliseconds */
   readonly now?: () => number
 }
+
+/** How many sockets one door may have, at most so many. */
+export const mostOfADoor = (most: number): number =>
+  Math.min(most, Math.max(1, Math.floor((maxFiles() ?? Infinity) / DOOR_SHARE)))
 
 export class Descriptors {
   private readonly options: Required<DescriptorsOptions>

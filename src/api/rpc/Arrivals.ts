@@ -1,20 +1,14 @@
 /**
- * Sockets that come to a door, counted before a byte of them is read: so many in all, and so many of one address. One door has
- * at most a quarter of the files that the process may open, so that what is dialled and kept has the larger part.
+ * Sockets that come to a door, counted before a byte of them is read: so many in all, and so many of one address.
  */
 import type * as Net from "node:net"
 import { STRANGER } from "../../domain/Limits.js"
-import { maxFiles } from "../../observability/ProcessMetrics.js"
-
-const FILES_SHARE = 4
+import { mostOfADoor } from "../../observability/Descriptors.js"
 
 export type Refused = (reason: string, address: string | undefined) => void
 
-/** How many sockets a door may have. */
-export const mostOf = (files: number | undefined = maxFiles()): number =>
-  Math.min(STRANGER.CONNECTIONS, Math.max(1, Math.floor((files ?? Infinity) / FILES_SHARE)))
-
-export const guard = (server: Net.Server, refused: Refused, most: number = mostOf()): void => {
+export const guard = (server: Net.Server, refused: Refused): void => {
+  const most = mostOfADoor(STRANGER.CONNECTIONS)
   const ofOne = Math.ceil(most / STRANGER.CONNECTIONS_SHARE)
   const open = new Map<string, number>()
   server.maxConnections = most
