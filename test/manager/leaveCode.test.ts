@@ -1,31 +1,21 @@
 /** The close code of a leaving that is meant to come back: 1000 ends a session at many a peer. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
+import { managerAndServer } from "./managerAndServer.js"
 
-let manager: TestManager
-let server: ScriptedServer
-
-beforeEach(async () => {
-  server = await ScriptedServer.start()
-  manager = await TestManager.start()
-})
-afterEach(async () => {
-  await manager.stop()
-  await server.stop()
-})
+const here = managerAndServer()
 
 const connect = async (reconnect: ConnectRequest["reconnect"], more: Partial<ConnectRequest> = {}) =>
   (
-    await manager.run(
-      manager.service.connect({ url: server.url, reconnect: { baseDelayMs: 10, ...reconnect }, ...more })
+    await here.manager.run(
+      here.manager.service.connect({ url: here.server.url, reconnect: { baseDelayMs: 10, ...reconnect }, ...more })
     )
   ).id
 const closed = async (n: number) => {
-  await server.until(() => server.peers[n]!.closedAt !== undefined, 10_000)
-  return server.peers[n]!.closeCode
+  await here.server.until(() => here.server.peers[n]!.closedAt !== undefined, 10_000)
+  return here.server.peers[n]!.closeCode
 }
 
 describe.each([
@@ -40,19 +30,19 @@ describe.each([
 
   it(`Reconnect and an idle feed close with ${usual}, and are dialled again`, async () => {
     const id = await connect(reconnect)
-    await manager.run(manager.service.reconnect(id))
+    await here.manager.run(here.manager.service.reconnect(id))
     expect(await closed(0)).toBe(usual)
     const idle = await connect(reconnect, { keepAlive: { idleAfterMs: 100 } })
     expect(await closed(2)).toBe(usual)
-    await manager.event(idle, "connected", 2)
+    await here.manager.event(idle, "connected", 2)
   })
 
   it(`a drain closes with ${draining}, and Disconnect as it was asked`, async () => {
     const ended = await connect(reconnect)
-    await manager.run(manager.service.disconnect({ id: ended }))
+    await here.manager.run(here.manager.service.disconnect({ id: ended }))
     expect(await closed(0)).toBe(1000)
     await connect(reconnect)
-    await manager.run(manager.service.drain({}))
+    await here.manager.run(here.manager.service.drain({}))
     expect(await closed(1)).toBe(draining)
   })
 })
@@ -61,7 +51,7 @@ it("is kept in the record: whoever dials after a restart leaves with it too", as
   const backend = new MemoryState.MemoryBackend()
   const settings = { instanceId: "one" }
   const first = await TestManager.start({ settings, stateStore: MemoryState.layer(backend) })
-  const { id } = await first.run(first.service.connect({ url: server.url, reconnect: { leaveCode: 4321 } }))
+  const { id } = await first.run(first.service.connect({ url: here.server.url, reconnect: { leaveCode: 4321 } }))
   await first.stop()
   expect(await closed(0)).toBe(4321)
   const second = await TestManager.start({ settings, stateStore: MemoryState.layer(backend) })
