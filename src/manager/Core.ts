@@ -15,6 +15,7 @@ import type { ConnectionRecord } from "../domain/Record.js"
 import { checkId } from "../domain/Validate.js"
 import type { Lease } from "../membership/Lease.js"
 import type { Publisher } from "../messaging/Publisher.js"
+import type { SendTurn } from "../messaging/SendTurn.js"
 import type { Essentials } from "../observability/Essentials.js"
 import type { MetricsShape } from "../observability/Metrics.js"
 import type { PubSub } from "../ports/PubSub.js"
@@ -45,6 +46,8 @@ export interface Core {
   readonly phase: Phase
   /** what all connections together keep to be sent */
   readonly kept: ByteBudget
+  /** what callers send takes turns */
+  readonly sending: SendTurn
   /** the connections this instance owns under its present life */
   readonly connections: ConnectionTable
   /** ids that are being removed: their records stand, and nobody shall find them any more */

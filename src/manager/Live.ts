@@ -17,6 +17,7 @@ import { Lease } from "../membership/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { Overload } from "../observability/Overload.js"
 import { Publisher } from "../messaging/Publisher.js"
+import { SendTurn } from "../messaging/SendTurn.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
 import * as Browsing from "../ownership/Browsing.js"
@@ -105,6 +106,7 @@ const make = Effect.gen(function* () {
     probation,
     phase: yield* CurrentPhase,
     kept: new ByteBudget(settings.bufferMaxBytes),
+    sending: new SendTurn(),
     connections: new ConnectionTable(),
     leaving: new Set<string>(),
     now,

@@ -83,6 +83,7 @@ export const send = (
     const found = yield* owned(core, request.id)
     const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, found.spec.correlation))
     const began = core.steady()
+    yield* core.sending.begin(message.length)
     const c = yield* ready(core, found, Math.min(timeoutMs, MOVE_WAIT))
     if (c.session === undefined) return yield* new ConnectionNotOpen({ id: c.id, status: c.status })
     const left = Math.max(1, timeoutMs - Math.floor(core.steady() - began))

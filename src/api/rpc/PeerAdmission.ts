@@ -64,7 +64,12 @@ export const make = ({ admitted, keys, refused, self }: Admission) => {
     ws.on("close", settled)
     waiting.add(ws)
     // a peer is done in a moment: who has been there longest is none
-    if (waiting.size > STRANGER.PEERS_UNPROVEN) waiting.values().next().value!.terminate()
+    for (const longest of waiting) {
+      if (waiting.size <= STRANGER.PEERS_UNPROVEN) break
+      // its end is told later than the next ones come
+      waiting.delete(longest)
+      longest.terminate()
+    }
     ws.send(challengeText(challenge))
   }
 }
