@@ -122,17 +122,17 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
       const { c, closing, overlap, target } = move
       // without an overlap a target that is gone would cost its socket for nothing
       if (!overlap && !(yield* answers(c, target))) return "kept"
+      // A socket that is lost from here on is not dialled anew while the target's is: a peer that allows only one would close
+      // them in turn. Also while the record is written: the target may claim from then on.
+      c.overlapping = overlap
       const offered = yield* Effect.either(core.store.offer(c.owned, target, () => statusChange(c)))
       if (Either.isLeft(offered)) {
-        if (offered.left.outcome !== "unknown") return "kept"
+        if (offered.left.outcome !== "unknown") return yield* goOn(move)
         // whether the record names the target is not known, and nobody was told: it is as it was, or taken back
         return yield* takenBack(move)
       }
       if (!offered.right) return yield* letGo(move)
-      if (overlap) {
-        // Its socket is not dialled anew while the target's is: a peer that allows only one would close them in turn.
-        c.overlapping = true
-      } else {
+      if (!overlap) {
         yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
         c.change("lost")
         yield* published(c)
@@ -174,7 +174,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
   /** Not confirmed in time: back at the same epoch, and a claim that is still on its way fails; or it was claimed after all. */
   const takenBack = (move: Move): Effect.Effect<Given> =>
     Effect.gen(function* () {
-      const { c, up } = move
+      const { c } = move
       for (;;) {
         const mine = yield* Effect.either(core.store.takeBack(c.owned))
         if (yield* Deferred.isDone(move.heard)) return yield* complete(move)
@@ -185,6 +185,12 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
         yield* Effect.logWarning("a move cannot be taken back yet", mine.left)
         yield* Effect.sleep(RETRY)
       }
+      return yield* goOn(move)
+    })
+
+  /** It stays here: a socket that was closed for the move, or lost during it, is dialled anew. */
+  const goOn = ({ c, up }: Move): Effect.Effect<Given> =>
+    Effect.gen(function* () {
       c.held = false
       const ended = c.stopping || (c.overlapping && c.session === undefined)
       c.overlapping = false
@@ -192,7 +198,7 @@ export const make = (core: Core, membership: Membership["Type"], peers: Peers["T
         c.change("lost")
         yield* core.supervisor.start(c, { onlyIfOpens: false })
       }
-      return "kept"
+      return "kept" as const
     })
 
   /** It is not ours by the record: what was read is published as far as it goes, and the record tells whose it is. */
