@@ -72,7 +72,7 @@ export const CALLER = {
   NEXT_WAITING: 64,
   /** how long the reply to a Send in mode NEXT that gave up holds the next one back, before a new socket is needed */
   NEXT_OWED_MS: 10 * SECOND,
-  /** bytes of messages that are searched for their id, or wrapped, in one turn of the event loop */
+  /** bytes of messages that are searched for their id, or wrapped, in one turn of the event loop; a page of a List is an eighth */
   TURN_BYTES: MIB,
   /** ids of Sends that gave up, of one place where a reply carries its id, whose replies mode NEXT does not take for its own */
   LATE_IDS: 256,

@@ -1,6 +1,7 @@
 /** Get and List of what stands in this instance's hands, and what both show of a record. */
 import * as Effect from "effect/Effect"
 import type { ManagerError } from "../domain/Errors.js"
+import { CALLER } from "../domain/Limits.js"
 import type { Connection, ListRequest, ListResponse, TagFilter } from "../domain/Messages.js"
 import type { ConnectionRecord } from "../domain/Record.js"
 import { redactUrl } from "../domain/Redact.js"
@@ -9,6 +10,8 @@ import { checked, type Core, owned, whenSettled } from "./Core.js"
 
 /** A page ends early here, so that it fits every door. */
 const PAGE_BYTES = 3 * 1024 * 1024
+/** What one costs at most, some twenty milliseconds, as bytes of a turn: so many of them are made in one. */
+const PAGE_COST = CALLER.TURN_BYTES / 8
 
 export const get = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
   Effect.map(owned(core, id), (c) => c.view())
@@ -17,6 +20,7 @@ export const list = (core: Core, request: ListRequest): Effect.Effect<ListRespon
   Effect.gen(function* () {
     const query = yield* checked(checkList(request))
     yield* whenSettled(core)
+    yield* core.sending.begin(PAGE_COST)
     const page = new Page(query)
     for (const id of core.connections.idsAfter(query.after)) {
       const shown = core.connections.get(id)?.view()

@@ -1,5 +1,5 @@
 /**
- * How many bytes of callers' messages are worked on in one turn of the event loop.
+ * How many bytes of callers' messages are worked on in one turn of the event loop, and how many pages of lists are made.
  *
  * To look for an id in a message, or to wrap it, takes as long as it has bytes, up to half a second for the largest. Many that come
  * in one turn would keep every timer, and the lease itself, waiting for all of them together. Once a turn has had enough, the

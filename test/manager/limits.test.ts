@@ -39,6 +39,26 @@ describe("a page of a List", () => {
   })
 })
 
+describe("many Lists at once", () => {
+  it("are made over several turns of the event loop, so that what renews the lease gets between", async (test) => {
+    const { connectMany, manager } = await arranged(test)
+    await connectMany(3, {})
+    await manager.run(manager.service.list({}))
+    let turns = 0
+    let done = false
+    const count = (): void => {
+      turns++
+      if (!done) setImmediate(count)
+    }
+    setImmediate(count)
+    const lists = Array.from({ length: 64 }, () => manager.service.list({}))
+    const answers = await manager.run(Effect.all(lists, { concurrency: "unbounded" }))
+    done = true
+    expect(answers.every(({ connections }) => connections.length === 3)).toBe(true)
+    expect(turns).toBeGreaterThanOrEqual(7)
+  })
+})
+
 describe("the dial budget", () => {
   it("refuses only who waits for the open: without await_open a Connect has no deadline for it", async (test) => {
     const { connectMany, manager, server } = await arranged(test, { dialRatePerHost: 0.01 })
