@@ -119,7 +119,7 @@ export class Resolver {
     const lookUp: LookUp = { waiting: new Set(), cancel: () => {} }
     this.lookUps.set(name, lookUp)
     let asked = false
-    const takeBack = this.zones.enter(zoneOf(name), (leave) => {
+    const takeBack = this.zones.enter(zoneOf(name), name, (leave) => {
       asked = true
       const names = candidates(name, this.search.get())
       lookUp.cancel = this.ask(names, (answer) => this.end(name, lookUp, answer), leave)

@@ -1,15 +1,18 @@
 /**
  * Whose turn it is to be asked for: at most two look-ups of one zone at a time, so that a zone that does not answer costs its
- * own names alone. All zones that did not answer last time share a part of all places, so that many dead ones do not add up.
+ * own names alone. Names that were not answered last time have one of the two, so that they do not hold up the others of a zone
+ * that many share, and all zones that did not answer last time a part of all places, so that many dead ones do not add up.
  */
 
 /** Look-ups of one zone at a time. */
 export const PER_ZONE = 2
+/** Of these, for names that were not answered last time. */
+const PER_ZONE_DEAF = 1
 /** Look-ups at a time; each has a socket of its own. */
 export const IN_ALL = 256
 /** Of these, for zones that did not answer last time. */
 export const SILENT = 64
-/** Silent zones that are remembered. */
+/** Silent zones, and names, that are remembered. */
 const REMEMBERED = 4096
 
 /**
@@ -27,13 +30,19 @@ export type Leave = (answered?: boolean) => void
 
 type Go = (leave: Leave) => void
 
+/** Those of a zone that wait, each kind in the order in which they came, and those that run. */
+interface Zone {
+  readonly fresh: Map<Go, string>
+  readonly deaf: Map<Go, string>
+  busy: number
+  busyDeaf: number
+}
+
 export class Zones {
-  /** look-ups that run, by zone */
-  private readonly busy = new Map<string, number>()
-  /** those that wait, by zone, in the order in which they came */
-  private readonly queues = new Map<string, Set<Go>>()
-  /** zones that did not answer last time, the longest known first */
+  private readonly zones = new Map<string, Zone>()
+  /** zones that did not answer last time, the longest known first; and names */
   private readonly silent = new Set<string>()
+  private readonly deaf = new Set<string>()
   private running = 0
   private runningSilent = 0
   /** zones that have somebody waiting for one of all places, or for one of those of silent zones */
@@ -41,10 +50,10 @@ export class Zones {
   private readonly forSilent = new Set<string>()
 
   /** Calls `go` when there is a place, maybe at once. What it returns takes back a look-up that waits. */
-  enter(zone: string, go: Go): () => void {
-    const queue = this.queues.get(zone) ?? new Set<Go>()
-    queue.add(go)
-    this.queues.set(zone, queue)
+  enter(zone: string, name: string, go: Go): () => void {
+    const here = this.zones.get(zone) ?? { fresh: new Map(), deaf: new Map(), busy: 0, busyDeaf: 0 }
+    this.zones.set(zone, here)
+    ;(this.deaf.has(name) ? here.deaf : here.fresh).set(go, name)
     this.advance(zone)
     return () => this.takeBack(zone, go)
   }
@@ -55,33 +64,39 @@ export class Zones {
   }
 
   private advance(zone: string): void {
-    for (const go of this.queues.get(zone) ?? []) {
-      const busy = this.busy.get(zone) ?? 0
-      if (busy >= PER_ZONE) return
+    for (;;) {
+      const here = this.zones.get(zone)
+      const next = here === undefined ? undefined : nextOf(here)
+      if (here === undefined || next === undefined) return
       const silent = this.silent.has(zone)
       if (this.running >= IN_ALL) return void this.forAny.add(zone)
       if (silent && this.runningSilent >= SILENT) return void this.forSilent.add(zone)
-      this.takeBack(zone, go)
-      this.busy.set(zone, busy + 1)
+      const [go, name] = next
+      const deaf = here.deaf.delete(go)
+      here.fresh.delete(go)
+      here.busy++
+      if (deaf) here.busyDeaf++
       this.running++
       if (silent) this.runningSilent++
       let left = false
       go((answered) => {
         if (left) return
         left = true
-        this.leave(zone, silent, answered)
+        if (deaf) here.busyDeaf--
+        if (answered !== undefined) this.deaf.delete(name)
+        if (answered === false) remember(this.deaf, name)
+        this.leave(zone, here, silent, answered)
       })
     }
   }
 
-  private leave(zone: string, silent: boolean, answered: boolean | undefined): void {
+  private leave(zone: string, here: Zone, silent: boolean, answered: boolean | undefined): void {
     this.running--
     if (silent) this.runningSilent--
-    const busy = this.busy.get(zone)! - 1
-    if (busy === 0) this.busy.delete(zone)
-    else this.busy.set(zone, busy)
+    here.busy--
     if (answered !== undefined) this.silent.delete(zone)
-    if (answered === false) this.remember(zone)
+    if (answered === false) remember(this.silent, zone)
+    this.forget(zone, here)
     this.advance(zone)
     this.advanceFirst(this.forAny, () => this.running < IN_ALL)
     this.advanceFirst(this.forSilent, () => this.running < IN_ALL && this.runningSilent < SILENT)
@@ -96,16 +111,30 @@ export class Zones {
   }
 
   private takeBack(zone: string, go: Go): void {
-    const queue = this.queues.get(zone)
-    if (queue?.delete(go) && queue.size === 0) {
-      this.queues.delete(zone)
-      this.forAny.delete(zone)
-      this.forSilent.delete(zone)
-    }
+    const here = this.zones.get(zone)
+    if (here === undefined || !(here.fresh.delete(go) || here.deaf.delete(go))) return
+    this.forget(zone, here)
   }
 
-  private remember(zone: string): void {
-    this.silent.add(zone)
-    if (this.silent.size > REMEMBERED) for (const oldest of this.silent) return void this.silent.delete(oldest)
+  /** Nobody of it waits or runs. */
+  private forget(zone: string, { busy, deaf, fresh }: Zone): void {
+    if (fresh.size + deaf.size > 0) return
+    this.forAny.delete(zone)
+    this.forSilent.delete(zone)
+    if (busy === 0) this.zones.delete(zone)
   }
+}
+
+/** Whose turn it is in a zone, if there is a place. */
+const nextOf = ({ busy, busyDeaf, deaf, fresh }: Zone): readonly [Go, string] | undefined => {
+  if (busy >= PER_ZONE) return undefined
+  for (const first of fresh) return first
+  if (busyDeaf >= PER_ZONE_DEAF) return undefined
+  for (const first of deaf) return first
+  return undefined
+}
+
+const remember = (all: Set<string>, one: string): void => {
+  all.add(one)
+  if (all.size > REMEMBERED) for (const oldest of all) return void all.delete(oldest)
 }
