@@ -129,7 +129,7 @@ export const PEER = {
 
 /** All of them together, as parts of what the process may have. */
 export const OVERLOAD = {
-  /** of V8's heap limit, after a collection: from here on new calls are refused */
+  /** of V8's heap limit, or of the container's, after a collection: from here on new calls are refused */
   CALLS_PERCENT: 85,
   /** and from here on the largest connections are not read */
   FEEDS_PERCENT: 95

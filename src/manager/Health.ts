@@ -62,7 +62,8 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
       const memory = (): ReadonlyArray<DependencyHealth> => {
         const level = overload.level()
         if (level === "none") return []
-        const detail = `${Math.round(overload.percent())} % of the heap limit: ${
+        const { of, percent } = overload.nearest()
+        const detail = `${Math.round(percent)} % of the ${of} limit: ${
           level === "calls" ? "new calls are refused" : "new calls are refused, the largest connections are paused"
         }`
         return [{ name: "memory", status: "degraded", detail }]

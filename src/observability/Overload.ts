@@ -1,9 +1,9 @@
 /**
- * How near the heap is to V8's limit: above the first mark new calls are refused, above the second the largest connections are
- * paused, before V8 ends the process.
+ * How near the process is to V8's heap limit, and to what its container may have: above the first mark new calls are refused,
+ * above the second the largest connections are paused, before V8 or the kernel ends the process.
  *
  * What counts is what a major collection left, not what lies around until the next one: a mark is passed by a reading taken
- * right after one, and V8 collects more and more often as the limit comes near. A reading below it, garbage and all, ends that.
+ * right after one, and V8 collects more and more often as its limit comes near. A reading below it, garbage and all, ends that.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks"
 import { getHeapStatistics } from "node:v8"
 import { OVERLOAD } from "../domain/Limits.js"
+import * as Container from "./Container.js"
 import { Metrics } from "./Metrics.js"
 
 /** calls: new calls are refused; feeds: the largest connections are paused too. */
@@ -24,8 +25,8 @@ export class Overload extends Context.Tag("websocketmanager/observability/Overlo
   Overload,
   {
     readonly level: () => Level
-    /** Of the limit, percent, as it was read last. */
-    readonly percent: () => number
+    /** What is nearest to its limit, as it was read last. */
+    readonly nearest: () => { readonly percent: number; readonly of: "heap" | "memory" }
     /** Calls back at each change, and at each look while feeds are paused, until the returned function is called. */
     readonly onLook: (listener: (level: Level) => void) => () => void
   }
@@ -39,7 +40,7 @@ export class Overload extends Context.Tag("websocketmanager/observability/Overlo
         Effect.sync(() => measure(judge)),
         (stop) => Effect.sync(stop)
       )
-      metrics.heapUsed(() => [[[], judge.percent() / 100]])
+      metrics.heapUsed(() => [[[], judge.heap() / 100]])
       return judge
     })
   )
@@ -49,11 +50,14 @@ export class Overload extends Context.Tag("websocketmanager/observability/Overlo
 export const make = () => {
   const listeners = new Set<(level: Level) => void>()
   let level: Level = "none"
-  let percent = 0
+  let heap = 0
+  let memory = 0
 
-  /** `collected`: read right after a major collection. */
-  const read = (now: number, collected: boolean): void => {
-    percent = now
+  /** Percent of V8's limit and of the container's. `collected`: read right after a major collection. */
+  const read = (ofHeap: number, collected: boolean, ofMemory = 0): void => {
+    heap = ofHeap
+    memory = ofMemory
+    const now = Math.max(heap, memory)
     const before = level
     const least = (mark: number, passed: boolean) => (passed ? now >= mark - SLACK : collected && now >= mark)
     const calls = least(OVERLOAD.CALLS_PERCENT, level !== "none")
@@ -64,7 +68,9 @@ export const make = () => {
   return {
     read,
     level: () => level,
-    percent: () => percent,
+    heap: () => heap,
+    nearest: () =>
+      memory > heap ? { percent: memory, of: "memory" as const } : { percent: heap, of: "heap" as const },
     onLook: (listener: (level: Level) => void) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)
@@ -77,10 +83,23 @@ const YOUNG_BYTES = 48 * 1024 * 1024
 
 type GcEntry = PerformanceEntry & { readonly detail: { readonly kind: number } }
 
-const measure = ({ read }: ReturnType<typeof make>): (() => void) => {
+/** From one collection to one that is asked for, milliseconds: to learn whether a mark is passed, and whether it still is. */
+const COLLECT_MS = 2000
+const COLLECT_AGAIN_MS = 10_000
+
+const measure = ({ level, read }: ReturnType<typeof make>): (() => void) => {
+  const container = Container.make()
+  let collectedAt = performance.now()
   const look = (collected: boolean): void => {
     const { heap_size_limit, used_heap_size } = getHeapStatistics()
-    read((100 * used_heap_size) / Math.max(heap_size_limit - YOUNG_BYTES, heap_size_limit / 2), collected)
+    const ofMemory = container.percent()
+    read((100 * used_heap_size) / Math.max(heap_size_limit - YOUNG_BYTES, heap_size_limit / 2), collected, ofMemory)
+    const at = performance.now()
+    // V8 knows its own limit alone: near the container's it has no reason to collect
+    const due = at - collectedAt >= (level() === "none" ? COLLECT_MS : COLLECT_AGAIN_MS)
+    if (!collected && !(due && ofMemory >= OVERLOAD.CALLS_PERCENT - SLACK)) return
+    collectedAt = at
+    if (!collected) Container.collect()
   }
   const observer = new PerformanceObserver((list) => {
     const major = list

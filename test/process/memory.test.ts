@@ -1,4 +1,4 @@
-/** A heap that is nearly full: what is refused, and what still answers. Real processes, under a small heap limit. */
+/** A heap, or a container, that is nearly full: what is refused, and what still answers. Real processes, under a small heap limit. */
 import { join } from "node:path"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
 import { built } from "../cli/support.js"
@@ -11,12 +11,16 @@ const LONG = 60_000
 beforeAll(built, 120_000)
 afterEach(cleanUp)
 
-const bench = async (percent: number) => {
+const HEAP = { NODE_OPTIONS: `--max-old-space-size=160 --import=${HOOK}` }
+/** Far less than the heap may have. */
+const CONTAINER = { NODE_OPTIONS: `--import=${HOOK}`, MEMORY_LIMIT: String(400 * 1024 * 1024) }
+
+const bench = async (percent: number, under: Readonly<Record<string, string>> = HEAP) => {
   const server = await ScriptedServer.start()
   afterwards(() => server.stop())
   const instance = await Instance.start({
     WSM_DATA_DIR: temporaryFolder(),
-    NODE_OPTIONS: `--max-old-space-size=160 --import=${HOOK}`,
+    ...under,
     HEAP_PERCENT: String(percent)
   })
   const health = async () =>
@@ -53,6 +57,24 @@ describe("a heap that is nearly full", () => {
       await sleep(200)
       expect(await memory()).toBeUndefined()
     }
+    await instance.connect({ url: server.url })
+  })
+})
+
+describe("a container that is nearly full of buffers, the heap being empty", () => {
+  it("has new calls refused, until what was buffered is gone", { timeout: 3 * LONG }, async () => {
+    const { instance, memory, server } = await bench(92, CONTAINER)
+    const { id } = await instance.connect({ url: server.url })
+    expect(await memory()).toBeUndefined()
+    instance.signal("SIGUSR2")
+    await until(async () => (await memory()) !== undefined, "/health says that memory is short", LONG)
+    expect((await memory())?.detail).toMatch(/^\d+ % of the memory limit: new calls are refused/)
+    const refusal = await instance.refused((client) => client.Connect({ url: server.url }))
+    expect(refusal).toMatchObject({ _tag: "QuotaExceeded", quota: "memory" })
+    await instance.call((client) => client.Disconnect({ id }))
+    // resident memory need not become less
+    instance.signal("SIGUSR2")
+    await until(async () => (await memory()) === undefined, "there is room again", LONG)
     await instance.connect({ url: server.url })
   })
 })
