@@ -53,6 +53,8 @@ export interface Options<E = never, R = never> {
   readonly processIdentity?: Layer.Layer<ProcessIdentity>
   /** Variables that `secret:NAME` and the address may come from; a program that composes the manager hands in its own. */
   readonly env?: Readonly<Record<string, string | undefined>>
+  /** What is measured and watched over, where a door that is there before the manager needs it too. */
+  readonly watch?: Layer.Layer<Essentials | Metrics>
   /** Tracing and export, started before everything that makes spans. */
   readonly telemetry?: Layer.Layer<never, E, Metrics>
   /** The HTTP port really bound, when this instance listens; 0 when it has no doors. */
@@ -85,6 +87,9 @@ export type StartError = SettingsError | Backing.BackingFailure
 export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.Layer<Provided, StartError | E, R> =>
   Layer.unwrapEffect(Effect.map(settingsOf(options), (settings) => assemble(settings, options)))
 
+/** Metrics, and who watches over the fibers that the instance lives by. */
+export const watch: Layer.Layer<Essentials | Metrics> = Layer.provideMerge(Essentials.layer, Metrics.layer)
+
 /** The settings that are in force for these options, checked. */
 export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<SettingsShape, SettingsError> =>
   Effect.suspend(() => {
@@ -106,7 +111,7 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   const ground = Layer.mergeAll(
     Layer.succeed(Settings, settings),
     Layer.succeed(InstanceId.InstanceId, identity),
-    Layer.provideMerge(Layer.merge(Essentials.layer, Overload.layer), Metrics.layer),
+    Layer.provideMerge(Overload.layer, options.watch ?? watch),
     options.processIdentity ?? ProcessIdentity.layer,
     CurrentPhase.layer,
     DrainHooks.layer

@@ -68,14 +68,15 @@ export const layer = <E = never, R = never>(
       )
       const { port } = yield* Effect.provide(HttpListener.PeerListener, bound)
       const { address, id } = ManagerLayer.identityOf(settings, { ...options, boundPort: port })
+      const watch = Layer.succeedContext(yield* Layer.build(options.watch ?? ManagerLayer.watch))
       // an id that is chosen at random is chosen once
-      const there = { ...options, settings: { ...options.settings, instanceId: id }, boundPort: port }
+      const there = { ...options, settings: { ...options.settings, instanceId: id }, boundPort: port, watch }
       const keys = yield* PeerKeys.of(settings, settings.backing === "embedded" && options.stateStore === undefined)
       const credential = Layer.succeed(PeerCredential, { keys, self: { id, address } })
       const peerDoor = yield* Layer.build(
         PeerRoute.layer.pipe(
           Layer.provideMerge(PeerDoor.layer),
-          Layer.provide(credential),
+          Layer.provide(Layer.merge(credential, watch)),
           Layer.provide(Layer.succeedContext(bound))
         )
       )

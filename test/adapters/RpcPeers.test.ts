@@ -19,6 +19,8 @@ import * as PeerRoute from "../../src/api/http/PeerRoute.js"
 import * as PeerDoor from "../../src/api/rpc/PeerDoor.js"
 import { keyOf, PeerCredential } from "../../src/api/rpc/PeerProof.js"
 import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import { Essentials } from "../../src/observability/Essentials.js"
+import { Metrics } from "../../src/observability/Metrics.js"
 import { PeerDesk, Peers } from "../../src/ports/Peers.js"
 import { desk, GREETING, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
 import { settings } from "../support/FakeDoors.js"
@@ -40,7 +42,10 @@ const credential = (secrets: ReadonlyArray<string>, self: Self) =>
   Layer.succeed(PeerCredential, { keys: secrets.map(keyOf), self })
 
 /** A peer's listener with its door, as the server has it. */
-const listen = (...secrets: ReadonlyArray<string>) => {
+const listen = (...secrets: ReadonlyArray<string>) =>
+  listenUnder(Layer.provide(Essentials.layer, Metrics.layer), secrets)
+
+const listenUnder = (essentials: Layer.Layer<Essentials>, secrets: ReadonlyArray<string>) => {
   const self: Self = { id: "peer", address: "" }
   return Effect.map(
     Layer.build(
@@ -48,6 +53,7 @@ const listen = (...secrets: ReadonlyArray<string>) => {
         Layer.provideMerge(PeerDoor.layer),
         Layer.provideMerge(HttpListener.peerLayer),
         Layer.provideMerge(HttpListener.layer),
+        Layer.provide(essentials),
         Layer.provide(credential(secrets.length === 0 ? [SECRET] : secrets, self)),
         Layer.provide(Layer.succeed(Settings, settings()))
       )
@@ -153,6 +159,35 @@ describe("RPC over WebSockets between peers", () => {
       const address = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`
       const failure = yield* Effect.flip(peers.hello(address, ME))
       expect(failure).toMatchObject({ _tag: "PeerSilent", sent: false })
+    })
+  )
+
+  live("calls are answered again after the server of them has ended by a defect, and that is said", () =>
+    Effect.gen(function* () {
+      const defect = yield* Deferred.make<never>()
+      const essentials = Context.get(yield* Layer.build(Layer.provide(Essentials.layer, Metrics.layer)), Essentials)
+      const { essential } = essentials
+      const falling = Layer.succeed(Essentials, {
+        ...essentials,
+        essential: (name, work) => {
+          let runs = 0
+          return essential(
+            name,
+            Effect.suspend(() => (runs++ === 0 ? Effect.raceFirst(work, Deferred.await(defect)) : work))
+          )
+        }
+      })
+      const { door, listener } = yield* listenUnder(falling, [])
+      yield* door.serve(desk())
+      const peers = yield* speak(PATIENT)
+      expect(yield* peers.hello(listener.address, ME)).toEqual(GREETING)
+      yield* Deferred.die(defect, new TypeError("x"))
+      while (essentials.troubles().length === 0) yield* Effect.sleep(10)
+      expect(essentials.troubles()).toMatchObject([{ name: "calls of peers" }])
+      // by the socket that was there, and by another
+      for (const one of [peers, yield* speak(PATIENT)]) {
+        expect(yield* one.hello(listener.address, ME)).toEqual(GREETING)
+      }
     })
   )
 

@@ -22,6 +22,7 @@ import type { WebSocket } from "ws"
 import { ByteBudget } from "../../domain/ByteBudget.js"
 import type { ManagerError } from "../../domain/Errors.js"
 import { PEER } from "../../domain/Limits.js"
+import { Essentials } from "../../observability/Essentials.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
 import { type Handover, type Peer, PeerDesk } from "../../ports/Peers.js"
 import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "./Operations.js"
@@ -141,10 +142,11 @@ const handlers = (
 /** Between two lines about those who were turned away. */
 const SAY_EVERY_MS = 10_000
 
-export const layer: Layer.Layer<PeerDoor, never, PeerCredential> = Layer.scoped(
+export const layer: Layer.Layer<PeerDoor, never, PeerCredential | Essentials> = Layer.scoped(
   PeerDoor,
   Effect.gen(function* () {
     const { keys, self } = yield* PeerCredential
+    const { essential } = yield* Essentials
     const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs), {
       bytes: PEER.REQUEST_BYTES,
       all: new ByteBudget(PEER.ALL_REQUEST_BYTES),
@@ -164,6 +166,7 @@ export const layer: Layer.Layer<PeerDoor, never, PeerCredential> = Layer.scoped(
     yield* RpcServer.make(PeerRpcs, { disableFatalDefects: true, spanPrefix: "Peer" }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),
       Effect.provide(handling),
+      (server) => essential("calls of peers", server),
       Effect.interruptible,
       Effect.forkScoped
     )
