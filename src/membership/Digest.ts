@@ -7,6 +7,7 @@ import type { Version, Versioned } from "../ports/StateStore.js"
 import type { Mark } from "./Elapsed.js"
 import { conclude } from "./Fencing.js"
 import type { Fleet } from "./Fleet.js"
+import { Holders } from "./Holders.js"
 import type { Known, View } from "./View.js"
 
 export interface Rows {
@@ -30,17 +31,6 @@ const inOrder = (records: Rows["records"]) =>
 const isUnread = (decoded: ReturnType<typeof decodeHeartbeat> | undefined): boolean =>
   decoded !== undefined && Either.isLeft(decoded)
 
-/** Whether this incarnation is one of another instance: a record that says so is a copy. */
-const isCopied = ({ life, me, view }: Fleet, { id, incarnation }: HeartbeatRecord): boolean => {
-  if (id === me.id) return false
-  if (incarnation === life.incarnation) return true
-  // by what was read alone: a hello proves nothing
-  for (const known of view.known.values()) if (known.incarnation === incarnation) return known.id !== id
-  if (view.indexed.get(id) === incarnation) return false
-  for (const [other, named] of view.indexed) if (other !== id && named === incarnation) return true
-  return false
-}
-
 /** Where nobody is reached. */
 export const NOWHERE = "http://unreadable.invalid"
 
@@ -51,6 +41,7 @@ export const NOWHERE = "http://unreadable.invalid"
  */
 const standIn = (
   fleet: Fleet,
+  holders: Holders,
   id: string,
   version: Version,
   before: Known | undefined
@@ -79,7 +70,7 @@ const standIn = (
     nonce: "",
     unknown: {}
   }
-  return isCopied(fleet, record) ? { ...record, incarnation: `unreadable-${id}` } : record
+  return holders.isCopied(fleet, record) ? { ...record, incarnation: `unreadable-${id}` } : record
 }
 
 /** `sent` was just before the read. Ends my life where my own record says so; then the answer is that record. */
@@ -112,6 +103,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
       joinedIndexAt: undefined
     }
     view.known.set(id, known)
+    holders.add(known)
     if (hasEnded(record, incarnation)) return
     if (first) announcements.quietly(known)
     else announcements.say("instance-joined", known)
@@ -120,16 +112,21 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
   let fencedBy: HeartbeatRecord | undefined
   view.indexed.clear()
   for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
+  const holders = new Holders(view)
+  const lose = (known: Known): void => {
+    view.lose(known)
+    holders.remove(known)
+  }
   for (const { decoded, id, row } of inOrder(records)) {
     const before = view.known.get(id)
     if (row === undefined || decoded === undefined) {
       view.unreadable.delete(id)
       if (id === me.id || before === undefined || view.indexed.has(id)) continue
       if (!view.ended.has(before.incarnation)) conclude(fleet, before, undefined)
-      view.lose(before)
+      lose(before)
       continue
     }
-    const understood = Either.isRight(decoded) && !isCopied(fleet, decoded.right)
+    const understood = Either.isRight(decoded) && !holders.isCopied(fleet, decoded.right)
     if (understood) view.unreadable.delete(id)
     else {
       view.unreadable.set(
@@ -137,7 +134,11 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
         Either.isLeft(decoded) ? (decoded.left.reason ?? "") : `${instanceKey(id)} is a copy of another's`
       )
     }
-    const record = understood ? decoded.right : isNewer(row.value) ? undefined : standIn(fleet, id, row.version, before)
+    const record = understood
+      ? decoded.right
+      : isNewer(row.value)
+        ? undefined
+        : standIn(fleet, holders, id, row.version, before)
     // of a newer version, or my own: it is not judged
     if (record === undefined || (!understood && id === me.id)) continue
     if (id === me.id) {
@@ -150,7 +151,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
     if (before?.incarnation !== record.incarnation) {
       if (before !== undefined) {
         if (!view.ended.has(before.incarnation)) conclude(fleet, before, record)
-        view.lose(before)
+        lose(before)
       }
       appeared(record, row.version)
     } else {
@@ -168,7 +169,7 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
     } else {
       conclude(fleet, known, record)
       // taken over to the end: nothing will be read of it any more
-      if (record.status === "done" && !view.indexed.has(id)) view.lose(known)
+      if (record.status === "done" && !view.indexed.has(id)) lose(known)
     }
   }
   forgetMet(view, sent)
