@@ -58,6 +58,8 @@ export const CALLER = {
   CAPTURES: 16,
   /** close codes in one list of a connection: there are no more than these */
   CLOSE_CODES: 4000,
+  /** places where a reply's id may stand, for the Sends in flight on one connection */
+  REPLY_PATHS: 16,
   /** filters of one List, Watch or Subscribe */
   FILTERS: 50,
   /** ids in one request */
@@ -143,7 +145,7 @@ export const FEED = {
   CAPTURE_BYTES: 64 * KIB,
   /** containers inside containers in a frame that is looked into; a deeper one is an ordinary frame */
   JSON_DEPTH: 512,
-  /** the largest frame that may be a reply or what a login step expects, unless the connection says otherwise */
+  /** the largest frame that is looked into for a reply or a login step, unless the connection says otherwise */
   REPLY_BYTES: MIB,
   /** processor time of one connection in one turn of the event loop */
   TURN_MS: 250,

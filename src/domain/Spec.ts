@@ -119,7 +119,7 @@ const specFields = {
   maxMessageBytes: optional(Schema.Number),
   publishing: optional(Publishing),
   compression: optional(Schema.Boolean),
-  /** a larger frame is neither a reply nor one that a login step expects, default 1 MiB */
+  /** a larger frame is not looked into for a reply or a login step, default 1 MiB */
   maxReplyBytes: optional(Schema.Number)
 }
 
@@ -225,6 +225,6 @@ export interface ResolvedSpec {
   readonly maxMessageBytes: number
   readonly publishing: ResolvedPublishing
   readonly compression: boolean
-  /** the largest frame that may be a reply, or one that a login step expects */
+  /** the largest frame that is looked into for a reply by its JSON, or for a login step */
   readonly maxReplyBytes: number
 }

@@ -117,8 +117,7 @@ export class ManagedConnection implements EventSubject {
 
   /** Every ordinary frame, synchronously, in order of arrival. */
   readonly receive = (data: Buffer, binary: boolean): void => {
-    if (this.correlator.waiting() && data.length <= this.spec.maxReplyBytes && this.correlator.offer(data, binary))
-      return
+    if (this.correlator.waiting() && this.correlator.offer(data, binary, this.spec.maxReplyBytes)) return
     const at = this.turnTime()
     const frame = new Frame(this.origin, ++this.sequence, at, binary, data)
     this.lastFrameAt = at

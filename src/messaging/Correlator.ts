@@ -4,7 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import { type BufferFull, type InvalidRequest, SendTimeout } from "../domain/Errors.js"
+import { BufferFull, type InvalidRequest, SendTimeout } from "../domain/Errors.js"
+import { CALLER } from "../domain/Limits.js"
 import type { SendResponse } from "../domain/Messages.js"
 import type { ResolvedCorrelation } from "../domain/Spec.js"
 import { LateReplies } from "./LateReplies.js"
@@ -35,8 +36,11 @@ export interface RequestAborted {
 export interface Correlator {
   /** Whether any request waits for a reply: the hot path asks this first. */
   readonly waiting: () => boolean
-  /** Offers an incoming frame. True: it was a reply, and goes nowhere else. Synchronous. */
-  readonly offer: (data: Buffer, binary: boolean) => boolean
+  /**
+   * Offers an incoming frame. True: it was a reply, and goes nowhere else. Synchronous. Over `lookInto` bytes it is none whose
+   * JSON would have to be looked at.
+   */
+  readonly offer: (data: Buffer, binary: boolean, lookInto?: number) => boolean
   /**
    * Sends one message and waits for its reply. A deadline or an interruption frees its slot, in mode NEXT once its reply has
    * come all the same; a reply that comes later is an ordinary frame, whoever waits for another one by then.
@@ -111,8 +115,8 @@ export const make = (connectionId: string, options: NextLineOptions): Correlator
   return {
     waiting: () => groups.size > 0 || (line !== undefined && line.isDue()),
 
-    offer: (data, binary) => {
-      const frame = new IncomingFrame(data, binary)
+    offer: (data, binary, lookInto) => {
+      const frame = new IncomingFrame(data, binary, lookInto)
       if (groups.size > 0) {
         for (const group of groups.values()) {
           const found = group.read(frame)
@@ -133,7 +137,12 @@ export const make = (connectionId: string, options: NextLineOptions): Correlator
       const run = Effect.suspend((): Effect.Effect<SendResponse, E | InvalidRequest | BufferFull | RequestAborted> => {
         if (request.correlation.mode === "next") return viaNext(request)
         const prepared = prepare(request, groups, unusedId)
-        return Either.isLeft(prepared) ? prepared.left : viaGroup(request, prepared.right)
+        if (Either.isLeft(prepared)) return prepared.left
+        // each frame is looked into once for each
+        if (groups.size >= CALLER.REPLY_PATHS && !groups.has(prepared.right.groupKey)) {
+          return new BufferFull({ what: `the room for ${CALLER.REPLY_PATHS} reply paths at a time` })
+        }
+        return viaGroup(request, prepared.right)
       })
       return Effect.timeoutFail(run, {
         duration: request.timeoutMs,

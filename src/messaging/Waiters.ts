@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import { isUtf8 } from "node:buffer"
 import { find, type Path, type Span, valueText } from "../domain/JsonPath.js"
 import { OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
+import { FEED } from "../domain/Limits.js"
 import type { SendResponse } from "../domain/Messages.js"
 import type { RequestAborted } from "./Correlator.js"
 
@@ -41,7 +42,9 @@ export class IncomingFrame {
 
   constructor(
     readonly data: Buffer,
-    readonly binary: boolean
+    readonly binary: boolean,
+    /** a larger frame is not looked into */
+    private readonly lookInto: number = FEED.REPLY_BYTES
   ) {}
 
   /** The value at a path of the frame's JSON; undefined where there is none, or where the frame is not JSON. */
@@ -65,6 +68,7 @@ export class IncomingFrame {
   }
 
   private decode(): string | undefined {
+    if (this.data.length > this.lookInto) return undefined
     // Peers that speak JSON in binary frames exist; a binary feed is told apart by its first byte.
     const begins = this.data[0]
     if (this.binary && ((begins !== 0x7b && begins !== 0x5b) || !isUtf8(this.data))) return undefined

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import { ByteBudget } from "../../src/domain/ByteBudget.js"
 import { InvalidRequest, SendTimeout } from "../../src/domain/Errors.js"
+import { CALLER } from "../../src/domain/Limits.js"
 import type { ResolvedCorrelation } from "../../src/domain/Spec.js"
 import * as Correlator from "../../src/messaging/Correlator.js"
 
@@ -115,6 +116,41 @@ describe("JSON_FIELD", () => {
       expect(yield* textOf(a)).toBe('[1,"first"]')
       expect(yield* textOf(b)).toBe('{"id":2}')
     })
+  )
+
+  it.effect("at so many reply paths at a time a further one is refused, one that is in use is not", () =>
+    Effect.gen(function* () {
+      const c = connection()
+      const at = (i: number) => ({ ...JSON_FIELD, requestPath: `$.id${i}`, replyPath: `$.id${i}` })
+      const first = yield* begin(c.ask("{}", at(0)))
+      for (let i = 1; i < CALLER.REPLY_PATHS; i++) yield* begin(c.ask("{}", at(i)))
+      const refused = yield* Effect.flip(c.ask("{}", at(CALLER.REPLY_PATHS)))
+      expect(refused).toMatchObject({ _tag: "BufferFull", what: expect.stringContaining("reply paths") })
+      yield* begin(c.ask("{}", at(1)))
+      expect(c.sent.length).toBe(CALLER.REPLY_PATHS + 1)
+      expect(c.reply('{"id0":1}')).toBe(true)
+      yield* Fiber.join(first)
+      yield* begin(c.ask("{}", at(CALLER.REPLY_PATHS)))
+      expect(c.sent.length).toBe(CALLER.REPLY_PATHS + 2)
+    })
+  )
+
+  it.effect(
+    "a frame that is too large to be looked into is no reply by its JSON; in the other modes size does not matter",
+    () =>
+      Effect.gen(function* () {
+        const c = connection()
+        const waiting = yield* begin(c.ask('{"id":1}'))
+        const wrapped = yield* begin(c.ask("x", ENVELOPE))
+        const reply = Buffer.from('{"id":1,"payload":7}')
+        expect(c.correlator.offer(reply, false, reply.length - 1)).toBe(false)
+        expect(c.correlator.offer(reply, false, reply.length)).toBe(true)
+        yield* Fiber.join(waiting)
+        yield* Fiber.interrupt(wrapped)
+        const next = yield* begin(c.ask("x", NEXT))
+        expect(c.correlator.offer(reply, false, 1)).toBe(true)
+        expect(yield* textOf(next)).toBe(reply.toString())
+      })
   )
 
   it.effect("replies may come as binary frames that hold JSON", () =>

@@ -73,7 +73,7 @@ const connectOptions = {
   ),
   maxAttempts: optional("max-attempts", "N", integer(1, 0xffff_ffff), "Give up after this many dials, else never"),
   maxMessage: optional("max-message", "SIZE", size(1024 ** 3), "A larger frame closes the socket, else 16 MiB"),
-  maxReply: optional("max-reply", "SIZE", size(1024 ** 3), "A larger frame is never a reply, else 1 MiB"),
+  maxReply: optional("max-reply", "SIZE", size(1024 ** 3), "A larger frame is not looked into for a reply, else 1 MiB"),
   overflow: optional(
     "overflow",
     "RULE",

@@ -262,7 +262,7 @@ export type ConnectRequest = Message<"websocketmanager.v1.ConnectRequest"> & {
   compression: boolean;
 
   /**
-   * a larger frame is neither a reply nor one that a login step expects; default 1 MiB, at most max_message_bytes
+   * a larger frame is not looked into for a reply (JSON_FIELD, ENVELOPE) or a login step; default 1 MiB, at most max_message_bytes
    *
    * @generated from field: uint32 max_reply_bytes = 29;
    */
