@@ -12,7 +12,6 @@ import type { ConnectionRecord } from "../domain/Record.js"
 import { QUARANTINED } from "../domain/Trial.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import { resolveStored } from "../domain/StoredSpec.js"
-import type { Life } from "../membership/Lease.js"
 import * as Correlator from "../messaging/Correlator.js"
 import type { Claimed, Owned } from "../ownership/ConnectionStore.js"
 import type { Core } from "./Core.js"
@@ -145,11 +144,11 @@ export const take = (core: Core, { before, from, owned, reason }: Claimed): Effe
   })
 
 /**
- * The life that owned these has ended (fenced, or the store came back empty): stop acting for all of them now. The next
+ * The lives that owned these have ended (fenced, or the store came back empty): stop acting for all of them now. The next
  * life claims what still names this instance, and what the store forgot is created anew.
  */
-export const endLife = (core: Core, life: Life): Effect.Effect<void> =>
+export const endFormer = (core: Core): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const lost = [...core.connections.values()].filter((c) => c.owned.life === life)
+    const lost = [...core.connections.values()].filter((c) => c.owned.life.ended())
     return Effect.forEach(lost, (c) => abandon(core, c), { discard: true, concurrency: "unbounded" })
   })

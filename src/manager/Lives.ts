@@ -10,7 +10,7 @@ import type { Life } from "../membership/Lease.js"
 import type { Claimed } from "../ownership/ConnectionStore.js"
 import type { Reclaimer } from "../ownership/Reclaimer.js"
 import { leaseLossRule } from "./Acting.js"
-import { claimFormer, endLife, take } from "./Adoption.js"
+import { claimFormer, endFormer, take } from "./Adoption.js"
 import type { Core } from "./Core.js"
 import type { Phase } from "./Phase.js"
 import { dropWaiting } from "./Publishing.js"
@@ -43,6 +43,8 @@ export const follow = (
     )
     const lives = Effect.gen(function* () {
       for (;;) {
+        // of any former life: this may be begun again, and one may have ended meanwhile
+        yield* endFormer(core)
         const life = yield* core.lease.awaitHeld
         const me = { instance: core.instanceId, address: core.address, incarnation: life.incarnation }
         core.events.emit("instance-joined", undefined, me)
@@ -57,7 +59,6 @@ export const follow = (
         core.phase.set("fenced")
         // Who leaves has no next life to wait for.
         if (core.phase.get() === "fenced") yield* settled.close
-        yield* endLife(core, life)
       }
     })
     yield* Effect.forkScoped(core.essentials.essential("lives of this instance", lives))

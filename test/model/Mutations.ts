@@ -432,8 +432,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       ),
       edit(
         "manager/Adoption.ts",
-        "filter((c) => c.owned.life === life)",
-        "filter((c) => c.owned.life === life && c.moving === undefined)"
+        "filter((c) => c.owned.life.ended())",
+        "filter((c) => c.owned.life.ended() && c.moving === undefined)"
       )
     ],
     found: "make before break: the source is cut off alone once it is claimed",
