@@ -5,7 +5,7 @@ import { CONNECTING, FAILED, RECONNECTING, shouldBeUp } from "../domain/Connecti
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import type { ConnectionRecord } from "../domain/Record.js"
-import { onClaim } from "../domain/Trial.js"
+import { onClaim, QUARANTINED } from "../domain/Trial.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import type { Claimed, Handed } from "./ConnectionStore.js"
 import { OwnedState } from "./Owned.js"
@@ -43,7 +43,7 @@ export const claim = (
     return Option.some({ owned: own(room, tenure, mine, written.version), from: before.owner, before })
   })
 
-const IN_QUARANTINE = "Quarantined: the last two instances that tried it ended; Reconnect tries it once more"
+const IN_QUARANTINE = `${QUARANTINED}: the last two instances that tried it ended; Reconnect tries it once more`
 
 /** Of whoever should be up there is no socket now: told by the claim itself, it costs no write of its own. */
 export const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {

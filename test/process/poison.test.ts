@@ -82,7 +82,7 @@ describe("a record that ends whatever runs it", () => {
         expect(left.length).toBe(1)
         const { connected, failed } = await states(left[0]!)
         expect({ connected, failed: failed.map(({ id }) => id) }).toEqual({ connected: 8, failed: [poison.id] })
-        expect(failed[0]!.lastError).toContain("Quarantined")
+        expect(failed[0]!.lastError).toMatch(/^quarantined: /)
         expect(left[0]!.logged("failed", poison.id).map(({ reason }) => reason)).toEqual(["quarantined"])
         // a process that spins cannot even be asked to end
         for (const one of all) one.signal("SIGKILL")
