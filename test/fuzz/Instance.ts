@@ -1,5 +1,6 @@
 /** A whole instance in this process, with all doors, for what reaches it over sockets; and how long its event loop stood still. */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -29,6 +30,8 @@ export const startInstance = async (): Promise<Instance> => {
   const said: Array<string> = []
   const backend = new MemoryState.MemoryBackend()
   const logger = Logger.make(({ cause, logLevel, message }) => {
+    // that a connection is given up, as its peer's close code asks, is said at ERROR, and is no defect
+    if (String(message) === "failed") return
     if (LogLevel.greaterThanEqual(logLevel, LogLevel.Error)) said.push(`${String(message)} ${JSON.stringify(cause)}`)
   })
   const runtime = ManagedRuntime.make(
@@ -40,7 +43,9 @@ export const startInstance = async (): Promise<Instance> => {
           dialRatePerHost: 10_000,
           httpPort: 0,
           grpcPort: 0,
-          bufferMaxBytes: 64 * 1024 * 1024
+          bufferMaxBytes: 64 * 1024 * 1024,
+          // a fuzzer that gets no processor for seconds says nothing about its inputs
+          heartbeatTtl: Duration.minutes(1)
         },
         stateStore: MemoryState.layer(backend)
       }),
