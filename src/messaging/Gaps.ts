@@ -1,4 +1,5 @@
 /** What a lane lost, told at most once a second for each cause, and once at the end. */
+import { whenCallbackEnds } from "../domain/CallbackGuard.js"
 import type { GapCause, Position } from "../domain/ConnectionEvent.js"
 import type { Frame } from "../domain/Frame.js"
 import type { Alarm } from "./Alarm.js"
@@ -79,7 +80,7 @@ export class GapDesk {
     this.tellers.add(teller)
     if (this.scheduled) return
     this.scheduled = true
-    queueMicrotask(() => this.run())
+    whenCallbackEnds(() => this.run())
   }
 
   remove(teller: GapTeller): void {

@@ -1,3 +1,5 @@
+import { whenCallbackEnds, whenTurnEnds } from "../domain/CallbackGuard.js"
+
 /**
  * When a topic's queue sends: at the end of the turn of the event loop, or once the present callback is done, or from within an
  * answer. One after the other, never one inside another.
@@ -17,14 +19,14 @@ export class Pump {
   schedule(): void {
     if (this.scheduled || this.running) return
     this.scheduled = true
-    setImmediate(this.endOfTurn)
+    whenTurnEnds(this.endOfTurn)
   }
 
   /** Once the present callback is done: more would only be held longer. */
   hurry(): void {
     if (this.hurried || this.running) return
     this.hurried = true
-    queueMicrotask(this.hurriedTo)
+    whenCallbackEnds(this.hurriedTo)
   }
 
   /** Does this and sends then; what is done while it sends is part of that. */

@@ -6,6 +6,7 @@
  * others wait for the next ones, first come, first served; between two turns timers run and sockets are read. Small ones never wait.
  */
 import * as Effect from "effect/Effect"
+import { whenTurnEnds } from "../domain/CallbackGuard.js"
 import { CALLER } from "../domain/Limits.js"
 
 /** Below this, waiting would cost more than the work. */
@@ -42,7 +43,7 @@ export class SendTurn {
   }
 
   private count(bytes: number): void {
-    if (this.worked === 0) setImmediate(this.next)
+    if (this.worked === 0) whenTurnEnds(this.next)
     this.worked += bytes
   }
 

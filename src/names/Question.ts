@@ -4,6 +4,7 @@
  * Both families are asked at once. A name that is not written in full is tried with the search list, as the system would.
  */
 import { type LookupAddress, lookup, type RecordWithTtl, Resolver } from "node:dns"
+import { describe, guard, type Guarded, later, soon } from "../domain/CallbackGuard.js"
 import { FEED } from "../domain/Limits.js"
 
 export interface Answer {
@@ -50,17 +51,15 @@ export const askServers =
     const end = (answer?: Answer | NoAnswer) => {
       if (ended) return
       ended = true
-      clearTimeout(timer)
+      takeBack()
       resolver?.cancel()
-      if (answer !== undefined) {
-        over(!isSilent(answer))
-        done(answer)
-      } else over(performance.now() - began > TRY_MS ? false : undefined)
+      if (answer !== undefined) tellBoth(answer, over, done)
+      else over(performance.now() - began > TRY_MS ? false : undefined)
     }
     const host = names[0]!
-    const timer = setTimeout(
-      () => end({ reason: `no name server answered for ${host} within ${within} ms`, silent: true }),
-      within
+    const owner: Guarded = { faulted: (defect) => end(failed(host, defect)) }
+    const takeBack = later(within, owner, () =>
+      end({ reason: `no name server answered for ${host} within ${within} ms`, silent: true })
     )
     const failures: Array<string> = []
     const ask = (at: number, from: number): void => {
@@ -77,7 +76,7 @@ export const askServers =
         // out of descriptors
         return end({ reason: `no name server can be asked for ${host}`, silent: true })
       }
-      askBoth(resolver, name, (answer, code) => {
+      askBoth(resolver, name, owner, (answer, code) => {
         if (ended) return
         if (answer !== undefined) return end(answer)
         // c-ares takes a server's failure for an answer; the system's resolver would ask the next server.
@@ -89,26 +88,55 @@ export const askServers =
       })
     }
     // In a turn of its own: whoever asks has what is returned before it is told anything.
-    setImmediate(() => !ended && ask(0, 0))
+    soon(owner, () => {
+      if (!ended) ask(0, 0)
+    })
     return () => end()
   }
 
 /** The system's own resolver, in a thread of the pool: it cannot be cancelled, so its place is taken until it is over. */
 export const askSystem: Ask = (names, done, over) => {
   let waited = true
+  let ended = false
   const [host = ""] = names
-  lookup(host, { all: true }, (error, addresses) => {
-    const answer =
+  const end = (answer: Answer | NoAnswer) => {
+    if (ended) return
+    ended = true
+    tellBoth(answer, over, (told) => {
+      if (waited) done(told)
+    })
+  }
+  const owner: Guarded = { faulted: (defect) => end(failed(host, defect)) }
+  const answered = (error: NodeJS.ErrnoException | null, addresses: Array<LookupAddress>) =>
+    end(
       error === null
         ? { addresses, ttl: SYSTEM_TTL }
         : { reason: `${host} was not found: ${error.message}`, silent: error.code === "EAI_AGAIN" }
-    over(!isSilent(answer))
-    if (waited) done(answer)
-  })
+    )
+  lookup(host, { all: true }, guard(owner, answered))
   return () => {
     waited = false
   }
 }
+
+/** Whoever waits for the place of this question is another: what it throws keeps nobody from the answer. */
+const tellBoth = (
+  answer: Answer | NoAnswer,
+  over: (answered: boolean) => void,
+  done: (answer: Answer | NoAnswer) => void
+) => {
+  try {
+    over(!isSilent(answer))
+  } finally {
+    done(answer)
+  }
+}
+
+/** Handling what was answered threw: it costs this question alone. */
+const failed = (host: string, defect: unknown): NoAnswer => ({
+  reason: `looking up ${host} failed unexpectedly: ${describe(defect).name}`,
+  silent: false
+})
 
 const isSilent = (answer: Answer | NoAnswer): boolean => "silent" in answer && answer.silent
 
@@ -146,16 +174,21 @@ const codeOf = (code: string | undefined): string => {
 }
 
 /** Told once: with the addresses of both families, or why there is none of either. */
-const askBoth = (resolver: Resolver, name: string, done: (answer: Answer | undefined, code: string) => void): void => {
+const askBoth = (
+  resolver: Resolver,
+  name: string,
+  owner: Guarded,
+  done: (answer: Answer | undefined, code: string) => void
+): void => {
   const found: Array<LookupAddress & { readonly ttl: number }> = []
   const codes: Array<string> = []
   let waiting = 2
   let told = false
-  let timer: NodeJS.Timeout | undefined
+  let takeBack: (() => void) | undefined
   const tell = () => {
     if (told) return
     told = true
-    clearTimeout(timer)
+    takeBack?.()
     if (found.length === 0) return done(undefined, worst(codes))
     const addresses = found.map(({ address, family }) => ({ address, family }))
     done({ addresses, ttl: found.reduce((least, { ttl }) => Math.min(least, ttl), Infinity) }, "")
@@ -165,10 +198,10 @@ const askBoth = (resolver: Resolver, name: string, done: (answer: Answer | undef
     if (error !== null) codes.push(codeOf(error.code))
     for (const { address, ttl } of (records ?? []).slice(0, EACH)) found.push({ address, family, ttl })
     if (waiting === 0) return tell()
-    if (found.length > 0) timer ??= setTimeout(tell, OTHER_FAMILY_MS)
+    if (found.length > 0) takeBack ??= later(OTHER_FAMILY_MS, owner, tell)
   }
-  resolver.resolve6(name, { ttl: true }, answered(6))
-  resolver.resolve4(name, { ttl: true }, answered(4))
+  resolver.resolve6(name, { ttl: true }, guard(owner, answered(6)))
+  resolver.resolve4(name, { ttl: true }, guard(owner, answered(4)))
 }
 
 const worst = (codes: ReadonlyArray<string>): string =>

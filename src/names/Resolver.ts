@@ -6,6 +6,7 @@
  */
 import type { LookupAddress } from "node:dns"
 import { isIP } from "node:net"
+import { attempt, type Guarded } from "../domain/CallbackGuard.js"
 import { HOSTS_PATH, parseHosts } from "./HostsFile.js"
 import { type Answer, type Ask, askServers, askSystem, type NoAnswer } from "./Question.js"
 import { candidates, parseResolvConf, RESOLV_CONF_PATH } from "./ResolvConf.js"
@@ -116,12 +117,13 @@ export class Resolver {
   }
 
   private begin(name: string): LookUp {
+    // before anything is kept of it: what this may throw is whose dial it is alone
+    const names = candidates(name, this.search.get())
     const lookUp: LookUp = { waiting: new Set(), cancel: () => {} }
     this.lookUps.set(name, lookUp)
     let asked = false
     const takeBack = this.zones.enter(zoneOf(name), name, (leave) => {
       asked = true
-      const names = candidates(name, this.search.get())
       lookUp.cancel = this.ask(names, (answer) => this.end(name, lookUp, answer), leave)
     })
     if (!asked) lookUp.cancel = takeBack
@@ -132,8 +134,10 @@ export class Resolver {
     this.lookUps.delete(name)
     const kept = this.keep(name, answer)
     for (const done of lookUp.waiting) {
-      if ("reason" in answer) done(answer.reason, [])
-      else done(undefined, inTurn(answer.addresses, kept.turn++))
+      attempt(ITSELF, () => {
+        if ("reason" in answer) done(answer.reason, [])
+        else done(undefined, inTurn(answer.addresses, kept.turn++))
+      })
     }
   }
 
@@ -156,6 +160,9 @@ export class Resolver {
     return kept
   }
 }
+
+/** Each dial guards what it does with an answer; the others of that name are told whatever one throws. */
+const ITSELF: Guarded = { faulted: () => {} }
 
 /** The value of the setting that stands for the system's own resolver. */
 export const SYSTEM = "system"

@@ -1,6 +1,6 @@
 /** Names for what can go wrong with a dial, in the words of the contract. Reasons never carry a URL or a header's value. */
 import type { DialFailureKind } from "../domain/Errors.js"
-import { describe } from "./CallbackGuard.js"
+import { describe } from "../domain/CallbackGuard.js"
 import type { DialFailure } from "./Session.js"
 import { oneLine } from "./SocketErrors.js"
 

@@ -1,5 +1,5 @@
 /** How a socket ends, as this side brought it about. */
-import type { Defect } from "./CallbackGuard.js"
+import type { Defect } from "../domain/CallbackGuard.js"
 import type { SessionEnd } from "./Session.js"
 
 export interface Ending {

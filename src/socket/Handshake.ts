@@ -10,7 +10,7 @@ import * as JsonPath from "../domain/JsonPath.js"
 import { FEED } from "../domain/Limits.js"
 import type { ExpectStep, HandshakeStep, ResolvedSpec } from "../domain/Spec.js"
 import { fillWithin, type Placeholder } from "../domain/Templates.js"
-import type { Guarded } from "./CallbackGuard.js"
+import type { Guarded } from "../domain/CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
 /** All that the login may do. */

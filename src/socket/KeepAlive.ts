@@ -7,7 +7,7 @@
  * not yet whole: the timer compares how many there were.
  */
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
-import type { Guarded } from "./CallbackGuard.js"
+import type { Guarded } from "../domain/CallbackGuard.js"
 import type { Timers } from "./Timers.js"
 
 /** All that the clocks may do to a socket. */

@@ -3,7 +3,7 @@
  * those before it too (RFC 6455, 5.5.3), so that no number of them, however long they or we had to wait, costs more than this.
  */
 import { WebSocket } from "ws"
-import { guard, type Guarded } from "./CallbackGuard.js"
+import { guard, type Guarded } from "../domain/CallbackGuard.js"
 
 const NOTHING = Buffer.alloc(0)
 

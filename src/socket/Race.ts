@@ -8,7 +8,7 @@
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import type { Addresses } from "../names/Resolver.js"
-import { type Guarded, later, listenTo, soon } from "./CallbackGuard.js"
+import { type Guarded, later, listenTo, soon } from "../domain/CallbackGuard.js"
 import { fromError } from "./DialFailures.js"
 
 export interface Course {

@@ -7,7 +7,7 @@
  * held up.
  */
 
-import { attempt, type Guarded, whenTurnEnds } from "./CallbackGuard.js"
+import { attempt, type Guarded, whenTurnEnds } from "../domain/CallbackGuard.js"
 
 /** Bytes of one turn, some tens of milliseconds of work; a frame counts for its bytes and for the handling of it. */
 const TURN_BYTES = 8 * 1024 * 1024

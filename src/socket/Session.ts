@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import type { ByteBudget } from "../domain/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen, DialFailureKind, TargetForbidden } from "../domain/Errors.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
-import type { Defect } from "./CallbackGuard.js"
+import type { Defect } from "../domain/CallbackGuard.js"
 import type { UnfinishedBytes } from "./Unfinished.js"
 
 /** Why a dial came to nothing. `closeCode` where the peer closed during the handshake steps. */

@@ -1,6 +1,6 @@
 /** Real time for real sockets: a monotonic clock that is cheap to ask for each frame, and timers that cannot overflow. */
 
-import { type Guarded, later } from "./CallbackGuard.js"
+import { type Guarded, later } from "../domain/CallbackGuard.js"
 import { perTurn } from "./TurnTime.js"
 
 export interface Timers {

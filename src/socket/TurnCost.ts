@@ -5,7 +5,7 @@
  * until they are cheap again. Time in which the process did not run is nobody's: what the process used says the last word.
  */
 import { FEED } from "../domain/Limits.js"
-import { whenTurnEnds } from "./CallbackGuard.js"
+import { whenTurnEnds } from "../domain/CallbackGuard.js"
 
 /** What a connection brings between two looks at the clock; a frame counts for its bytes and for the handling of it. */
 const STEP_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-import { whenTurnEnds } from "./CallbackGuard.js"
+import { whenTurnEnds } from "../domain/CallbackGuard.js"
 
 /**
  * The time of what the sockets bring in one turn of the event loop: read once for all of it. That may be thousands of frames,

@@ -5,7 +5,7 @@
  * read, but for the one that keeps most: it is nearest to its end, and its message frees the others. Where no message gets
  * whole for a while, those that keep most are closed (1013) until there is room.
  */
-import { ALL, attempt, later, type Guarded } from "./CallbackGuard.js"
+import { ALL, attempt, later, type Guarded } from "../domain/CallbackGuard.js"
 
 /** A socket as it stands in the books. */
 export interface Keeping extends Guarded {

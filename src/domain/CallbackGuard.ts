@@ -1,5 +1,5 @@
 /**
- * The one way in for what others call: `ws`, timers and node run our callbacks for a connection only through here.
+ * The one way in for what others call: `ws`, timers and node run our callbacks for a connection, a name or a topic only through here.
  *
  * What a callback throws would else end the process, and with it every other connection. Here it ends what the callback was
  * for: its owner is told, and nobody else notices. Nothing is made anew for each call.
@@ -81,6 +81,11 @@ export const ALL: Guarded = {
 /** Runs `f`, which keeps such books, when this turn of the event loop ends. */
 export const whenTurnEnds = (f: () => void): void => {
   setImmediate(f)
+}
+
+/** The same, once the present callback is done. */
+export const whenCallbackEnds = (f: () => void): void => {
+  queueMicrotask(f)
 }
 
 /** What was thrown, for the log and for callers: never its message, which may quote what was sent or received. */
