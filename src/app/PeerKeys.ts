@@ -5,23 +5,38 @@
 import { randomUUID } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as PeerSecret from "../adapters/embedded/PeerSecret.js"
 import { type Keys, keyOf } from "../api/rpc/PeerProof.js"
 import type { SettingsShape } from "../config/Settings.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 
+/** How often it is looked whether the file in the data folder is still there. */
+const LOOK = "1 second"
+
 /** `folder`: the fleet is the one over the data folder of the settings. */
 export const of = (
   { apiToken, dataDir, peerSecret }: SettingsShape,
   folder: boolean
-): Effect.Effect<Keys, StateStoreUnavailable> =>
+): Effect.Effect<Keys, StateStoreUnavailable, Scope.Scope> => {
+  if (peerSecret !== undefined) return Effect.succeed(Redacted.value(peerSecret).split(",").map(keyOf))
+  if (!folder) return Effect.succeed([keyOf(apiToken === undefined ? "no secret" : Redacted.value(apiToken))])
+  // kept in memory, it has no peers
+  return dataDir === "" ? Effect.succeed([keyOf(randomUUID())]) : ofFolder(dataDir)
+}
+
+const ofFolder = (dataDir: string): Effect.Effect<Keys, StateStoreUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const secret = yield* attempt(() => PeerSecret.read(dataDir))
+    const kept = Effect.ignore(attempt(() => PeerSecret.keep(dataDir, secret)))
+    yield* Effect.forkScoped(Effect.repeat(kept, Schedule.spaced(LOOK)))
+    return [keyOf(secret)]
+  })
+
+const attempt = <A>(body: () => A): Effect.Effect<A, StateStoreUnavailable> =>
   Effect.try({
-    try: () => {
-      if (peerSecret !== undefined) return Redacted.value(peerSecret).split(",").map(keyOf)
-      // kept in memory, it has no peers
-      if (folder) return [keyOf(dataDir === "" ? randomUUID() : PeerSecret.read(dataDir))]
-      return [keyOf(apiToken === undefined ? "no secret" : Redacted.value(apiToken))]
-    },
+    try: body,
     catch: (error) =>
       error instanceof StateStoreUnavailable
         ? error

@@ -35,6 +35,9 @@ it("an instance whose files are removed under it is one fleet again with whoever
   const two = await Instance.start(env(folder, "two"))
   await until(async () => (await two.list()).some((found) => found.id === id), "the other one lists it", 30_000)
   expect((await two.get(id)).instanceId).toBe("one")
+  // passed on to its owner: both have the same secret
+  await two.call((client) => client.SetTag({ id, key: "seen", value: "yes" }))
+  expect((await one.get(id)).tags).toEqual({ seen: "yes" })
   expect(server.connections()).toBe(1)
 })
 

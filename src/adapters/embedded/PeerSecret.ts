@@ -17,16 +17,28 @@ export const read = (folder: string): string => {
   throw new StateStoreUnavailable({ reason: `${path} holds no secret: remove it, and restart all instances` })
 }
 
+/** Puts it back where its file was removed under a running instance: who comes next shall be of the same fleet. */
+export const keep = (folder: string, secret: string): void => {
+  const path = join(folder, NAME)
+  if (!existsSync(path)) make(path, secret)
+}
+
 /** Whole from the first moment under its name, and never twice. */
-const make = (path: string): void => {
+const make = (path: string, secret = randomBytes(32).toString("base64url")): void => {
   const own = `${path}.${randomUUID()}`
   secure(own)
   try {
-    writeFileSync(own, `${randomBytes(32).toString("base64url")}\n`)
+    writeFileSync(own, `${secret}\n`)
     linkSync(own, path)
   } catch (error) {
-    if (!existsSync(path)) throw error
+    if (existsSync(path)) return
+    if (!HAS_NO_LINKS.has((error as NodeJS.ErrnoException).code ?? "")) throw error
+    // two that come at the same moment may read half of it, and start again
+    writeFileSync(path, `${secret}\n`, { flag: "wx", mode: 0o600 })
   } finally {
     unlinkSync(own)
   }
 }
+
+/** What file systems without hard links say. */
+const HAS_NO_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
