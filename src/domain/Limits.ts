@@ -99,6 +99,12 @@ export const CALLER = {
   REQUEST_BYTES: 64 * MIB,
   /** the same of all clients of an instance together */
   ALL_REQUEST_BYTES: 256 * MIB,
+  /** answers of one client that it has not read, and as much as is left for the others at most; what is over waits */
+  UNREAD_BYTES: 32 * MIB,
+  /** the same of all clients of an instance together, over gRPC and WebSockets */
+  ALL_UNREAD_BYTES: 256 * MIB,
+  /** while more than a quarter of that is taken: how long a client, or a peer, may take nothing of what waits for it */
+  UNREAD_STALL_MS: 30 * SECOND,
   /** streams of an instance, over all doors; the last quarter is kept for clients that have less than that */
   STREAMS: 1000,
   /** MessagePack: containers inside containers */
@@ -119,6 +125,10 @@ export const PEER = {
   REQUEST_BYTES: 256 * MIB,
   /** the same of all peers together */
   ALL_REQUEST_BYTES: 512 * MIB,
+  /** answers of one peer that it has not read; what is over waits */
+  UNREAD_BYTES: 64 * MIB,
+  /** the same of all peers together */
+  ALL_UNREAD_BYTES: 512 * MIB,
   /** MessagePack values of one answer of a peer, or of a manager to its client */
   MSGPACK_VALUES: 1024 * KIB,
   /** an address in a hello or a heartbeat record */

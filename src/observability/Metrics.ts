@@ -104,17 +104,19 @@ export const make = () => {
   const seconds = (name: string, help: string, ...labels: ReadonlyArray<Label>) =>
     vector("histogram", name, help, labels, () => new Histogram(SECONDS))
   const gauge = (name: string, help: string, ...labels: ReadonlyArray<string>) => {
-    let read: () => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]> = () => []
+    const sources: Array<() => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]>> = []
     families.push({
       name: PREFIX + name,
       type: "gauge",
       help,
       samples: () =>
-        read().map(([values, value]) => ({ labels: labels.map((l, i) => [l, values[i] ?? ""] as const), value }))
+        sources
+          .flatMap((source) => source())
+          .map(([values, value]) => ({ labels: labels.map((l, i) => [l, values[i] ?? ""] as const), value }))
     })
-    /** Says where the value comes from; asked on each look. */
+    /** Says where the value comes from, or some of the lines; asked on each look. */
     return (source: () => ReadonlyArray<readonly [values: ReadonlyArray<string>, value: number]>): void => {
-      read = source
+      sources.push(source)
     }
   }
 
@@ -133,7 +135,7 @@ export const make = () => {
     bufferBytes: gauge("buffer_bytes", "Bytes of frames waiting to be published."),
     keptBytes: gauge(
       "kept_bytes",
-      "Bytes kept for others, by what for: send is messages to peers that have not left, receive messages of peers that are not yet whole.",
+      "Bytes kept for others, by what for: send is messages to peers that have not left, receive messages of peers that are not yet whole, requests those of callers that have not been answered, answers those that callers have not read.",
       "for"
     ),
     publishSeconds: seconds("publish_seconds", "Duration of one publish request.", [

@@ -46,7 +46,7 @@ describe("requests on their way", () => {
     "of one client: what does not fit waits in its socket, until one is answered or given up",
     () =>
       Effect.gen(function* () {
-        const { log, quota, url } = yield* start()
+        const { log, metrics, quota, url } = yield* start()
         const { ws } = yield* dial(url)
         for (let i = 0; i < 8; i++) send(ws, i, hanging(16 * MIB))
         yield* until(() => quota.requests.used > 48 * MIB)
@@ -57,6 +57,9 @@ describe("requests on their way", () => {
           yield* until(() => other.got.length === i + 1)
         }
         expect(log.hanging).toBe(4)
+        const kept = metrics.collect().find(({ name }) => name === "websocketmanager_kept_bytes")!.samples
+        const requests = kept.find(({ labels }) => labels[0]![1] === "requests")!
+        expect(requests.value).toBe(quota.requests.used)
         expect(quota.requests.used).toBeLessThanOrEqual(CALLER.REQUEST_BYTES)
         ws.terminate()
         yield* until(() => quota.requests.used === 0)

@@ -8,14 +8,17 @@ import type * as grpc from "@grpc/grpc-js"
 import * as Http2 from "node:http2"
 import { ByteBudget } from "../../domain/ByteBudget.js"
 import { CALLER, STRANGER } from "../../domain/Limits.js"
+import { passing, type Unread, type UnreadOf } from "../rpc/Unread.js"
+import * as Answers from "./Answers.js"
 
 /** What a stream holds beside its headers, roughly. */
 const STREAM_BYTES = 4 * 1024
 /** What HTTP/2 counts for each header beside its name and value. */
 const HEADER_BYTES = 32
 const HEADER_PAIRS = 64
-/** Answers that a client does not read, in mebibytes: a caller's own; strangers get none that are larger than a line. */
-const SESSION_MEMORY_MIB = 256
+/** What nghttp2 keeps of one connection, in mebibytes; answers are counted here, over all of them. */
+const SESSION_MEMORY_MIB = 2 * (CALLER.UNREAD_BYTES / 1024 ** 2)
+const LIST = /\/List$/
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = Http2.constants
 
@@ -31,7 +34,15 @@ export interface AdmissionOptions {
   readonly admits: (headers: Http2.IncomingHttpHeaders & Http2.IncomingHttpStatusHeader) => boolean
   /** what all callers may have on its way, over all doors */
   readonly requests: ByteBudget
+  /** what all callers have not read, over all doors */
+  readonly unread: Unread
   readonly refused: (reason: string, address: string | undefined) => void
+}
+
+/** Of one connection. */
+interface Account {
+  readonly requests: ByteBudget
+  readonly unread: UnreadOf
 }
 
 /** Before the injector is made: what the HTTP/2 server is made with. */
@@ -47,9 +58,12 @@ export const guard = (server: grpc.Server, options: AdmissionOptions): void => {
   for (const http2 of (server["http2Servers"] as Map<Http2.Http2Server, unknown>).keys()) {
     const handlers = http2.listeners("stream")
     http2.removeAllListeners("stream")
-    const budgets = new WeakMap<Http2.Http2Session, ByteBudget>()
+    const accounts = new WeakMap<Http2.Http2Session, Account>()
     http2.on("session", (session) => {
-      budgets.set(session, new ByteBudget(CALLER.REQUEST_BYTES, options.requests))
+      const reader = { passed: passing(session.socket), cut: () => session.destroy() }
+      const unread = options.unread.of(reader, CALLER.UNREAD_BYTES)
+      accounts.set(session, { requests: new ByteBudget(CALLER.REQUEST_BYTES, options.requests), unread })
+      session.once("close", () => unread.end())
       // whoever has not taken our settings is not bound by them
       const late = setTimeout(() => session.pendingSettingsAck && session.destroy(), STRANGER.SILENT_MS)
       session.once("close", () => clearTimeout(late))
@@ -65,10 +79,25 @@ export const guard = (server: grpc.Server, options: AdmissionOptions): void => {
       if (bytes > STRANGER.GRPC_HEADER_BYTES) return refuse(NGHTTP2_ENHANCE_YOUR_CALM, "headers")
       const caller = options.admits(headers)
       if (!caller && !hold(strangers, stream, bytes + STREAM_BYTES)) return refuse(NGHTTP2_ENHANCE_YOUR_CALM, "busy")
-      for (const handler of handlers) handler.call(http2, stream, headers, ...rest)
-      endWhenAnswered(stream)
-      if (caller) counted(stream, budgets.get(stream.session!)!, () => refuse(NGHTTP2_ENHANCE_YOUR_CALM, "busy"))
-      else limited(stream, () => refuse(NGHTTP2_CANCEL, "slow"))
+      const serve = () => {
+        for (const handler of handlers) handler.call(http2, stream, headers, ...rest)
+        endWhenAnswered(stream)
+      }
+      if (!caller) {
+        serve()
+        return limited(stream, () => refuse(NGHTTP2_CANCEL, "slow"))
+      }
+      // a handler may end the stream, and then it has no session any more
+      const account = stream.session && accounts.get(stream.session)
+      if (account === undefined) return refuse(NGHTTP2_CANCEL, "gone")
+      const large = LIST.test(headers[":path"] ?? "")
+      const begin = () => {
+        Answers.count(stream, account.unread, large)
+        serve()
+        counted(stream, account.requests, () => refuse(NGHTTP2_ENHANCE_YOUR_CALM, "busy"))
+      }
+      if (large) Answers.whenRoom(stream, account.unread, begin)
+      else begin()
     })
   }
 }

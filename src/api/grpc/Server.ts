@@ -65,7 +65,7 @@ export const layer: Layer.Layer<
   GrpcListener,
   Effect.gen(function* () {
     const settings = yield* Settings
-    const { requests } = yield* StreamQuota
+    const { requests, unread } = yield* StreamQuota
     const refusals = yield* Refusals
     const refused = (reason: string, address: string | undefined) => refusals.refused("grpc", reason, address)
     const listener = yield* listenerOf(settings)
@@ -81,7 +81,7 @@ export const layer: Layer.Layer<
     yield* AppHealth.addTo(server)
     // what is encrypted is taken off by the listener
     const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
-    Admission.guard(server, { admits: Auth.callerOf(settings), requests, refused })
+    Admission.guard(server, { admits: Auth.callerOf(settings), requests, unread, refused })
     Arrivals.guard(listener, refused)
     listener.on("connection", (socket: Net.Socket) => {
       sockets.add(socket)

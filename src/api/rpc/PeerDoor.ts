@@ -32,6 +32,7 @@ import { DEADLINE_HEADER, PeerRpcs } from "./PeerRpcs.js"
 import * as SocketProtocol from "./SocketProtocol.js"
 import { StreamQuota } from "./StreamQuota.js"
 import { judgeOf } from "./Strict.js"
+import { Unread } from "./Unread.js"
 
 type Served = RpcGroup.Rpcs<typeof PeerRpcs>
 type Desk = PeerDesk["Type"]
@@ -150,7 +151,10 @@ export const layer: Layer.Layer<PeerDoor, never, PeerCredential | Essentials> = 
     const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judgeOf(PeerRpcs), {
       bytes: PEER.REQUEST_BYTES,
       all: new ByteBudget(PEER.ALL_REQUEST_BYTES),
-      requests: PEER.REQUESTS
+      requests: PEER.REQUESTS,
+      unread: new Unread(PEER.ALL_UNREAD_BYTES),
+      unreadBytes: PEER.UNREAD_BYTES,
+      large: new Set()
     })
     const served = yield* Effect.makeLatch(false)
     let desk: Desk | undefined

@@ -14,7 +14,7 @@ import type { WebSocket } from "ws"
 import { CALLER } from "../../domain/Limits.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import { Essentials } from "../../observability/Essentials.js"
-import type { Metrics } from "../../observability/Metrics.js"
+import { Metrics } from "../../observability/Metrics.js"
 import * as Executor from "./Executor.js"
 import * as Handlers from "./Handlers.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
@@ -30,15 +30,27 @@ export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
   }
 >() {}
 
+/** Methods whose answer is a page. */
+const LARGE = new Set(["List"])
+
 export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Essentials | StreamQuota> = Layer.scoped(
   RpcDoor,
   Effect.gen(function* () {
     const { essential } = yield* Essentials
+    const quota = yield* StreamQuota
+    const metrics = yield* Metrics
+    metrics.keptBytes(() => [
+      [["requests"], quota.requests.used],
+      [["answers"], quota.unread.budget.used]
+    ])
     const executor = yield* Executor.make("rpc-ws")
     const { accept, closeAll, opened, protocol } = yield* SocketProtocol.make(judge, {
       bytes: CALLER.REQUEST_BYTES,
-      all: (yield* StreamQuota).requests,
-      requests: CALLER.REQUESTS
+      all: quota.requests,
+      requests: CALLER.REQUESTS,
+      unread: quota.unread,
+      unreadBytes: CALLER.UNREAD_BYTES,
+      large: LARGE
     })
     const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
     yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(

@@ -16,12 +16,10 @@ import { QuotaExceeded } from "../../domain/Errors.js"
 import { Intake, type IntakeLimits } from "./Intake.js"
 import { clientOf } from "./StreamQuota.js"
 import type { Judged } from "./Strict.js"
+import { PAGE_BYTES, passing, type Unread, type UnreadOf } from "./Unread.js"
 import { NotMessagePack } from "./MsgPackScan.js"
 import { CLIENT_HEADER, died, failed, frames, OPENED_HEADER } from "./Wire.js"
 
-/** Answers waiting for a client that does not read: above, nothing more is read from it; below, it is read again. */
-const UNREAD_HIGH_BYTES = 32 * 1024 * 1024
-const UNREAD_LOW_BYTES = 8 * 1024 * 1024
 /** A client that answers no WebSocket ping within this time is gone. */
 const LIVENESS_INTERVAL = "30 seconds"
 /** How long a client may take to close when the door closes. */
@@ -30,6 +28,9 @@ const CLOSE_GRACE = "300 millis"
 interface Client {
   readonly ws: WebSocket
   readonly intake: Intake
+  readonly unread: UnreadOf
+  /** requests for which room is kept: their answers are large */
+  readonly kept: Set<string>
   /** headers of its opening request */
   readonly upgrade: ReadonlyArray<[string, string]>
   readonly caller: string
@@ -47,8 +48,17 @@ const OPENED = [] as unknown as RpcMessage.ResponseChunkEncoded["values"]
 const bytesOf = (data: RawData): Uint8Array =>
   Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? new Uint8Array(data) : data
 
+export interface Limits extends IntakeLimits {
+  /** answers that all clients of these doors have not read */
+  readonly unread: Unread
+  /** of these, bytes of one client */
+  readonly unreadBytes: number
+  /** requests that begin once there is room for their answer */
+  readonly large: ReadonlySet<string>
+}
+
 /** `judge` says of each message what it is to the group that is served; `limits` are those of one client. */
-export const make = (judge: (message: unknown) => Judged<string>, limits: IntakeLimits) =>
+export const make = (judge: (message: unknown) => Judged<string>, limits: Limits) =>
   Effect.gen(function* () {
     const disconnects = yield* Mailbox.make<number>()
     const fork = yield* FiberSet.makeRuntime()
@@ -57,27 +67,58 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
     let whenEmpty = () => {}
     let write: (clientId: number, message: RpcMessage.FromClientEncoded) => Effect.Effect<void> = () => Effect.void
 
-    const readOn = ({ intake, ws }: Client): void => {
-      if (ws.isPaused && !intake.full && ws.bufferedAmount < UNREAD_LOW_BYTES) ws.resume()
+    const readOn = ({ intake, unread, ws }: Client): void => {
+      if (ws.isPaused && !intake.full && unread.low) ws.resume()
     }
 
-    const transmit = (client: Client, message: RpcMessage.FromServerEncoded) =>
+    /** `kept`: there is room for it already. */
+    const transmit = (client: Client, message: RpcMessage.FromServerEncoded, kept = false) =>
       Effect.async<void>((resume) => {
         const { ws } = client
+        if (kept && ws.readyState !== ws.OPEN) client.unread.give(PAGE_BYTES)
         if (ws.readyState !== ws.OPEN) return resume(Effect.void)
-        let bytes: Uint8Array
-        try {
-          bytes = client.encode(message)
-        } catch (cause) {
-          bytes = client.encode(
-            "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
-          )
-        }
-        ws.send(bytes, () => {
+        const bytes = encoded(client, message)
+        const { length } = bytes
+        if (kept) client.unread.give(PAGE_BYTES - Math.min(length, PAGE_BYTES))
+        const more = kept ? Math.max(0, length - PAGE_BYTES) : length
+        if (client.unread.take(more)) return give(client, bytes, resume)
+        // made anew when there is room: who waits holds no bytes
+        ws.pause()
+        const forget = client.unread.whenRoom(more, () => {
+          if (ws.readyState === ws.OPEN) return give(client, encoded(client, message), resume)
+          client.unread.give(length)
+          resume(Effect.void)
+        })
+        return Effect.sync(forget)
+      })
+
+    const encoded = (client: Client, message: RpcMessage.FromServerEncoded): Uint8Array => {
+      try {
+        return client.encode(message)
+      } catch (cause) {
+        return client.encode(
+          "requestId" in message ? died(message.requestId, cause) : RpcMessage.ResponseDefectEncoded(cause)
+        )
+      }
+    }
+
+    /** Room for it was taken. */
+    const give = (client: Client, bytes: Uint8Array, resume: (done: Effect.Effect<void>) => void): void =>
+      client.ws.send(bytes, () => {
+        client.unread.give(bytes.length)
+        readOn(client)
+        resume(Effect.void)
+      })
+
+    /** A request whose answer is large begins when there is room for it. */
+    const roomFor = (client: Client, id: string) =>
+      Effect.async<void>((resume) => {
+        client.unread.whenRoomFor(PAGE_BYTES, () => {
+          client.kept.add(id)
           readOn(client)
           resume(Effect.void)
         })
-        if (ws.bufferedAmount > UNREAD_HIGH_BYTES) ws.pause()
+        if (client.unread.full) client.ws.pause()
       })
 
     const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {
@@ -85,7 +126,7 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
       if (client === undefined) return Effect.void
       // of a request that was begun: what is refused before may bear the id of one that still runs
       if (message._tag === "Exit") client.intake.answered(message.requestId)
-      return transmit(client, message)
+      return transmit(client, message, message._tag === "Exit" && client.kept.delete(message.requestId))
     }
 
     const handle = (clientId: number, client: Client, message: unknown, bytes: number) => {
@@ -109,7 +150,12 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
             [CLIENT_HEADER, client.caller]
           ]
           const headers = [...client.upgrade, ...request.headers, ...own]
-          return write(clientId, { ...request, headers })
+          const begin = Effect.suspend(() =>
+            clients.has(clientId) ? write(clientId, { ...request, headers }) : Effect.void
+          )
+          if (!limits.large.has(request.tag)) return begin
+          // what stands behind it is not kept waiting
+          return Effect.sync(() => void fork(Effect.zipRight(roomFor(client, request.id), begin)))
         }
       }
     }
@@ -118,10 +164,14 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
     const accept = (ws: WebSocket, upgrade: IncomingHttpHeaders): number => {
       const id = nextId++
       const parser = frames.unsafeMake()
-      const { remoteAddress, remotePort } = (ws as unknown as { readonly _socket: Socket })._socket
+      const { _socket: socket } = ws as unknown as { readonly _socket: Socket }
+      const { remoteAddress, remotePort } = socket
+      const reader = { passed: passing(socket), cut: () => ws.terminate() }
       const client: Client = {
         ws,
         intake: new Intake(ws, limits, () => readOn(client)),
+        unread: limits.unread.of(reader, limits.unreadBytes),
+        kept: new Set(),
         upgrade: Object.entries(upgrade).filter((h): h is [string, string] => typeof h[1] === "string"),
         caller: clientOf(remoteAddress, remotePort),
         alive: true,
@@ -132,6 +182,7 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Intake
       ws.on("error", () => ws.terminate())
       ws.on("close", () => {
         clients.delete(id)
+        client.unread.end()
         disconnects.unsafeOffer(id)
         if (clients.size === 0) whenEmpty()
       })

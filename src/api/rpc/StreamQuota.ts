@@ -1,6 +1,6 @@
 /**
  * What all callers of an instance share, over all doors together: so many streams at once, and so many bytes of requests that
- * have not been answered. One more stream is refused, none waits.
+ * have not been answered, and of answers that have not been read. One more stream is refused, none waits.
  *
  * Who calls is known by its socket or address alone, so the last quarter of the streams is kept for those that have less than a
  * quarter: one client cannot take what all need, unless it comes from many.
@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import { ByteBudget } from "../../domain/ByteBudget.js"
 import { QuotaExceeded } from "../../domain/Errors.js"
 import { CALLER } from "../../domain/Limits.js"
+import { Unread } from "./Unread.js"
 
 export const MAX_STREAMS = CALLER.STREAMS
 
@@ -23,6 +24,8 @@ export class StreamQuota extends Context.Tag("websocketmanager/api/rpc/StreamQuo
     readonly open: () => number
     /** bytes of requests */
     readonly requests: ByteBudget
+    /** answers that have not been read */
+    readonly unread: Unread
     /** Bytes of one request of a client, taken as they come, given back together. */
     readonly hold: (client: string) => { readonly take: (bytes: number) => boolean; readonly release: () => void }
   }
@@ -43,6 +46,7 @@ export const make = (limit: number): StreamQuota["Type"] => {
   const budgets = new Map<string, ByteBudget>()
   return {
     requests,
+    unread: new Unread(CALLER.ALL_UNREAD_BYTES),
     hold: (client) => {
       let held = 0
       return {
