@@ -115,10 +115,8 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Limits
       Effect.async<void>((resume) => {
         client.unread.whenRoomFor(PAGE_BYTES, () => {
           client.kept.add(id)
-          readOn(client)
           resume(Effect.void)
         })
-        if (client.unread.full) client.ws.pause()
       })
 
     const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {

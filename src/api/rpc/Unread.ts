@@ -95,7 +95,7 @@ export class UnreadOf {
 
   /** Whether nothing more is to be read from it. */
   get full(): boolean {
-    return this.answers.length > 0 || this.works.length > 0
+    return this.answers.length > 0
   }
 
   /** Whether it has read enough to be read from again. */
@@ -137,7 +137,7 @@ export class UnreadOf {
   settle(): void {
     while (this.next(this.answers));
     while (this.answers.length === 0 && this.next(this.works));
-    if (!this.full) this.waiting.delete(this)
+    if (!this.full && this.works.length === 0) this.waiting.delete(this)
   }
 
   /** How long it has taken nothing of what waits for it. */
