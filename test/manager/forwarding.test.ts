@@ -94,6 +94,8 @@ describe("a call at an instance that does not own the connection", () => {
     const first = b.manager.runtime.runFork(b.service.send({ id, message: bytes("one"), timeoutMs: 60_000 }))
     await fleet.server.until(() => fleet.server.last.frames.length === 1)
     await b.manager.run(Fiber.interrupt(first))
+    // what is owed to the one that gave up comes, and is nobody's
+    fleet.server.last.send("late")
     fleet.server.echo()
     const { response } = await a.manager.run(a.service.send({ id, message: bytes("two"), timeoutMs: 2000 }))
     expect(Buffer.from(response).toString()).toBe("two")
