@@ -256,6 +256,26 @@ it.scoped("after a clean close the file alone is the whole store", () =>
   })
 )
 
+it.scoped("what was removed or replaced is not in the files any more", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const store = yield* handle(dataDir)
+        for (let i = 0; i < 20; i++) {
+          const removed = yield* store.create(`removed${i}`, `gone-for-good ${"x".repeat(300 * i)}`)
+          const replaced = yield* store.create(`replaced${i}`, `gone-for-good ${"x".repeat(300 * i)}`)
+          yield* store.remove(`removed${i}`, removed)
+          yield* store.replace(`replaced${i}`, "v", replaced)
+        }
+      })
+    )
+    for (const name of readdirSync(dataDir)) {
+      expect(readFileSync(join(dataDir, name)).includes("gone-for-good"), name).toBe(false)
+    }
+  })
+)
+
 it.scoped("what others of the host could read is for its owner alone from the next start on", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

@@ -145,6 +145,9 @@ const prepare = (database: Database): void => {
   database.pragma("journal_mode = WAL")
   // Outlives a killed process; after a power cut the last writes may be missing, and the leases are over anyway.
   database.pragma("synchronous = NORMAL")
+  // Otherwise what was removed stays in the file, and a new page is written with whatever its piece of our memory held before:
+  // that may be an opening request, with its secrets.
+  database.pragma("secure_delete = ON")
   const [row] = database.pragma("user_version") as [{ readonly user_version: number }]
   if (row.user_version === LAYOUT) return
   if (row.user_version !== 0) {
