@@ -145,6 +145,8 @@ const newRecord = (room: Room, tenure: Tenure, connection: NewConnection, epoch:
   incarnation: tenure.life.incarnation,
   epoch,
   nonce: "",
+  // whoever takes it over before its first status is written knows of this epoch, and of no frame in it
+  last: { epoch, sequence: 0, at: 0 },
   trial: { by: tenure.life.incarnation, deaths: 0 }
 })
 
