@@ -67,10 +67,10 @@ requiring("daprd", "redis")("Redis, with the records and the topics, stopped for
         const health = yield* Effect.promise(() => manager.run(Health))
         expect(health.ready()).toBe(true)
         const lines = yield* health.report
-        expect(lines.filter(({ status }) => status === "degraded").map(({ name }) => name)).toEqual([
-          "stateStore",
-          "pubsub"
-        ])
+        // and what has been tried again for long beside them
+        const degraded = lines.filter(({ status }) => status === "degraded").map(({ name }) => name)
+        expect(degraded, JSON.stringify(lines)).toEqual(expect.arrayContaining(["stateStore", "pubsub"]))
+        expect(degraded).not.toContain("lease")
         expectSocketsKept(feeds)
         expect(metric("buffer_frames")).toBeGreaterThan(0.8 * 20 * 8 * 100)
         // Send needs no store

@@ -76,7 +76,7 @@ export const exchange = async (port: number, pieces: ReadonlyArray<Uint8Array>, 
   socket.on("error", () => {})
   const timer = setTimeout(() => socket.destroy(), millis)
   try {
-    const closed = once(socket, "close")
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()))
     await Promise.race([once(socket, "connect"), closed]).catch(() => {})
     for (const piece of pieces) if (!socket.destroyed) socket.write(piece)
     await closed
