@@ -271,7 +271,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a copy of a living record is another instance",
     edits: [
       edit("domain/Instance.ts", "(record) => record.id === id,", "(record) => record.id !== '',"),
-      edit("membership/Digest.ts", "  if (id === me.id) return false\n", "  if (id !== '') return false\n")
+      edit("membership/Holders.ts", "    if (id === me.id) return false\n", "    if (id !== '') return false\n")
     ],
     found: "a copy of a living record",
     kind: "P2"
