@@ -36,7 +36,7 @@ export * as Config from "./config/Load.js"
 export * as Metrics from "./observability/Metrics.js"
 export * as Prometheus from "./observability/Prometheus.js"
 
-/** The consumer's rule for whoever reads a topic; alone at `websocketmanager/acceptInOrder`, which loads nothing else. */
+/** The consumer's rule for readers of a topic; alone at `websocketmanager/acceptInOrder`, which loads nothing else. */
 export { acceptInOrder } from "./domain/AcceptInOrder.js"
 export * as AcceptInOrder from "./domain/AcceptInOrder.js"
 export * as CloudEvent from "./domain/CloudEvent.js"

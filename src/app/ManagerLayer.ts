@@ -45,7 +45,7 @@ export interface Options<E = never, R = never> {
   readonly pubSub?: Layer.Layer<PubSub, E, R>
   /** Where secrets come from, in place of files and variables. */
   readonly secrets?: Layer.Layer<Secrets, E, R>
-  /** How this instance speaks to the others; without doors, unless told, to nobody. */
+  /** How this instance speaks to the others; without doors, unless given, it speaks to none. */
   readonly peers?: Layer.Layer<Peers, E, R>
   /** How sockets are dialled, in place of `ws`. */
   readonly client?: Layer.Layer<ClientWrapper, never, Settings>
@@ -87,7 +87,7 @@ export type StartError = SettingsError | Backing.BackingFailure
 export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.Layer<Provided, StartError | E, R> =>
   Layer.unwrapEffect(Effect.map(settingsOf(options), (settings) => assemble(settings, options)))
 
-/** Metrics, and who watches over the fibers that the instance lives by. */
+/** Metrics, and the watch over the fibers without which the instance cannot work. */
 export const watch: Layer.Layer<Essentials | Metrics> = Layer.provideMerge(Essentials.layer, Metrics.layer)
 
 /** The settings that are in force for these options, checked. */
@@ -97,7 +97,7 @@ export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<Settings
     return fromOptions(backing === undefined ? settings : { ...settings, backing }, env)
   })
 
-/** Who the instance is by these settings, once its listener is bound. An id that is chosen at random is another each time. */
+/** The instance's identity by these settings, once its listener is bound. A random id is a new one each time. */
 export const identityOf = <E, R>(settings: SettingsShape, options: Options<E, R>): InstanceId.Identity =>
   InstanceId.make(settings, {
     hostName: hostname(),
@@ -149,7 +149,7 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   return whole as Layer.Layer<Provided, StartError | E, R>
 }
 
-/** Every store's operations are counted in one place, whoever made it. */
+/** Every store's operations are counted in one place, whichever layer made the store. */
 const countedStore = Effect.zipWith(StateStore, Metrics, (store, metrics) =>
   counted(store, (operation, outcome) => metrics.stateOperations(operation, outcome).add(1))
 )

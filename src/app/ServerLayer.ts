@@ -41,8 +41,8 @@ export const doors = Layer.unwrapEffect(
 )
 
 /**
- * Everything is given away while the doors are still open: readiness says so, whoever is waited for can still be disconnected,
- * and readers get what is published last.
+ * Everything is given away while the doors are still open: readiness says so, callers can still disconnect what the drain waits
+ * for, and readers get what is published last.
  */
 const drainedFirst = Layer.scopedDiscard(
   Effect.gen(function* () {

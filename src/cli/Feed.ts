@@ -18,7 +18,7 @@ export interface FeedOptions {
   readonly size: number
   /** cut every socket this often, milliseconds; undefined: never */
   readonly dropEvery: number | undefined
-  /** what happens, for the person who watches */
+  /** what happens, for the person at the terminal */
   readonly say: (line: string) => void
 }
 

@@ -89,7 +89,7 @@ const attribute = (event: M.WatchResponse, key: string, value: string): string =
   return ` ${plain(key)}=${/\s/.test(shown) ? JSON.stringify(shown) : shown}`
 }
 
-/** One line an event: time, what, whom, who tells it, and its attributes. An instance is told of by its address. */
+/** One line an event: time, name, subject, reporting instance, and attributes. An instance is shown by its address. */
 export const eventLine = (style: Style, event: M.WatchResponse): string => {
   const { address = event.instanceId, ...rest } = event.attributes
   const who = event.connectionId === "" ? address : event.connectionId

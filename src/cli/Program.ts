@@ -27,7 +27,7 @@ const DONE = 0
 const FAILED = 1
 const USAGE = 2
 
-/** Commands that go on until somebody ends them: ending them is their success. */
+/** Commands that go on until they are ended: ending them is their success. */
 const ENDLESS: ReadonlySet<string> = new Set(["serve", "feed", "tail", "events", "subscribe"])
 
 const root = Command.make("wsm").pipe(

@@ -160,7 +160,7 @@ export const host: Kind<string> = kind<string>(
   String
 )
 
-/** Whom to ask: what can be the host of a URL. */
+/** A server's host: what can be the host of a URL. */
 export const askedHost: Kind<string> = {
   ...host,
   holds: (value) => host.holds(value) && URL.canParse(`http://${isIP(value) === 6 ? `[${value}]` : value}`)

@@ -29,7 +29,7 @@ export type Source = "flag" | "environment" | "file" | "option" | "default"
 export interface Loaded {
   readonly settings: SettingsShape
   readonly sources: Readonly<Record<SettingKey, Source>>
-  /** one line for each `WSM_…` variable that nobody reads, and for each file of a secret that everybody can read */
+  /** one line for each `WSM_…` variable that is no setting, and for each secret's file that every user of the host can read */
   readonly warnings: ReadonlyArray<string>
 }
 

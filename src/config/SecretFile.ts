@@ -1,8 +1,7 @@
 /**
  * A secret of the environment: the variable itself, or the file that the variable of its name and `_FILE` names.
  *
- * What stands on a command line is seen by everybody on the host, and what stands in the environment by every child; a file has
- * permissions.
+ * Every user of the host sees a command line, and every child process sees the environment; a file has permissions.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
 import * as Either from "effect/Either"
@@ -57,7 +56,7 @@ const OTHERS_READ = 0o004
 const contentOf = (path: string): { readonly text: string; readonly mode: number } | string => {
   let file: number | undefined
   try {
-    // What is no file but a pipe that nobody writes to would be waited for.
+    // A pipe without a writer would be waited for.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const stats = fstatSync(file)
     if (!stats.isFile()) return "it is no file"

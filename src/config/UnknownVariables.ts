@@ -1,4 +1,4 @@
-/** `WSM_…` variables that nobody reads: most often a setting that is misspelt. */
+/** `WSM_…` variables that are no setting: most often a setting that is misspelt. */
 import { VARIABLE_PREFIX, variableOf } from "../domain/SecretName.js"
 import { CATALOGUE, isSecret, KEYS } from "./Catalogue.js"
 import { fileVariable } from "./SecretFile.js"

@@ -1,6 +1,6 @@
 /**
- * The consumer's rule (contract, section 2), for whoever reads a topic: of each connection every frame once, in the order of
- * (epoch, sequence), and what is missing between two of them.
+ * The consumer's rule (contract, section 2): a reader of a topic gets every frame of each connection once, in the order of
+ * (epoch, sequence), and learns what is missing between two of them.
  *
  * ```ts
  * import { acceptInOrder } from "websocketmanager/acceptInOrder"

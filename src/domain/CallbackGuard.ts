@@ -1,30 +1,30 @@
 /**
  * The one way in for what others call: `ws`, timers and node run our callbacks for a connection, a name or a topic only through here.
  *
- * What a callback throws would else end the process, and with it every other connection. Here it ends what the callback was
- * for: its owner is told, and nobody else notices. Nothing is made anew for each call.
+ * Without the guard, an exception in a callback ends the process, and with it every other connection. With it, the exception
+ * ends only what the callback was for, and that owner is told. Nothing is made anew for each call.
  */
 import type { EventEmitter } from "node:events"
 
-/** Whom a callback is for. */
+/** The connection, name or topic that a callback is for. */
 export interface Guarded {
   /** A callback threw: ends what it was for. Throws nothing itself. */
   faulted(defect: unknown): void
 }
 
-/** A callback that may be handed to anybody: `f`, called on its owner. */
+/** A callback that is safe to hand to other code: calls `f` on its owner. */
 export const guard =
   <O extends Guarded, A, B, C>(owner: O, f: (this: O, a: A, b: B, c: C) => void) =>
   (a?: A, b?: B, c?: C): void => {
     try {
-      // whoever calls hands over what `f` takes
+      // the caller passes the arguments of `f`
       f.call(owner, a as A, b as B, c as C)
     } catch (defect) {
       owner.faulted(defect)
     }
   }
 
-/** Calls now what may not disturb whoever is called after it. */
+/** Calls `f` now; an exception in it does not keep the callbacks after it from running. */
 export const attempt = <O extends Guarded>(owner: O, f: (this: O) => void): void => {
   try {
     f.call(owner)

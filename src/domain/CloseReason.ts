@@ -1,7 +1,7 @@
 /**
  * What to do after a socket closed or a dial failed: the one table of the contract (section 3, "After a close").
  *
- * Nobody else compares close codes or HTTP statuses. A connection's own `give_up_codes` and `retry_codes` stand over the
+ * Close codes and HTTP statuses are compared here alone. A connection's own `give_up_codes` and `retry_codes` stand over the
  * table; where both name a code, giving up wins, since hammering a peer that said no is the greater harm.
  */
 import type { DialFailureKind } from "./Errors.js"
@@ -92,7 +92,7 @@ export const decideDial = (failure: FailedDial, overrides: CodeOverrides): Decis
   if (failure.defect !== undefined) return "retry-slowly"
   // The peer opened and then closed during the handshake steps: its code says why.
   if (failure.closeCode !== undefined) return decideClose(failure.closeCode, overrides)
-  // Somebody has to put the secret in place first.
+  // The operator has to put the secret in place first.
   if (failure.kind === "secret") return "retry-slowly"
   return failure.httpStatus === undefined ? "retry" : (HTTP_STATUSES.get(failure.httpStatus) ?? "retry")
 }

@@ -17,7 +17,7 @@ export const eventId = (event: TopicEvent): string => {
   }
 }
 
-/** The event as CloudEvents JSON. Frames are never put in as JSON values: whoever decodes and encodes them changes them. */
+/** The event as CloudEvents JSON. Frames are never put in as JSON values: decoding and encoding again would change them. */
 export const encode = (event: TopicEvent): string => encodeWith(event, headOf, time)
 
 /**

@@ -51,7 +51,7 @@ export interface Position {
   readonly at: number
 }
 
-/** The attributes of a `gap` event. `lost` is a number, or unknown where nobody could count. */
+/** The attributes of a `gap` event. `lost` is a number, or unknown where the frames could not be counted. */
 export const gapAttributes = (
   cause: GapCause,
   last: Position,

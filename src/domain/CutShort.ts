@@ -39,7 +39,7 @@ const outcome = <A, E, E2>(
         Effect.flatMap(cut, (exit): Effect.Effect<A, E | E2> => (Exit.isInterrupted(exit) ? Effect.fail(error) : exit))
       )
     })
-    // cut while it was armed: nobody disarmed it
+    // cut while it was being armed: it is not disarmed yet
     if (over) disarm()
     fiber.addObserver((exit) => {
       if (end()) resume(exit)

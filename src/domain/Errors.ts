@@ -93,7 +93,7 @@ export class SendAborted extends Schema.TaggedError<SendAborted>()("SendAborted"
   }
 }
 
-/** Represents a move with nobody to move to. Start another instance, or name a live one. */
+/** Represents a move without an instance to move to. Start another instance, or name a live one. */
 export class NoTarget extends Schema.TaggedError<NoTarget>()("NoTarget", {
   id: Schema.String,
   target: Schema.optional(Schema.String)

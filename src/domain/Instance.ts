@@ -17,7 +17,7 @@ const StoredHeartbeat = Schema.Struct({
   id: Schema.String,
   incarnation: Schema.String,
   status: HeartbeatStatus,
-  /** dialled by whoever reads it */
+  /** dialled by the instances that read it */
   address: Schema.String.pipe(Schema.filter(isPeerAddress)),
   /** for people only, as every time of a peer */
   startedAt: Schema.String,
@@ -42,7 +42,7 @@ const isConnectionId = (id: string): boolean => id !== "" && id.length <= 128 &&
 
 const StoredPage = Schema.Struct({
   incarnation: Schema.String,
-  /** nothing can be added any more: whoever takes over has closed it */
+  /** nothing can be added any more: the instance that takes over has closed it */
   sealed: Schema.Boolean,
   /** a reader stops here: this page was missing when the ones before it were sealed */
   end: Schema.optional(Schema.Boolean),

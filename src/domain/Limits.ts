@@ -135,7 +135,7 @@ export const PEER = {
   ADDRESS_CHARS: 256,
   /** how long a heartbeat record may ask to be waited for */
   HEARTBEAT_TTL_MS: HOUR,
-  /** who said hello and was not read of yet */
+  /** peers that said hello and have not been read of in the store yet */
   GREETERS: 256
 } as const
 
@@ -147,7 +147,7 @@ export const OVERLOAD = {
   FEEDS_PERCENT: 95
 } as const
 
-/** The remote WebSocket server that somebody connected to. */
+/** The remote WebSocket server that a caller had us connect to. */
 export const FEED = {
   /** addresses of a name that one dial may try, half of them of each family */
   ADDRESSES: 16,

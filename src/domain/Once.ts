@@ -1,5 +1,5 @@
 /**
- * An outcome that comes once, and whoever waits for it. What a Deferred does, in a tenth of its memory: there are
+ * An outcome that comes once, and its waiters. What a Deferred does, in a tenth of its memory: there are
  * several for each of thousands of connections.
  */
 import * as Effect from "effect/Effect"

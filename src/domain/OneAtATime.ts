@@ -1,5 +1,5 @@
 /**
- * Runs effects one after the other, first come first served. While nobody runs it holds next to nothing: there are several
+ * Runs effects one after the other, first come first served. While no effect runs it holds next to nothing: there are several
  * for each of thousands of connections, nearly all of them at rest.
  */
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** What may name an instance, wherever somebody else says it: in a hello, in a heartbeat record, in the index. */
+/** What may name an instance where another instance says it: in a hello, in a heartbeat record, in the index. */
 import { PEER } from "./Limits.js"
 
 const INSTANCE_ID = /^(?!_)[A-Za-z0-9._-]{1,128}$/

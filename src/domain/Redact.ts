@@ -4,7 +4,7 @@ import { fillTemplate, parseTemplate, type Placeholder } from "./Templates.js"
 
 /**
  * Names of query parameters that say what a feed is of, how it is written, and no more; without their case, `_`, `-` and `[]`.
- * The values of all others are hidden: a name that nobody knew of may be the one of a password.
+ * The values of all others are hidden: an unknown name may be the one of a password.
  */
 const PLAIN = new Set(
   `symbol symbols stream streams channel channels topic topics subject subjects market markets pair pairs product products
@@ -60,7 +60,7 @@ export const redactUrl = (url: string, hidden: (text: string) => void = () => {}
   return fragment === undefined ? shown : `${shown}#${parts.hide(fragment.slice(1))}`
 }
 
-/** A text of somebody else, such as an error of `fetch`, with its URLs as they may be shown. */
+/** A foreign text, such as an error of `fetch`, with its URLs as they may be shown. */
 export const redactUrlsIn = (text: string): string =>
   text.replace(/\b(?:https?|wss?):\/\/[^\s"'`<>]+/gi, (url) => redactUrl(url))
 

@@ -1,6 +1,6 @@
 /**
  * The names of secrets, and when two of them are one. Files, variables and many vaults take several spellings for the same
- * secret; whoever compares names compares their canonical form, which is made here alone.
+ * secret. Code that compares names compares their canonical form, which is made here alone.
  */
 
 /** 1–128 of A-Za-z0-9_.-, no leading dot. */

@@ -31,7 +31,7 @@ export const parse = (key: string, text: string): Either.Either<Json, StateStore
   return Either.right(value)
 }
 
-/** Whether a newer version wrote it: what it says is unknown here, and nobody overwrites it. */
+/** Whether a newer version wrote it: what it says is unknown here, and it is never overwritten. */
 export const isNewer = (text: string): boolean => {
   try {
     const value: unknown = JSON.parse(text)
@@ -57,7 +57,7 @@ export const decoder = <A, I>(schema: Schema.Schema<A, I>) => {
     Either.mapLeft(decode(json), (error) => unreadable(key, error))
 }
 
-/** The nonce of whoever wrote this value; undefined where there is none. */
+/** The nonce of this value's writer; undefined where there is none. */
 export const nonceOf = (text: string): string | undefined => {
   try {
     const value: unknown = JSON.parse(text)

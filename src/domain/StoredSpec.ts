@@ -1,7 +1,7 @@
 /**
  * A spec as it comes from the store, where a version with wider limits may have put it. What was accepted once goes on as near
  * to what was asked as the limits let it: a time beyond its limit becomes the limit. What cannot be made to fit is refused, and
- * whoever reads it shows that; nothing is left out without a word.
+ * the instance that reads it shows the refusal; nothing is left out silently.
  */
 import * as Either from "effect/Either"
 import type { InvalidRequest } from "./Errors.js"

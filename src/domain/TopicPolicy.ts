@@ -1,6 +1,6 @@
 /**
- * Which topics callers may publish to. Our own are nobody's: events of lifecycle are told by us alone, and where one Redis holds
- * topics and records, a topic named like a record's key would stand in its place.
+ * Which topics callers may publish to. The manager's own topics are closed to them: it alone publishes lifecycle events. Where one
+ * Redis holds topics and records, a topic named like a record's key would overwrite that record.
  */
 
 /** Begins the keys of all records; behind `||` where Dapr puts a prefix before them. */
@@ -15,7 +15,7 @@ export interface TopicPolicy {
   readonly lifecycleTopic: string
 }
 
-/** Why nobody may publish to this topic; undefined: everybody may. */
+/** Why callers may not publish to this topic; undefined: they may. */
 export const refuseTopic = (topic: string, { lifecycleTopic, topics }: TopicPolicy): string | undefined => {
   if (topic === lifecycleTopic || topic === OWN_EVENTS) return `topic ${topic} is the manager's own: choose another`
   if (topic.startsWith(OWN_KEYS) || topic.includes(PREFIXED)) {

@@ -1,5 +1,5 @@
 /**
- * Which record kills whoever runs it; pure.
+ * Which record kills the instance that runs it; pure.
  *
  * The owner of a record notes in it that it is trying it, and takes that out once nothing has come of it for a while. Two
  * incarnations that ended without `left` while they tried it, the second one while it tried this one alone, and the next claim
@@ -46,10 +46,10 @@ export const onClaim = (
 /** The suspects that are tried next, of those that wait; the likeliest ones last, and alone. */
 export const nextGroup = <A extends { readonly deaths: number }>(waiting: ReadonlyArray<A>): ReadonlyArray<A> => {
   const lightly = waiting.filter(({ deaths }) => deaths < DEATHS)
-  // a crowd after one end was most likely killed from without: nobody waits, and nobody of it is put into quarantine
+  // many records on trial at one end: most likely the process was killed from outside. None waits, and none is quarantined.
   if (lightly.length > 0) return lightly.length <= ONE_BY_ONE ? lightly.slice(0, 1) : lightly
   return waiting.slice(0, waiting.length <= ONE_BY_ONE ? 1 : Math.ceil(waiting.length / 4))
 }
 
-/** Asked for again by somebody who knows: one more end, and it is in quarantine again. */
+/** A caller that knows of the quarantine asks for it again: after one more end it is in quarantine again. */
 export const onReconnect = (incarnation: string): Trial => ({ by: incarnation, deaths: DEATHS - 1, alone: true })

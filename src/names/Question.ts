@@ -1,5 +1,5 @@
 /**
- * One name asked of the name servers by c-ares: asynchronous, of no thread, and what nobody waits for any more is cancelled.
+ * One name asked of the name servers by c-ares: asynchronous, without a thread, and cancelled when its last waiter has gone.
  *
  * Both families are asked at once. A name that is not written in full is tried with the search list, as the system would.
  */
@@ -87,7 +87,7 @@ export const askServers =
         ask(at + 1, 0)
       })
     }
-    // In a turn of its own: whoever asks has what is returned before it is told anything.
+    // In a turn of its own: the caller has the returned function before it is told anything.
     soon(owner, () => {
       if (!ended) ask(0, 0)
     })
@@ -119,7 +119,7 @@ export const askSystem: Ask = (names, done, over) => {
   }
 }
 
-/** Whoever waits for the place of this question is another: what it throws keeps nobody from the answer. */
+/** Another question waits for this one's place: an exception in it does not keep this one's answer back. */
 const tellBoth = (
   answer: Answer | NoAnswer,
   over: (answered: boolean) => void,

@@ -67,7 +67,7 @@ export class Resolver {
     this.now = now
   }
 
-  /** Whoever no longer wants to know calls what it gets. */
+  /** The caller calls the returned function when it no longer waits. */
   resolve(host: string, done: Resolved): () => void {
     const name = host.toLowerCase()
     const known = this.withoutAsking(name)
@@ -83,7 +83,7 @@ export class Resolver {
     }
   }
 
-  /** Nobody could be reached at what this name stood for: it is asked for anew next time, unless it just was. */
+  /** No address of this name could be reached: it is asked for anew next time, unless it just was. */
   unreachable(host: string): void {
     const kept = this.kept.get(host.toLowerCase())
     if (kept !== undefined && this.now() - kept.since > NOT_FOUND_MS) this.kept.delete(host.toLowerCase())

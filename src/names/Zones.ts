@@ -16,7 +16,7 @@ export const SILENT = 64
 const REMEMBERED = 4096
 
 /**
- * The part of a name that somebody registers: its last two labels, three where the last two look like `co.uk`. A rule of thumb
+ * The part of a name that is registered: its last two labels, three where the last two look like `co.uk`. A rule of thumb
  * that needs no list: where it is wrong, names that have nothing to do with each other wait for each other.
  */
 export const zoneOf = (host: string): string => {
@@ -25,7 +25,7 @@ export const zoneOf = (host: string): string => {
   return labels.slice(top.length === 2 && second.length <= 3 ? -3 : -2).join(".")
 }
 
-/** Says that a look-up is done, and whether its name servers said anything; nothing where nobody knows. */
+/** Says that a look-up is done, and whether its name servers said anything; undefined where that is not known. */
 export type Leave = (answered?: boolean) => void
 
 type Go = (leave: Leave) => void
@@ -45,7 +45,7 @@ export class Zones {
   private readonly deaf = new Set<string>()
   private running = 0
   private runningSilent = 0
-  /** zones that have somebody waiting for one of all places, or for one of those of silent zones */
+  /** zones with a look-up that waits for one of all places, or for one of those of silent zones */
   private readonly forAny = new Set<string>()
   private readonly forSilent = new Set<string>()
 
@@ -116,7 +116,7 @@ export class Zones {
     this.forget(zone, here)
   }
 
-  /** Nobody of it waits or runs. */
+  /** No look-up of this zone waits or runs. */
   private forget(zone: string, { busy, deaf, fresh }: Zone): void {
     if (fresh.size + deaf.size > 0) return
     this.forAny.delete(zone)

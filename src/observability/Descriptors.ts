@@ -1,6 +1,7 @@
 /**
  * The file descriptors of this process: how many are free, and that some stay free for the doors, the health checks and the
- * store. Who opens much of its own accord, dials above all, asks here first; who only answers does not, and has a part at most.
+ * store. A part that opens many of its own accord, dials above all, asks here first. A part that only answers does not ask, and has a
+ * bounded share.
  */
 import { maxFiles, openFiles } from "./ProcessMetrics.js"
 

@@ -42,7 +42,7 @@ export class Essentials extends Context.Tag("websocketmanager/observability/Esse
      * label.
      */
     readonly essential: <R>(name: string, work: Effect.Effect<unknown, unknown, R>) => Effect.Effect<void, never, R>
-    /** For whoever begins again by itself: said, counted and shown in the same way. */
+    /** For a part that restarts by itself: logged, counted and shown in the same way. */
     readonly fell: (name: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
     /** It is said, and shown, once it has been tried for this long; without a word ten seconds. */
     readonly retrying: (name: string, patienceMs?: number) => Retrying

@@ -3,7 +3,7 @@
  *
  * A metric is a plain number that belongs to one manager (no module-level registry: two managers in one process do not
  * mix). `add` and `observe` are additions, cheap enough for the hot path; labels are few and closed, never an id, URL or
- * topic. Gauges are read when somebody looks.
+ * topic. Gauges are read at each scrape.
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"

@@ -1,4 +1,4 @@
-/** The standard `process_…` metrics, read when somebody looks. What this platform does not tell is left out. */
+/** The standard `process_…` metrics, read at each scrape. What this platform does not tell is left out. */
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import type { Family, MetricType } from "./Metrics.js"
 

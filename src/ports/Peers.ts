@@ -3,7 +3,7 @@
  * to hand connections over, and to pass calls on to their owner.
  *
  * Every call ends within its deadline and can be interrupted. What failed says what is known: `PeerRefused` is the word of the
- * peer's host that nobody listens at that address; `PeerSilent` proves nothing, not even that the call was not executed.
+ * peer's host that no process listens at that address. `PeerSilent` proves nothing: the call may even have been executed.
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -78,7 +78,7 @@ export type SendProgress = { readonly _tag: "Sent" } | { readonly _tag: "Replied
 export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
   Peers,
   {
-    /** Says who I am; the peer looks in the store whether it is so, and says whether it counts me as a member. */
+    /** Says which instance this is. The peer looks in the store whether it is so, and says whether it counts this instance as a member. */
     readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
     /** Asks whether the peer reaches the store, and whether I have ended. */
     readonly ask: (to: string, me: Peer) => Effect.Effect<Asked, PeerFailure>

@@ -43,7 +43,7 @@ export interface Publish {
   (topic: string, batch: ReadonlyArray<TopicEvent>): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
   /**
    * The same at once, where nothing has to be waited for; undefined: ask for the effect. It stands on the function, so that
-   * who wraps `publish` wraps all there is.
+   * a wrapper of `publish` wraps all there is.
    */
   readonly now?: (topic: string, batch: ReadonlyArray<TopicEvent>) => ReadonlyArray<PublishFailure> | undefined
   /**
@@ -63,7 +63,7 @@ export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<
     readonly maxEventBytes: number
     /** P01 Publish a batch: the entries that failed. Fails as a whole when nothing is known of any entry. */
     readonly publish: Publish
-    /** Read a topic from now on. A slow reader misses events (counted); it never holds anybody up. */
+    /** Read a topic from now on. A slow reader misses events (counted); it never holds up others. */
     readonly subscribe: (topic: string) => Effect.Effect<Subscription, NotAvailable, Scope.Scope>
     /** P07 Succeeds when the broker answers. */
     readonly ping: Effect.Effect<void, PubSubUnavailable>

@@ -1,4 +1,4 @@
-/** One bus for all instances of a cluster, which remembers who published what. */
+/** One bus for all instances of a cluster, which remembers what each of them published. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
@@ -47,10 +47,10 @@ export class Bus {
         }
         const arrived = () => (this.down ? Effect.fail(unavailable) : taken())
         if (ms <= 0) {
-          // the end of a turn of the event loop is nobody's clock: it comes for the frozen, too
+          // the end of a turn of the event loop follows no instance's clock: it comes for frozen instances, too
           return process.frozen ? Effect.async((resume) => process.post(() => resume(arrived()))) : taken()
         }
-        // on its way: it arrives whatever becomes of whoever waits for the answer, unless the process dies
+        // on its way: it arrives even when the caller no longer waits for the answer, unless the process dies
         return Effect.async((resume) => {
           this.ground.after(ms, () => {
             if (!process.dead) resume(arrived())

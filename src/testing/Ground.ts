@@ -1,4 +1,4 @@
-/** What a cluster stands on: the clock and the scheduler of whoever made it, so that a test clock drives all of it. */
+/** What a cluster stands on: the clock and the scheduler of its maker, so that a test clock drives all of it. */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

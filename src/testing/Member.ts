@@ -98,7 +98,7 @@ export class Member implements Instance {
     return Scope.close(this.scope, Exit.void)
   }
 
-  /** Nothing of it runs any more; who waits for it hears that it has crashed. */
+  /** Nothing of it runs any more; its callers hear that it has crashed. */
   kill(): void {
     this.process.kill()
     this.client.died()

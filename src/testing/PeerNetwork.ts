@@ -1,6 +1,6 @@
 /**
- * The network between managers of one process: `Peers` without sockets, for the test clock. Messages travel by the Effect
- * clock of whoever sends; the peer's part runs in the peer's own runtime.
+ * The network between managers of one process: `Peers` without sockets, for the test clock. Messages travel by the sender's Effect
+ * clock; the peer's part runs in the peer's own runtime.
  *
  *     const network = new PeerNetwork()
  *     const manager = network.serving(A).pipe(

@@ -1,4 +1,4 @@
-/** What passes between the processes of a `PeerNetwork`: who listens where, what is cut, and what is on its way. */
+/** What passes between the processes of a `PeerNetwork`: which process listens at which address, what is cut, and what is on its way. */
 import * as Effect from "effect/Effect"
 import type * as Runtime from "effect/Runtime"
 import { type PeerDesk, PeerRefused, PeerSilent } from "../ports/Peers.js"
@@ -40,12 +40,12 @@ export class Roads {
     private readonly delay: (from: string, to: string) => number
   ) {}
 
-  /** Whoever waits looks again. */
+  /** All waiters look again. */
   changed(): void {
     for (const check of Array.from(this.waiting)) check()
   }
 
-  /** What stands breaks: whoever uses it hears so, unless the way is cut. */
+  /** Standing links break: their users hear so, unless the way is cut. */
   breakAll(which: (exchange: Exchange) => boolean): void {
     for (const exchange of this.exchanges) if (which(exchange)) exchange.broken = true
     for (const key of Array.from(this.kept)) {

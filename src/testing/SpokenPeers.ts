@@ -14,7 +14,7 @@ import type { Roads } from "./Roads.js"
 
 type Desk = PeerDesk["Type"]
 
-/** Milliseconds, by the clock of whoever waits. */
+/** Milliseconds, by the waiter's clock. */
 export interface PeerNetworkOptions {
   /** deadline of hello, ask and link; half a heartbeat interval of the default settings */
   readonly deadlineMs?: number
@@ -46,7 +46,7 @@ export const make = (roads: Roads, options: PeerNetworkOptions, from: string): P
       const wait = yield* patience
       const items = yield* Mailbox.make<unknown, ManagerError | PeerFailure>(16)
       const begun = yield* Deferred.make<void, ManagerError | PeerFailure>()
-      // the call lasts as long as the stream, so that a break ends it, whoever reads
+      // the call lasts as long as the stream, so that a break ends it even while the stream is not read
       const call = roads.exchange({ from, to, what }, undefined, ({ desk, runtime }) =>
         inside(
           runtime,

@@ -1,6 +1,6 @@
 /**
  * Several managers in one process, on one store, one bus and one network in memory, any of which can fail: for the tests
- * of whoever embeds the manager.
+ * of programs that embed the manager.
  *
  * ```ts
  * import { TestCluster } from "websocketmanager/testing"

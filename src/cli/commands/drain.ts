@@ -33,7 +33,7 @@ interface Progress {
   readonly gone: () => number
 }
 
-/** Counts what leaves the instance, as its events tell it; none where it does not tell who it is. */
+/** Counts what leaves the instance, as its events tell it; none where it does not tell its id. */
 const watched = (manager: ManagerClient["Type"]): Effect.Effect<Option.Option<Progress>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { instances } = yield* manager.ListInstances({})

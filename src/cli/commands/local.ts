@@ -52,7 +52,7 @@ export const isSetting = (command: string, option: string): boolean =>
     ? option === DATA_DIR
     : (command === "serve" || command === "check-config") && SETTING_NAMES.has(option)
 
-/** The settings of this process. A bad one is one line; a variable that nobody reads is a warning. */
+/** The settings of this process. A bad one is one line; a variable that is no setting is a warning. */
 const settings: Effect.Effect<Loaded, CommandFailed, Host | SettingFlags> = Effect.gen(function* () {
   const { complain, env, terminal } = yield* Host
   const flags = yield* SettingFlags
@@ -75,7 +75,7 @@ const serve = Command.make("serve", settingOptions, () =>
     const { serve } = yield* Effect.promise(() => import("../../app/Serve.js"))
     const status = yield* serve(loaded.settings, {
       env: host.env,
-      // whoever reads our output may leave: the service stays
+      // the reader of our output may leave: the service stays
       onStarted: (info) => Effect.ignore(host.write(`${howToTry(info, loaded.settings.backing).join("\n")}\n`))
     })
     if (status !== 0) return yield* new Ended({ status })

@@ -27,7 +27,7 @@ export const hint = (line: string): Effect.Effect<void, never, Host> =>
 
 /**
  * Prints what comes, a line each, until the person ends it. A stream that ends by itself before `count` items is a
- * failure: whoever reads the output must know that more may have happened.
+ * failure: the reader of the output must know that more may have happened.
  */
 export const follow = <A, E>(
   opened: Effect.Effect<Stream.Stream<A, E>, E, Scope.Scope>,
@@ -36,7 +36,7 @@ export const follow = <A, E>(
     readonly json: boolean
     readonly toJson: (item: A) => string
     readonly toLine: (style: Style, item: A) => string
-    /** what is followed, for the person who waits for the first line */
+    /** what is followed, shown until the first line comes */
     readonly what: string
     readonly ended: string
   }
