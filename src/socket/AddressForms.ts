@@ -70,8 +70,8 @@ const localNat64 = (bytes: ReadonlyArray<number>): ReadonlyArray<ipaddr.IPv4> =>
 }
 
 /**
- * Who is likely to be behind an address: a public IPv4 /24 or IPv6 /56. An address that is not public is one by itself, since
- * its neighbours are somebody else's; one that carries an IPv4 address is of that one's network.
+ * The network that is likely to belong to one party: a public IPv4 /24 or IPv6 /56. An address that is not public stands alone,
+ * since its neighbours belong to others; one that carries an IPv4 address is of that one's network.
  */
 export const networkOf = (text: string): string => {
   if (!ipaddr.isValid(text)) return text

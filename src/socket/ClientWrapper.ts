@@ -53,7 +53,7 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
     readonly resolve: (target: DialTarget) => Effect.Effect<Route, DialFailure | TargetForbidden>
     /**
      * Done at the 101 answer, right after `onOpen`. Interruption cuts a socket that is not open yet; an open one belongs
-     * to whoever `onOpen` told. `mayTry` is asked before each address but the first.
+     * to the receiver of `onOpen`. `mayTry` is asked before each address but the first.
      */
     readonly dial: (
       target: DialTarget,

@@ -42,7 +42,7 @@ export const layer = (share: () => number = () => 1): Layer.Layer<DialBudget, ne
     Effect.flatMap(Settings, (settings) => make(settings, share))
   )
 
-/** A longer name cannot be dialled; the key of a bucket is cut, so that nobody fills memory with names. */
+/** A longer name cannot be dialled; the key of a bucket is cut, so that names cannot fill memory. */
 const KEY_CHARS = 300
 /** Hosts whose network is remembered. */
 const LED_TO = 10_000

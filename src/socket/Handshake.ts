@@ -29,7 +29,7 @@ export interface Handshake {
   /** The socket is open. */
   readonly start: () => void
   readonly frame: (data: Buffer, binary: boolean) => void
-  /** The socket is gone, or nobody waits any more; `done` is not called. */
+  /** The socket is gone, or its session no longer waits; `done` is not called. */
   readonly stop: () => void
 }
 

@@ -149,7 +149,7 @@ const NONE: ReadonlyArray<string> = []
 const concealing = (spec: ResolvedSpec, secrets: ReadonlyArray<string>) => (text: string) =>
   text === "" ? text : conceal(text, [...secrets, ...literalsOf(spec)])
 
-/** Headers that say who asks for what, and no credential. */
+/** Headers that identify the client and the resource, and hold no credential. */
 const TOLD = new Set([
   "origin",
   "user-agent",
@@ -160,7 +160,10 @@ const TOLD = new Set([
   "pragma"
 ])
 
-/** Literal credentials of a spec, as far as their place or look tells: what its shown URL leaves out, the words of its headers, tokens. */
+/**
+ * Literal credentials of a spec, as far as their place or look tells: what its shown URL leaves out, the words of its headers,
+ * tokens.
+ */
 const literalsOf = (spec: ResolvedSpec): ReadonlyArray<string> => {
   const found: Array<string> = []
   redactUrl(spec.url, (text) => {

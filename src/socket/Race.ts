@@ -1,9 +1,9 @@
 /**
  * One connected socket out of several addresses (happy eyeballs, RFC 8305): the next one is begun when the one before failed, or
  * has not connected within a quarter of a second; the first to be connected wins, and the others are cut. No attempt has a
- * deadline of its own: whoever races calls it off.
+ * deadline of its own: the caller of the race calls it off.
  *
- * Over TLS an attempt has won once its handshake is done, so that a peer sees one WebSocket opening, whoever wins.
+ * Over TLS an attempt has won once its handshake is done, so that a peer sees one WebSocket opening, whichever attempt wins.
  */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -32,7 +32,7 @@ interface Attempt {
   connectedAt: number | undefined
 }
 
-/** Told once, never before it returned: a socket that nobody listens to yet, or why there is none. */
+/** Told once, never before it returned: a socket without listeners yet, or why there is none. */
 export const race = (
   { addresses, mayTry, port, tls }: Course,
   owner: Guarded,
@@ -84,7 +84,8 @@ export const race = (
     ]
     const won = () => {
       if (over) return
-      // What was heard here would keep the dial for as long as the socket lives; until the next turn nobody else hears errors.
+      // What was heard here would keep the dial for as long as the socket lives; until the next turn no other listener hears
+      // errors.
       for (const forget of heard) forget()
       listenTo(socket, "error", NOBODY, ignore)
       stop(socket)

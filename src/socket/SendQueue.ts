@@ -30,7 +30,7 @@ export interface SendTarget {
   readonly mayAct: () => boolean
 }
 
-/** One message, and who is told of it. */
+/** One message, and the callback that is told of it. */
 export interface Outgoing {
   readonly data: Uint8Array
   readonly binary: boolean
@@ -93,7 +93,7 @@ export class SendQueue {
     return true
   }
 
-  /** The socket is gone, or is being cut: whoever waits fails, and so does whoever comes. */
+  /** The socket is gone, or is being cut: messages that wait fail, and so do later ones. */
   end(): void {
     this.ended = true
     for (const message of this.waiting) {

@@ -1,7 +1,7 @@
 /**
- * One life of one socket: dial, handshake, four clocks, and an end that is always told.
+ * One socket from beginning to end: dial, handshake, four clocks, and an end that is always told.
  *
- * Knows nothing of stores or owners: whoever opens a session says by `mayAct` whether anything may go out.
+ * Knows nothing of stores or owners: the opener of a session says by `mayAct` whether anything may go out.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -28,7 +28,7 @@ export interface DialFailure {
 
 /** How an open socket ended. */
 export interface SessionEnd {
-  /** the code on the wire, whoever sent it; 1006 when there was none */
+  /** the code on the wire, of whichever end sent it; 1006 when there was none */
   readonly closeCode: number
   readonly reason: string
   /**

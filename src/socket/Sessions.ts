@@ -1,8 +1,8 @@
 /**
  * Opens sessions: budget, dial, login, clocks, and one end that is always told.
  *
- * Needs no fiber per socket: what happens on the wire is handled where it happens, and only `ended` and `send` wake somebody.
- * Started after the secrets are there; stopped after whoever opened sessions closed their scopes.
+ * Needs no fiber per socket: what happens on the wire is handled where it happens, and only `ended` and `send` wake a fiber.
+ * Started after the secrets are there; stopped after the openers of sessions closed their scopes.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -38,7 +38,7 @@ export const layer: Layer.Layer<
     const budget = yield* DialBudget.DialBudget
     const secrets = yield* Secrets
     const settings = yield* Settings
-    // Whoever reaches us from elsewhere may not choose where a secret goes.
+    // A caller from beyond this host may not choose where a secret goes.
     const refuse = refuseBy(settings.secretHosts, !isLoopback(settings.host))
     const { dials } = yield* Metrics
     const timers = makeTimers()

@@ -40,7 +40,7 @@ export class SocketSession implements Session, WireHandlers {
   private wire: Wire | undefined
   private queue: SendQueue | undefined
   private keepAlive: KeepAlive | undefined
-  /** by whoever has the session, and by the wire */
+  /** by the session's user, and by the wire */
   private isPaused = false
   private isHeldUp = false
   /** an application-level ping has not left yet */
@@ -143,7 +143,7 @@ export class SocketSession implements Session, WireHandlers {
   }
   onEnd(told: SessionEnd): void {
     const end = { ...told, reason: this.conceal(told.reason) }
-    // Whatever is wrong with what stops here: whoever waits for the end hears of it.
+    // Even when stopping one of these fails, the waiters for the end hear of it.
     try {
       this.keepAlive?.stop()
       this.handshake?.stop()

@@ -10,7 +10,7 @@ export interface Timers {
   readonly after: (ms: number, f: () => void, owner: Guarded) => () => void
 }
 
-/** Node runs a timer that is longer at once. Whoever waits for more looks at its deadline again and waits on. */
+/** Node fires a longer timer at once. Code that waits for longer looks at its deadline again and waits on. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
 
 export const makeTimers = (): Timers => ({

@@ -1,11 +1,11 @@
 /**
  * How many dials each key (a host, a network, or all) gets per second: one token bucket a key, first come first served.
  *
- * A burst of one second's rate passes at once, but no five seconds see more than 1.1 times what the rate gives: whoever has
- * thousands to dial after a pause would otherwise come to 1.2 times.
+ * A burst of one second's rate passes at once, but no five seconds see more than 1.1 times what the rate gives. Otherwise an
+ * instance with thousands to dial after a pause would come to 1.2 times.
  *
- * A rate of 0 dials nothing and looks again. A bucket that is full, that nobody waits for and whose key was not dialled for
- * five seconds is forgotten.
+ * A rate of 0 dials nothing and looks again. A bucket is forgotten when it is full, no dial waits for it and its key was not
+ * dialled for five seconds.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -33,11 +33,11 @@ interface Bucket {
   readonly queue: Set<Deferred.Deferred<void>>
 }
 
-/** Nobody sleeps longer than this before looking at the rate again: shares change when instances come and go. */
+/** No dial sleeps longer than this before looking at the rate again: shares change when instances come and go. */
 const LOOK_AGAIN_MS = 1000
 /** Of what the rate gives in a window; what is missing to 1.1 is for dials that are not equally quick. */
 const MOST = 1.08
-/** Buckets that are kept, whoever makes up names. */
+/** Buckets that are kept, even when callers make up names. */
 const MOST_KEYS = 10_000
 
 /** `rate`: dials per second and key now; asked at each look. */
@@ -78,7 +78,7 @@ export const make = (rate: () => number): Effect.Effect<TokenBuckets> =>
       refill(bucket)
       return bucket
     }
-    /** The one that was used the longest ago; not one that somebody waits for, of which there are as many as dials. */
+    /** The least recently used one, but none for which a dial waits; of those there are as many as dials. */
     const evict = (): void => {
       for (const [key, { queue }] of buckets) if (queue.size === 0) return void buckets.delete(key)
     }

@@ -2,7 +2,7 @@
  * What handling the frames of each connection costs in one turn of the event loop, as `ReadTurn` counts what they bring.
  *
  * The clock is not read for each frame: large ones are measured, of small ones one in so many bytes, and after a dear one all
- * until they are cheap again. Time in which the process did not run is nobody's: what the process used says the last word.
+ * until they are cheap again. Time in which the process did not run counts for no frame: the processor time that it used decides.
  */
 import { FEED } from "../domain/Limits.js"
 import { whenTurnEnds } from "../domain/CallbackGuard.js"

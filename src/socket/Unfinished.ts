@@ -19,7 +19,7 @@ export interface Keeping extends Guarded {
   giveUp(): void
 }
 
-/** What whoever shares the room knows of these books. */
+/** What the connections that share the room know of these books. */
 export interface UnfinishedBytes {
   /** all sockets together */
   readonly bytes: () => number

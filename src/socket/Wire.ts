@@ -1,4 +1,4 @@
-/** What a socket can do, and what is told of it: between whoever dials and whoever has the session. */
+/** What a socket can do, and what is told of it: between the dialler and the session. */
 import type { DialFailure, SessionEnd } from "./Session.js"
 
 /** Synchronous and in order: `onOpen`, then frames, then `onEnd` once. */
@@ -31,7 +31,7 @@ export interface Wire {
   readonly resume: () => void
   /**
    * Starts the closing handshake; the socket is cut after a second. Frames that are still under way are handed on, unless the
-   * socket was paused: nobody has room for them, and a paused socket would never see the answer.
+   * socket was paused: then there is no room for them, and a paused socket would never see the answer.
    */
   readonly close: (code: number, reason: string) => void
   /** Cuts the socket; nothing is handed on any more but `onEnd`. */
@@ -40,7 +40,7 @@ export interface Wire {
   readonly faulted: (defect: unknown) => void
 }
 
-/** Who dials, until the socket is open or was not to be had. */
+/** The dialler's side, until the socket is open or the dial has failed. */
 export interface Dialler {
   readonly opened: () => void
   readonly fail: (failure: DialFailure) => void

@@ -129,7 +129,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
     this.ours = { code, reason, cause: "closed" }
     if ((this.holds & PAUSED) !== 0) this.discard = true
     this.ws.close(code, reason)
-    // Whoever held it up: the answer is behind the frames that still come.
+    // Whatever held it: the answer is behind the frames that still come.
     this.holds = 0
     this.ws.resume()
   }
@@ -217,7 +217,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
   upgraded({ socket }: IncomingMessage): void {
     this.socket = socket
     listenTo(socket, "end", this, this.peerEnded)
-    // ws tells nobody of it.
+    // ws does not report it.
     listenTo(socket, "error", this, this.broke)
   }
   private broke(error: Error): void {

@@ -1,6 +1,6 @@
 /**
  * The state store behind a Dapr sidecar, whichever database it is: a store that cannot guarantee what the port asks is
- * refused at start, one that nobody has tested needs `WSM_ALLOW_UNTESTED_STORE`.
+ * refused at start, an untested one needs `WSM_ALLOW_UNTESTED_STORE`.
  *
  * Values that are JSON objects with a `nonce` stand in the store as they are; see `internal/storedText.ts` for others.
  */
@@ -42,7 +42,7 @@ export interface Options {
 /** S10: above our records (256 KiB at most); in any envelope it stays under the sidecar's limit of 4 MiB. */
 export const MAX_VALUE_BYTES = 512 * 1024
 
-/** Read for `ping`; nobody writes it. */
+/** Read for `ping`; never written. */
 const PING_KEY = "websocketmanager/_ping"
 
 export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | StateStoreUnavailable, Sidecar> =>

@@ -1,6 +1,6 @@
 /**
  * What Dapr's state stores have in common, and what each does in its own way, as measured on a live sidecar: how a key is
- * created, whether its etags are counters, which answers mean that somebody else was first, and which stores cannot
+ * created, whether its etags are counters, which answers mean that another writer was first, and which stores cannot
  * guarantee S02 and S03 at all.
  */
 import * as Duration from "effect/Duration"
@@ -30,7 +30,7 @@ export interface Dialect {
    * `PerformBulkStoreOperation`).
    */
   readonly together: boolean
-  /** Whether this answer to a write proves that another was first. Any other failure only says that nobody knows. */
+  /** Whether this answer to a write proves that another was first. Any other failure leaves the outcome unknown. */
   readonly lost: (refusal: Refusal) => boolean
   /** `ttlInSeconds` as this store wants it; it is sent with every write, since some keep the old one otherwise. */
   readonly ttl: (ttl: Duration.Duration | undefined) => string
@@ -65,7 +65,7 @@ const postgresql: Dialect = {
   lost: ({ code, message }) => code === ABORTED || (code === INTERNAL && message.includes("no item was updated"))
 }
 
-/** Whether its etags come back, nobody has looked: so each write looks first. */
+/** It is not known whether its etags come back: so each write looks first. */
 const unknown = (dialect: Dialect): Dialect => ({ ...dialect, believedFor: 0 })
 
 const redis: Dialect = {
@@ -83,7 +83,7 @@ const redis: Dialect = {
 
 export type Judgement =
   | { readonly _tag: "Tested"; readonly dialect: Dialect }
-  /** It may work; nobody has shown it. `hint` is empty, or says what to do instead. */
+  /** It may work; that is not tested. `hint` is empty, or says what to do instead. */
   | { readonly _tag: "Untested"; readonly dialect: Dialect; readonly hint: string }
   /** It cannot guarantee what is asked; `reason` says why. */
   | { readonly _tag: "Refused"; readonly reason: string }

@@ -38,7 +38,7 @@ export class MemoryBackend {
     return version
   }
 
-  /** Expired keys that nobody reads again would stay for ever; doubling the distance keeps a write cheap. */
+  /** Expired keys that are never read again would stay for ever; doubling the distance keeps a write cheap. */
   private sweep(now: number): void {
     for (const [key, entry] of this.entries) if (entry.expiresAt <= now) this.entries.delete(key)
     this.sweepAt = Math.max(1024, this.entries.size * 2)

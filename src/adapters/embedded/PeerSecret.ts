@@ -1,4 +1,4 @@
-/** The secret of a fleet over one data folder, made by whoever comes first: who may read the folder is of the fleet. */
+/** The secret of a fleet over one data folder, made by the first instance: a process that may read the folder is of the fleet. */
 import { randomBytes, randomUUID } from "node:crypto"
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -17,7 +17,7 @@ export const read = (folder: string): string => {
   throw new StateStoreUnavailable({ reason: `${path} holds no secret: remove it, and restart all instances` })
 }
 
-/** Puts it back where its file was removed under a running instance: who comes next shall be of the same fleet. */
+/** Puts it back where its file was removed under a running instance: the next instance to start shall be of the same fleet. */
 export const keep = (folder: string, secret: string): void => {
   const path = join(folder, NAME)
   if (!existsSync(path)) make(path, secret)

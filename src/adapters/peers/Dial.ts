@@ -1,4 +1,4 @@
-/** Opens a WebSocket to a peer's door, proves who dials and has it proved who listens, and says what a failure proves. */
+/** Opens a WebSocket to a peer's door, proves to each end the identity of the other, and says what a failure proves. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -15,7 +15,7 @@ import { type Proving, prove } from "./Proving.js"
 export interface DialOptions extends Omit<Proving, "to"> {
   /** between hosts in TLS alone */
   readonly secureOnly: boolean
-  /** the certificate that is shown, and who must vouch for the peer's; undefined: none, and Node's authorities */
+  /** the certificate that is shown, and the authority that must have signed the peer's; undefined: none, and Node's authorities */
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined
 }
 

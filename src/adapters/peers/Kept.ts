@@ -1,6 +1,6 @@
 /**
- * Sessions that are kept, one an address: dialled when they are asked for, shared by all who ask, forgotten when they end. One
- * on which this instance has proved to be a life that it is no more is replaced.
+ * Sessions that are kept, one an address: dialled when they are asked for, shared by all callers, forgotten when they end. A
+ * session on which this instance has proved to be an earlier incarnation of itself is replaced.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -36,7 +36,7 @@ export const make = (
       }).pipe(
         Effect.scoped,
         Effect.catchAll((failure) => Effect.asVoid(Deferred.fail(entry.dialled, failure))),
-        // nobody waits for one that was let go of while it was dialled
+        // a session that was let go of while it was dialled has no waiter
         Effect.onInterrupt(() => Deferred.interrupt(entry.dialled)),
         Effect.ensuring(
           Effect.sync(() => {

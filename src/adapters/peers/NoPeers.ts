@@ -1,4 +1,4 @@
-/** For an instance without doors: it speaks to nobody, and nobody can speak to it. */
+/** For an instance without doors: it speaks to no other instance, and none can speak to it. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"

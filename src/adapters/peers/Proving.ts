@@ -1,4 +1,7 @@
-/** The dialler's part of the proof: nothing is said to whoever has not shown the fleet's secret at the address that was meant. */
+/**
+ * The dialler's part of the proof: it says nothing to a listener that has not shown the fleet's secret at the address that was
+ * meant.
+ */
 import type { IncomingMessage } from "node:http"
 import type { RawData, WebSocket } from "ws"
 import { atMost, textOf } from "../../api/rpc/PeerAdmission.js"
@@ -8,7 +11,7 @@ import type { Peer } from "../../ports/Peers.js"
 
 export interface Proving {
   readonly keys: Keys
-  /** who dials; its incarnation is "" while it has none */
+  /** the instance that dials; its incarnation is "" while it has none */
   readonly me: Peer
   /** the address that is dialled */
   readonly to: string
@@ -55,7 +58,7 @@ export const prove = (
     fail(why)
   }
   const over = setTimeout(() => fail("it does not speak as an instance of this version"), STRANGER.PEER_PROOF_MS)
-  // counted once the WebSocket reads: whoever reads before it takes what came with the upgrade
+  // counted once the WebSocket reads: an earlier reader would take what came with the upgrade
   ws.on("upgrade", ({ socket }: IncomingMessage) =>
     ws.once("open", () => (unbounded = atMost(socket, STRANGER.PEER_PROOF_BYTES)))
   )

@@ -52,7 +52,7 @@ const told =
   (address: string) =>
   (cause: Cause.Cause<Broken>): Cause.Cause<ManagerError | PeerFailure> => {
     const silent = (reason: string) => Cause.fail(new PeerSilent({ address, reason, sent: true }))
-    // nobody here has interrupted it: the peer's end of the call was
+    // the interruption is not of this end: the peer's end of the call was interrupted
     if (Cause.isInterruptedOnly(cause)) return silent("it ended the call without an answer")
     return Cause.flatMap(cause, (error) => {
       if (error._tag !== "RpcClientError") return Cause.fail(error)
@@ -126,14 +126,14 @@ const make = Effect.gen(function* () {
   // over one data folder all are on one host
   const secureOnly = backing === "dapr" && !insecure
   const halfBeat = Duration.toMillis(heartbeatInterval) / 2
-  // whoever is silent for a whole lease is dead to everybody
+  // an instance that is silent for a whole lease is dead to all others
   const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
   const dial = complaining((address, me, silentPings) =>
     Session.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls: files() })
   )
   const urgent = yield* Kept.make((address, me) => dial(address, me, silentPings))
   const forwarded = yield* Kept.make((address, me) => dial(address, me, silentPings))
-  /** who passes calls on: of no life in particular, since what it is trusted with hangs on none */
+  /** the instance that passes calls on: of no incarnation in particular, since its trust depends on none */
   const nobody: Peer = { ...self, incarnation: "" }
 
   /** One exchange on a kept session, within its time. */

@@ -1,8 +1,8 @@
 /**
  * One WebSocket to one peer, and the RPC client on it. When it breaks, all its calls fail at once.
  *
- * A peer that is there answers a ping, or sends or takes something else. One that does none of it for a while is given up
- * here: its silence proves nothing about it, but nobody waits for it any longer on this socket.
+ * A peer that is there answers a ping, or sends or takes something else. A peer that does none of it for a while is given up
+ * on this socket: its silence proves nothing about it, but no call waits for it here any longer.
  */
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
@@ -71,7 +71,7 @@ export const make = (address: string, options: SessionOptions): Effect.Effect<Se
         if (passed !== undefined) fork(write(passed))
       }
       ws.on("message", (data) => {
-        // what cannot be decoded, and what is no message of this protocol: nobody waits for more of it
+        // what cannot be decoded, or is no message of this protocol: the rest of the stream is not waited for
         try {
           for (const message of parser.decode(bytesOf(data))) pass(message as FromServerEncoded)
         } catch {
@@ -120,7 +120,10 @@ export const make = (address: string, options: SessionOptions): Effect.Effect<Se
     }
   })
 
-/** Counted in pings, not in time: who was itself stopped for a while has heard nothing, and nothing follows from that. */
+/**
+ * Counted in pings, not in time: an instance that was itself stopped for a while has heard nothing, and nothing follows from
+ * that.
+ */
 const watch = (ws: WebSocket, { pingMs, silentPings }: SessionOptions, giveUp: () => void): Effect.Effect<void> => {
   const socket = (ws as unknown as { readonly _socket: Socket })._socket
   let read = -1

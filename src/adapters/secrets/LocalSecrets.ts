@@ -86,7 +86,7 @@ const attempt = <A>(name: string, read: () => Promise<A>): Effect.Effect<A | und
 
 /** Never more than a secret may have, whatever the file is. */
 const textOf = async (path: string): Promise<string> => {
-  // What is no file but a pipe that nobody writes to would be waited for.
+  // A pipe without a writer would be waited for.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_BYTES + 1), 0, MAX_BYTES + 1, 0)

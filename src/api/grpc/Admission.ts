@@ -25,7 +25,7 @@ const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = Http2.co
 export const OPTIONS: grpc.ServerOptions = {
   "grpc.max_concurrent_streams": STRANGER.GRPC_STREAMS,
   "grpc-node.max_session_memory": SESSION_MEMORY_MIB,
-  // told to go, without harm: a client dials again by itself; who has a stream open is not idle
+  // GOAWAY does no harm: a client dials again by itself, and a client with an open stream is not idle
   "grpc.max_connection_idle_ms": STRANGER.GRPC_IDLE_MS
 }
 
@@ -64,7 +64,7 @@ export const guard = (server: grpc.Server, options: AdmissionOptions): void => {
       const unread = options.unread.of(reader, CALLER.UNREAD_BYTES)
       accounts.set(session, { requests: new ByteBudget(CALLER.REQUEST_BYTES, options.requests), unread })
       session.once("close", () => unread.end())
-      // whoever has not taken our settings is not bound by them
+      // a client that has not acknowledged our settings is not bound by them
       const late = setTimeout(() => session.pendingSettingsAck && session.destroy(), STRANGER.SILENT_MS)
       session.once("close", () => clearTimeout(late))
     })

@@ -40,15 +40,18 @@ const admits = ({ apiToken, appApiToken }: Tokens): ((shown: Shown) => boolean) 
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 
-/** Whether the call with these headers is a caller's: what is open to everybody is a stranger's, whoever asks. */
+/**
+ * Whether the call with these headers is a caller's. A method that is open without a token is a stranger's, with or without
+ * one.
+ */
 export const callerOf = (tokens: Tokens): ((headers: IncomingHttpHeaders) => boolean) => {
   const admitted = admits(tokens)
   return (headers) => !isOpen(String(headers[":path"])) && admitted((header) => text(headers[header]))
 }
 
 /**
- * Refuses a call without a token before its message is read, and a large message to what is open to everybody by its first
- * bytes. `refused` is told of the first.
+ * Refuses a call without a token before its message is read. A large message to a method that is open without a token is refused
+ * by its first bytes. `refused` is told of calls without a token.
  */
 export const interceptor = (
   tokens: Tokens,

@@ -1,6 +1,6 @@
 /**
- * Who may call over HTTP at all, judged before any route and before any upgrade: foreign origins and hosts (a web page that
- * somebody on this machine has open), the token, and the declared size of the body.
+ * Which requests may come over HTTP at all, judged before any route and before any upgrade: foreign origins and hosts (a web page
+ * that is open in a browser on this machine), the token, and the declared size of the body.
  */
 import * as Redacted from "effect/Redacted"
 import { createHash, timingSafeEqual } from "node:crypto"

@@ -85,7 +85,7 @@ export const refuse = (response: Http.ServerResponse, { body, status }: Problem.
 export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem): void => {
   const authenticate = status === 401 ? "www-authenticate: Bearer\r\n" : ""
   socket.on("error", () => socket.destroy())
-  // who keeps its end open keeps a file descriptor of ours
+  // a client that keeps its end open keeps a file descriptor of ours
   const cut = setTimeout(() => socket.destroy(), STRANGER.REFUSED_UPGRADE_MS)
   socket.once("close", () => clearTimeout(cut))
   socket.resume()
@@ -123,7 +123,7 @@ const TIMES: Http.ServerOptions = {
   connectionsCheckingInterval: STRANGER.SILENT_MS / 10
 }
 
-/** `clientCa`: whoever dials must show a certificate of this authority. */
+/** `clientCa`: diallers must show a certificate of this authority. */
 const verifying = (clientCa: string) =>
   clientCa === "" ? {} : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: true }
 
@@ -220,7 +220,7 @@ const listening: Layer.Layer<HttpListener, ListenFailed, Settings | Refusals> = 
   Effect.flatMap(Settings, (settings) => bind(settings, "WSM_HTTP_PORT", settings.httpPort))
 )
 
-/** With it comes who counts what is refused: it is there before anything else of the instance. */
+/** With it comes the counter of refusals: it is there before anything else of the instance. */
 export const layer: Layer.Layer<HttpListener | Refusals, ListenFailed, Settings> = Layer.provideMerge(
   listening,
   RefusalsLayer

@@ -109,7 +109,7 @@ export class Intake {
     const since = performance.now()
     let looks = 0
     this.waiting = setInterval(() => {
-      // that a client is gone is not seen by who reads nothing, but by who writes
+      // a door that is not reading does not see that a client has gone; a write shows it
       if (++looks % PING_LOOKS === 0) this.ws.ping()
       const own = this.held > this.limits.bytes / 2
       if (!own && performance.now() - since > STALL_MS) this.ws.close(1013, "too many requests are on their way")

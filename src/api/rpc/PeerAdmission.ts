@@ -1,6 +1,6 @@
 /**
- * Lets peers in at the door: whoever has not proved itself is asked nothing and told nothing but the challenge, may send little
- * and stay shortly, and makes room when many do the like.
+ * Lets peers in at the door. A socket that has not proved itself is asked and told nothing but the challenge. It may send little,
+ * stays shortly, and makes room when many such sockets are open.
  */
 import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
@@ -10,10 +10,10 @@ import { challengeText, freshNonce, type Keys, verifyDialler } from "./PeerProof
 
 export interface Admission {
   readonly keys: Keys
-  /** who is dialled; its incarnation is "" while there is none */
+  /** the instance that is dialled; its incarnation is "" while there is none */
   readonly self: () => Peer
   readonly admitted: (ws: WebSocket, peer: Peer) => void
-  /** Told why somebody was turned away; anybody may be. */
+  /** Told why a socket was turned away; any socket may be, a peer's too. */
   readonly refused: (why: string) => void
 }
 
@@ -51,7 +51,7 @@ export const make = ({ admitted, keys, refused, self }: Admission) => {
       const verified = verifyDialler(keys, self(), challenge, textOf(data, binary))
       if ("refused" in verified) {
         ws.close(1008, verified.refused)
-        // whoever does not close is cut by the timer, and is heard no more
+        // a dialler that does not close is cut by the timer, and is not listened to any more
         ws.off("message", verify)
         return refused(verified.refused)
       }
@@ -63,7 +63,7 @@ export const make = ({ admitted, keys, refused, self }: Admission) => {
     ws.on("error", cut)
     ws.on("close", settled)
     waiting.add(ws)
-    // a peer is done in a moment: who has been there longest is none
+    // a peer proves itself in a moment: the socket that has been there longest is no peer's
     for (const longest of waiting) {
       if (waiting.size <= STRANGER.PEERS_UNPROVEN) break
       // its end is told later than the next ones come

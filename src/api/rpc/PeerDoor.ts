@@ -1,8 +1,8 @@
 /**
  * The door for the other instances of the fleet (`/rpc/peers`): PeerRpcs over a WebSocket, answered by the PeerDesk.
  *
- * Open as soon as the listener is, and closed just before it: a peer must never take a start or a stop for a crash. Who calls
- * while nobody serves waits, as long as its own deadline allows.
+ * Open as soon as the listener is, and closed just before it: a peer must never take a start or a stop for a crash. A call
+ * that comes while the PeerDesk is not there waits, as long as its own deadline allows.
  */
 import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
@@ -40,7 +40,7 @@ type Desk = PeerDesk["Type"]
 export class PeerDoor extends Context.Tag("websocketmanager/api/rpc/PeerDoor")<
   PeerDoor,
   {
-    /** Takes over an upgraded socket: whoever proves to be a peer is served. Its payload limit is MAX_BODY_BYTES. */
+    /** Takes over an upgraded socket, and serves it once it has proved to be a peer's. Its payload limit is MAX_BODY_BYTES. */
     readonly admit: (ws: WebSocket, socket: Duplex) => void
     /** Answers by this desk until the scope closes. */
     readonly serve: (desk: Desk) => Effect.Effect<void, never, Scope.Scope>
@@ -73,7 +73,7 @@ const handlers = (
   opened: SocketProtocol.Opened,
   proved: (clientId: number) => Peer | undefined
 ) => {
-  /** The desk, for whoever speaks of itself as it has proved to be. */
+  /** The desk, for a peer that speaks of itself as the instance which it has proved to be. */
   const as = (from: Peer, { clientId }: Call) =>
     Effect.suspend(() => {
       const known = proved(clientId)
@@ -90,7 +90,7 @@ const handlers = (
         Effect.provideService(CallDeadline, at)
       )
       if (at === Infinity) return yield* answered
-      // nobody waits any more: what is still being done ends
+      // the peer no longer waits: what is still being done ends
       const inTime = yield* Effect.timeoutOption(answered, at - (yield* Clock.currentTimeMillis))
       return yield* Option.isSome(inTime) ? Effect.succeed(inTime.value) : Effect.interrupt
     })
@@ -140,7 +140,7 @@ const handlers = (
   }
 }
 
-/** Between two lines about those who were turned away. */
+/** Between two log lines about sockets that were turned away. */
 const SAY_EVERY_MS = 10_000
 
 export const layer: Layer.Layer<PeerDoor, never, PeerCredential | Essentials> = Layer.scoped(

@@ -1,7 +1,7 @@
 /**
  * How two instances show each other that they are of one fleet, before anything else is said at `/rpc/peers`. Neither sends
- * the secret: each proves by an HMAC that it has it, over fresh nonces of both, over who both are, and over the address that
- * was dialled. What was recorded is worth nothing later, and whoever passes it on between two others is found out, unless it
+ * the secret: each proves by an HMAC that it has it, over fresh nonces of both, over the identities of both, and over the address
+ * that was dialled. A recording is worth nothing later. A relay between two others is found out, unless it
  * stands at the very address that was meant.
  *
  *     listener → dialler   { nonce }
@@ -95,7 +95,7 @@ const sameAddress = (a: string, b: string): boolean => new URL(a).origin === new
 
 export const challengeText = (nonce: string): string => JSON.stringify({ nonce })
 
-/** Who has proved itself, and the answer to it; or why not, in words that may be said to anybody. */
+/** The instance that has proved itself, and the answer to it; or why it has not, in words that any dialler may read. */
 export type Verified = { readonly peer: Peer; readonly answer: string } | { readonly refused: string }
 
 export const verifyDialler = (keys: Keys, self: Peer, challenge: string, text: string): Verified => {
@@ -128,7 +128,7 @@ export const openingText = (keys: Keys, opening: Opening, challenge: string): st
   return JSON.stringify({ ...peer, nonce: opening.nonce, to, proofs })
 }
 
-/** Whether the listener has the secret too, and is whom we meant to dial. */
+/** Whether the listener has the secret too, and is the instance that we meant to dial. */
 export const verifyListener = (keys: Keys, opening: Opening, challenge: string, text: string): boolean => {
   const { proof: shown, ...rest } = objectOf(text)
   const { nonce } = objectOf(challenge)

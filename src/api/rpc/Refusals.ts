@@ -1,6 +1,6 @@
 /**
- * Who was refused before a call was made of it: counted by door and reason, and told of in the log with the address it came
- * from, a line a second at most. What was sent, a wrong token above all, is in neither.
+ * Requests that were refused before they became a call: counted by door and reason, and logged with the sender's address, at most
+ * one line a second. What was sent, a wrong token above all, is in neither.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

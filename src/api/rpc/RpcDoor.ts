@@ -2,7 +2,7 @@
  * The RPC group over a WebSocket (`/rpc/ws`): the door to prefer, since each chunk of a stream waits until the client took
  * the one before.
  *
- * Started after the manager; stopped before it, so that nobody calls a manager that is going. On stopping every client's
+ * Started after the manager; stopped before it, so that no call reaches a manager that is stopping. On stopping every client's
  * socket is closed with 1001, and its calls end with that.
  */
 import * as RpcServer from "@effect/rpc/RpcServer"

@@ -82,7 +82,7 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Limits
         if (kept) client.unread.give(PAGE_BYTES - Math.min(length, PAGE_BYTES))
         const more = kept ? Math.max(0, length - PAGE_BYTES) : length
         if (client.unread.take(more)) return give(client, bytes, resume)
-        // made anew when there is room: who waits holds no bytes
+        // encoded anew when there is room: a message that waits holds no bytes
         ws.pause()
         const forget = client.unread.whenRoom(more, () => {
           if (ws.readyState === ws.OPEN) return give(client, encoded(client, message), resume)

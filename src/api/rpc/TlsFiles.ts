@@ -11,7 +11,7 @@ import type { SettingsShape } from "../../config/Settings.js"
 
 type Files = Pick<SettingsShape, "tlsCert" | "tlsKey" | "tlsMinVersion">
 
-/** With forward secrecy: who learns the key reads nothing of what was said before. */
+/** With forward secrecy: a key that becomes known later opens nothing that was recorded before. */
 const CIPHERS = [
   "TLS_AES_128_GCM_SHA256",
   "TLS_AES_256_GCM_SHA384",

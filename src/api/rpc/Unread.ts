@@ -2,8 +2,9 @@
  * Answers that clients have not read yet: bytes that wait in their sockets, taken before an answer is written and given back when
  * the kernel has it. What does not fit waits, and its client is not read meanwhile.
  *
- * A client may hold as much as is left for the others: the more hoard, the less each of them has, and somebody who reads finds
- * room. A little is free. While more than a quarter is taken, whoever takes nothing for a while is cut, the one that holds most first.
+ * A client may hold as much as is left for the others: the more clients hoard, the less each of them has, and a client that reads
+ * finds room. A little is free. While more than a quarter is taken, clients that read nothing for a while are cut, the one that
+ * holds most first.
  */
 import type { Socket } from "node:net"
 import { ByteBudget } from "../../domain/ByteBudget.js"
@@ -37,7 +38,7 @@ interface Waiting {
 export class Unread {
   readonly budget: ByteBudget
   private readonly clients = new Set<UnreadOf>()
-  /** of these, who waits for room */
+  /** of these, those that wait for room */
   private readonly waiting = new Set<UnreadOf>()
   private sweeping: NodeJS.Timeout | undefined
 
@@ -133,7 +134,7 @@ export class UnreadOf {
     for (const client of this.waiting) client.settle()
   }
 
-  /** Who waits and has room now goes on. */
+  /** Clients that waited and have room now go on. */
   settle(): void {
     while (this.next(this.answers));
     while (this.answers.length === 0 && this.next(this.works));
@@ -148,7 +149,7 @@ export class UnreadOf {
     return now - this.seen.at
   }
 
-  /** It is gone: all is given back, and nobody of it waits. */
+  /** The client has gone: all it held is given back, and none of its answers waits. */
   end(): void {
     if (this.ended) return
     this.ended = true

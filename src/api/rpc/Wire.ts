@@ -62,7 +62,7 @@ export const answers = scanned(Scan.ANSWER, isAnswer)
 /** A client that sets this header on a streaming call gets one empty chunk when the stream has begun. */
 export const OPENED_HEADER = "websocketmanager-opened"
 
-/** By which a door tells its handlers who calls, as far as a socket can say. */
+/** The header by which a door tells its handlers which client calls, as far as a socket can say. */
 export const CLIENT_HEADER = "websocketmanager-client"
 
 const encodeError = Schema.encodeSync(ManagerError)

@@ -52,7 +52,7 @@ export class Etags {
     this.sent.delete(key)
   }
 
-  /** Whether it is a write of ours, of which nobody knew, that has made a vanished key anew. */
+  /** Whether a write of ours with an unknown outcome has made a vanished key anew. */
   revived(key: string, version: Version, etag: string): boolean {
     const sent = this.sent.get(key)
     return sent !== undefined && sent.version === version && Number(etag) < sent.wanted

@@ -1,7 +1,7 @@
 /**
  * POSTs to the sidecar, each alone on a connection of its own, which is kept.
  *
- * Who sends the next one from within an answer gets the connection that the answer came on, and it goes out at once: undici's
+ * A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. undici's
  * Pool takes another, and waits for a turn of the event loop before it is written to.
  */
 import type { Client, Dispatcher } from "undici"

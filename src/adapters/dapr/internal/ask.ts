@@ -1,4 +1,4 @@
-/** One small question over HTTP: the whole answer as text, by a deadline, cancelled when nobody waits for it any more. */
+/** One small question over HTTP: the whole answer as text, by a deadline, cancelled when its caller no longer waits. */
 import * as Effect from "effect/Effect"
 import type { Dispatcher } from "undici"
 

@@ -1,8 +1,8 @@
 /**
  * One guarded write, and what became of it (S02, S03, S07).
  *
- * Success is done, for a write that had a request of its own. After anything else the key is read back: my text there: it
- * happened; another's: lost, or overwritten already; and where it may still happen nobody can tell, and the call says so. Each
+ * Success is done, for a write that had a request of its own. After anything else the key is read back: our text there: it
+ * happened; another's: lost, or overwritten already. Where it may still happen the outcome is unknown, and the call says so. Each
  * repetition begins only where no earlier sending can land any more.
  */
 import * as Data from "effect/Data"
@@ -133,14 +133,14 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       if (over === undefined) {
         if (etags.isLasting(key, expected)) standsUntil = performance.now() + dialect.believedFor
         const current = yield* Effect.mapError(see(store, key, left(), urgent), unavailable)
-        // an earlier sending of this very write, of which nobody knew
+        // an earlier sending of this very write, whose outcome was unknown
         if (current?.version === mine) return mine
         if (!fits(current)) return yield* new Lost()
         over = current.etag
       }
     }
 
-    // A tombstone found afterwards does not tell whether it was there before: so who creates must hear of its own key.
+    // A tombstone found afterwards does not tell whether it was there before: so a creator must be told of its own key.
     const alone = urgent || expected === undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const at = performance.now()
@@ -153,11 +153,11 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       if (sent._tag === "Surely") {
         if (expected !== undefined && dialect.counts) {
           if (attempt > 0 || performance.now() >= standsUntil) return yield* landed(yield* readBack(urgent), over!, at)
-          // Not settled: should the whole store have been lost in between, whoever reads it next takes it back.
+          // Not settled: should the whole store have been lost in between, the next reader takes it back.
           if (ttlInSeconds === "-1") etags.note(key, mine, String(Number(over) + 1), at)
           return mine
         }
-        // who creates over a tombstone that has just expired has created all the same
+        // a create over a tombstone that has just expired is a create all the same
         if (over === undefined && dialect.counts && ttlInSeconds === "-1") etags.note(key, mine, "1", at)
         return mine
       }
@@ -172,7 +172,7 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       }
 
       const free = expected === undefined ? current?.value === undefined : fits(current)
-      // As it was, or removed since: it is the caller's to repeat, who knows whether it still may.
+      // As it was, or removed since: the caller may repeat it, since it knows whether it still may write.
       if (together) return yield* free || current === undefined ? unknown(failure) : new Lost()
       const lost = failure.kind === "answered" && dialect.lost(failure)
       if (!free) {

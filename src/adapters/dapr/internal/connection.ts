@@ -17,7 +17,7 @@ import type { Endpoint } from "../Sidecar.js"
 export class CallFailed extends Data.TaggedError("CallFailed")<{
   /**
    * `answered`: the sidecar says so. `unsent`: nothing has left this process. `broken`: the connection was lost or the
-   * deadline came, so nobody knows.
+   * deadline came, so the outcome is unknown.
    */
   readonly kind: "answered" | "unsent" | "broken"
   /** gRPC status code; made up by the client unless the sidecar answered */
@@ -88,7 +88,7 @@ export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope
 
 /**
  * A session that breaks is destroyed first and says why a moment later. A request in between makes the manager forget it,
- * and an error that nobody listens to ends the process: so somebody listens for as long as the session lives.
+ * and an error without a listener ends the process: so there is a listener for as long as the session lives.
  */
 const guarded = (sessions: Sessions): Sessions => {
   const heard = new WeakSet<ClientHttp2Session>()

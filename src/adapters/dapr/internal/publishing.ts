@@ -46,7 +46,7 @@ export class Publishing implements Pending {
     this.next()
   }
 
-  /** Nobody waits for it any more. What was sent may still be published. */
+  /** Its caller no longer waits. What was sent may still be published. */
   readonly giveUp = (): void => {
     if (this.ended) return
     this.abandon?.()

@@ -43,8 +43,9 @@ export class Handle {
   }
 
   /**
-   * The open database. A file that was removed or replaced would take our writes and show them to nobody: whoever finds that
-   * fails once, and from then on the file that the name leads to counts. An empty one is a store that lost everything.
+   * The open database. A file that was removed or replaced would take our writes and show them to no other process. The call
+   * that finds this fails once, and from then on the file that the name leads to counts. An empty one is a store that lost
+   * everything.
    */
   current(): Database {
     const now = performance.now()
@@ -60,10 +61,10 @@ export class Handle {
   close(): void {
     if (!this.database.open) return
     try {
-      // What is in the file beside it is in no copy of the file: whoever backs up `state.db` alone has it all.
+      // What is in the log beside the file is in no copy of the file: emptied here, so that a backup of `state.db` alone is whole.
       this.database.pragma("wal_checkpoint(TRUNCATE)")
     } catch {
-      // Another process is at it: the last one to close has nobody beside it.
+      // Another process has it open; the last one to close can do this.
     }
     this.database.close()
   }
@@ -109,7 +110,7 @@ export const open = (dataDir: string): Effect.Effect<Handle, StateStoreUnavailab
 }
 
 /**
- * A copy of the store as it is at this moment, into a new file for its owner alone; who uses the store goes on. Answers with
+ * A copy of the store as it is at this moment, into a new file for its owner alone; users of the store go on. Answers with
  * the size of the copy in bytes.
  */
 export const backup = (dataDir: string, file: string): Effect.Effect<number, StateStoreUnavailable> => {

@@ -70,7 +70,7 @@ const makeFolder = (folder: string): void => {
   }
 }
 
-/** A volume's folder often belongs to somebody else and is open to a group: that is said, not refused. */
+/** A volume's folder often belongs to another user and is open to a group: that is said, not refused. */
 const checkFolder = (folder: string): Array<string> => {
   const { mode, uid } = statSync(folder)
   if ((mode & OTHERS_MAY_WRITE) === 0 || (mode & STICKY) !== 0) return []
