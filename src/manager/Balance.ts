@@ -1,4 +1,4 @@
-/** How connections are spread over instances: who takes the next one, and what makes them even. Pure. */
+/** How connections are spread over instances: which one takes the next, and which moves make them even. Pure. */
 
 /** So many connections from one instance to another. */
 export interface Transfer {

@@ -50,7 +50,7 @@ export interface Core {
   readonly sending: SendTurn
   /** the connections this instance owns under its present life */
   readonly connections: ConnectionTable
-  /** ids that are being removed: their records stand, and nobody shall find them any more */
+  /** being removed: hidden from reads although the record still exists */
   readonly leaving: Set<string>
   /** milliseconds since 1970 */
   readonly now: () => number
@@ -69,7 +69,7 @@ export interface Core {
 export interface Claiming {
   /** open while nothing is claimed that is not a connection here yet */
   readonly over: Effect.Latch
-  /** what still comes is left to whoever claims it next */
+  /** what still comes is left to the next claimer */
   shut: boolean
 }
 
@@ -77,7 +77,7 @@ export interface Claiming {
 export const checked = <A>(either: Either.Either<A, InvalidRequest>): Effect.Effect<A, InvalidRequest> =>
   Either.isRight(either) ? Effect.succeed(either.right) : Effect.fail(either.left)
 
-/** The connection, if this instance owns it; else who does, or that nobody does. */
+/** The connection, if this instance owns it; else an error that names its owner, or says that it has none. */
 export const owned = (
   core: Core,
   id: string

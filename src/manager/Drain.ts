@@ -1,10 +1,10 @@
 /**
- * Giving everything away, once, in four stages within one deadline: offline (the record says so, not ready, no new work) →
- * the hooks of whoever embeds us, in order → connections handed to live instances, or waited for until they close → stop:
- * what is left is released, sockets closed with 1001 or their `leave_code`, what waits published, records flushed, the lease laid down, and only
- * then `left`.
+ * Giving everything away, once, in four stages within one deadline: offline (the record says so, not ready, no new work) → the
+ * hooks of the embedding program, in order → connections handed to live instances, or waited for until they close → stop: what
+ * is left is released, sockets closed with 1001 or their `leave_code`, what waits published, records flushed, the lease laid
+ * down, and only then `left`.
  *
- * With nobody there to take anything, everything is released at once, for whoever comes to claim.
+ * Without an instance that can take anything, everything is released at once, for a later instance to claim.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"

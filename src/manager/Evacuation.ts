@@ -29,7 +29,7 @@ export interface Evacuation {
   failed: number
 }
 
-/** Until nothing is left, nobody is there to take it, or the time is up (`until`, steady milliseconds). */
+/** Until nothing is left, no instance is there to take it, or the time is up (`until`, steady milliseconds). */
 export const evacuate = (fleet: Fleet, closing: Closing, until: number, progress: Evacuation): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { core, giving } = fleet
@@ -58,7 +58,10 @@ export const evacuate = (fleet: Fleet, closing: Closing, until: number, progress
         return wait > 0 ? Effect.sleep(Math.min(wait, Math.max(0, timeLeft()))) : Effect.void
       })
 
-    /** Whoever could not dial yet would leave it without a socket: better it waits here, as long as there is time. */
+    /**
+     * An instance that cannot dial yet would leave the connection without a socket: it waits here instead, as long as there is
+     * time.
+     */
     const takers = (c: ManagedConnection): ReadonlyArray<LivePeer> => {
       const all = targets(fleet)
       if (!breaksFirst(c)) return all

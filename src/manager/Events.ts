@@ -14,7 +14,7 @@ import { Publisher } from "../messaging/Publisher.js"
 import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
 import * as EventLog from "./EventLog.js"
 
-/** Whom an event is about, with what a Watch filters by. */
+/** The subject of an event, with what a Watch filters by. */
 export interface EventSubject {
   readonly id: string
   readonly epoch: number

@@ -1,4 +1,4 @@
-/** The outcome of the first dial of a start: whoever asked for that dial waits for it. */
+/** The outcome of the first dial of a start: the caller that asked for that dial waits for it. */
 import type { ConnectionNotOpen, DialFailed, TargetForbidden } from "../domain/Errors.js"
 import type { Once } from "../domain/Once.js"
 

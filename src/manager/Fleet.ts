@@ -1,4 +1,4 @@
-/** ListInstances and Migrate: who is in the fleet, and one connection handed to another of them. */
+/** ListInstances and Migrate: the members of the fleet, and one connection handed to another member. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type ManagerError, NoTarget } from "../domain/Errors.js"

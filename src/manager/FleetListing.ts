@@ -67,7 +67,7 @@ interface Part {
   readonly recorded?: boolean
 }
 
-/** Somebody who may have connections; `peer` where it has not ended. */
+/** An instance that may have connections; `peer` where it has not ended. */
 interface Source {
   readonly id: string
   readonly peer: Peer | undefined
@@ -86,13 +86,13 @@ export const list = (reach: Reach, request: ListRequest): Effect.Effect<ListResp
     return merged(query, parts)
   })
 
-/** Everybody that lives, and everybody whose connections nobody has finished taking over. */
+/** All live instances, and all ended ones whose takeover is not finished. */
 const sources = (reach: Reach): Effect.Effect<ReadonlyArray<Source>> =>
   Effect.gen(function* () {
     const members = reach.membership.members()
     const known = yield* Effect.either(Effect.timeoutOption(reach.membership.instances, PATIENCE))
     const all = new Map<string, Source>(members.map((peer) => [peer.id, { id: peer.id, peer }]))
-    // while the store is away nobody is taken over either: who is listed last is who was seen last
+    // while the store is away there is no takeover either: the instances that were seen last are the ones to list
     if (Either.isLeft(known) || Option.isNone(known.right)) return [...all.values()]
     for (const { id } of known.right.value) if (!all.has(id)) all.set(id, { id, peer: undefined })
     return [...all.values()]
@@ -129,8 +129,8 @@ const recorded = (reach: Reach, id: string, query: CheckedList): Effect.Effect<P
   })
 
 /**
- * One page of all parts. It ends where the shortest part that has more ends: behind that nobody knows whether all is there.
- * What two name is the newer owner's; at the same epoch whoever answered knows better than a record.
+ * One page of all parts. It ends where the shortest part that has more ends: beyond that point a part may be missing.
+ * Where two parts name one connection, the newer owner's counts; at the same epoch an instance's answer knows better than a record.
  */
 const merged = (query: CheckedList, parts: ReadonlyArray<Part>): ListResponse => {
   const newest = new Map<string, Connection>()

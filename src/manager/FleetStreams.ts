@@ -1,8 +1,8 @@
 /**
  * Watch over the whole fleet: the events of this instance and of each member, in one bounded buffer for the reader.
  *
- * Whoever joins is followed from then on. What may have been told while there was no link to an instance counts as one missed
- * event at least, in the next event that comes.
+ * An instance that joins is followed from then on. What may have been told while there was no link to an instance counts as one
+ * missed event at least, in the next event that comes.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ export const watch = (
     const follow = (peer: Peer, late: boolean) =>
       Effect.gen(function* () {
         const begun = yield* Deferred.make<void>()
-        // it has told of itself before anybody could listen
+        // its own `joined` event came before any listener could be there
         if (late) reader.lost()
         yield* FiberMap.run(followed, peer.incarnation, read(reach, peer, request, reader, begun))
         return Deferred.await(begun)
@@ -77,7 +77,7 @@ const read = (
   const once = Effect.scoped(
     Effect.gen(function* () {
       const events = yield* reach.peers.open(peer.address, "Watch", request)
-      // nobody knows what it told between the break and now
+      // what it told between the break and now is unknown
       if (!linked) reader.lost()
       linked = true
       yield* Deferred.succeed(begun, undefined)
@@ -109,7 +109,7 @@ class FleetReader {
     this.buffer.offer(event, sizeOf(event))
   }
 
-  /** Nobody knows what an instance told meanwhile. */
+  /** What an instance told meanwhile is unknown. */
   lost(): void {
     this.missed += 1
   }

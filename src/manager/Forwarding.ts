@@ -2,7 +2,7 @@
  * A call on a connection goes to its owner: done here, or passed on once to the instance that the record names.
  *
  * It goes on to another instance only where it is known not to have been executed: the peer said so, its host refused the
- * dial, or its owner had ended before. Where a call has left and no answer came, nobody runs it again.
+ * dial, or its owner had ended before. Where a call has left and no answer came, it is not run again.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -122,7 +122,7 @@ class CallsToOwners {
   owner = ""
   /** the incarnation that cannot be reached: it is not asked again */
   private silent: string | undefined
-  /** wait: for somebody to take over; look: at the record once more; stop: nothing has changed since */
+  /** wait: for a takeover; look: at the record once more; stop: nothing has changed since */
   private next: "wait" | "look" | "stop" = "wait"
   private until: number | undefined
   private step: number = LOOK_AGAIN[0]

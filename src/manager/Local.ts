@@ -1,7 +1,7 @@
 /**
- * The operations on what is in this instance's own hands, whoever asks: a caller at a door, or a peer that passes a call on.
+ * The operations on what this instance owns, for a caller at a door and for a peer that passes a call on.
  *
- * What is not here fails with OwnerUnreachable without `executed`: nothing was done, and the record tells who has it.
+ * A connection that is not here fails with OwnerUnreachable without `executed`: nothing was done, and the record names its owner.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** Tells when the members of the fleet are others than before: one look for all who follow them. */
+/** Tells when the members of the fleet change: one look for all followers. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"

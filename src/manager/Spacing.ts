@@ -1,7 +1,7 @@
-/** Turns that are evenly spaced, whoever asks; the rate may change between two of them. */
+/** Turns that are evenly spaced over all callers; the rate may change between two of them. */
 
 export interface Spacing {
-  /** Milliseconds until the turn of whoever asks now, at so many per second. */
+  /** Milliseconds until the turn of the present caller, at so many per second. */
   readonly next: (perSecond: number) => number
 }
 

@@ -43,7 +43,7 @@ export interface Correlator {
   readonly offer: (data: Buffer, binary: boolean, lookInto?: number) => boolean
   /**
    * Sends one message and waits for its reply. A deadline or an interruption frees its slot, in mode NEXT once its reply has
-   * come all the same; a reply that comes later is an ordinary frame, whoever waits for another one by then.
+   * come all the same; a reply that comes later is an ordinary frame, even when another request waits by then.
    */
   readonly request: <E>(
     request: CorrelatorRequest<E>
@@ -57,7 +57,7 @@ export interface Correlator {
 
 /** The correlator of one connection; it serves one socket after the other. */
 export const make = (connectionId: string, options: NextLineOptions): Correlator => {
-  /** by mode and reply path; a group is there while somebody waits in it */
+  /** by mode and reply path; a group exists while a request waits in it */
   const groups = new Map<string, Group>()
   /** made by the first NEXT request: most connections never see one */
   let line: NextLine | undefined

@@ -54,7 +54,7 @@ export class Gap {
   }
 }
 
-/** Whoever has gaps to tell. */
+/** A source of gaps to tell. */
 export interface GapTeller {
   /** Tells what is due; when the next is, Infinity when there is none. */
   readonly tellGaps: (now: number) => number

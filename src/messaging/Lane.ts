@@ -123,7 +123,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
     return this.formed.length + this.buffer.waiting
   }
 
-  /** Company is waited for only by who finds the lane at rest; what comes meanwhile goes with the next request. */
+  /** Only a frame that finds the lane at rest waits for company; what comes meanwhile goes with the next request. */
   dueAt(): number {
     if (this.formed.length > 0) return 0
     if (this.buffer.waiting === 0) return Infinity

@@ -2,7 +2,7 @@
  * The requests in mode NEXT of one connection: one at a time, and the next frame is its reply.
  *
  * A reply carries no id here, so it is known by its place alone. A request that gave up after its message went out leaves
- * its place taken: the reply is still owed, and nobody else's message goes out before it has come; it is an ordinary frame
+ * its place taken: the reply is still owed, and no other message goes out before it has come; it is an ordinary frame
  * then. Where it has not come after `NEXT_OWED_MS`, and others wait, the peer will hardly send it, and nothing tells what
  * comes next from what it owes: the socket is out of step, and only a new one begins afresh.
  */
@@ -26,9 +26,9 @@ export class NextLine {
   private readonly turns = Turns.make(() => this.owed !== undefined)
   /** the request whose reply is due */
   private present: Waiter | undefined
-  /** a reply that nobody waits for any more is due; the clock of it */
+  /** a reply is due whose request has given up; its clock */
   private owed: Fiber.RuntimeFiber<void> | undefined
-  /** it is overdue: whoever comes next needs another socket */
+  /** it is overdue: the next request needs another socket */
   private overdue = false
 
   constructor(private readonly options: NextLineOptions) {}
@@ -38,7 +38,7 @@ export class NextLine {
     return this.present !== undefined || this.owed !== undefined
   }
 
-  /** A frame that is no other mode's reply came: whom it is for; undefined where nobody waits for it (any more). */
+  /** A frame came that is no other mode's reply: the request it is for; undefined where none waits for it (any more). */
   next(): Waiter | undefined {
     const waiter = this.present
     this.present = undefined
@@ -81,7 +81,8 @@ export class NextLine {
     })
   }
 
-  /** The socket ended: who waits for its turn is sent away, and nothing is owed any more. Whose reply was due is returned. */
+  /** The socket ended: requests that wait for their turn are sent away, and nothing is owed any more. Returns the request whose reply
+   * was due. */
   abort(): Waiter | undefined {
     const waiter = this.present
     this.present = undefined

@@ -150,7 +150,7 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
         const stop = tally.onIdle(() => resume(Effect.void))
         return Effect.sync(stop)
       }).pipe(
-        // whoever drains may not be interrupted: the waiting must be, or a broker that is away would hold it for ever
+        // the drain may not be interrupted; this wait must be, or a broker that is away would hold the drain for ever
         Effect.interruptible,
         Effect.timeoutOption(within),
         Effect.map(() => tally.waiting)

@@ -22,7 +22,7 @@ type Result<A> = Either.Either<A, InvalidRequest>
 const refuse = (field: string, reason: string): Either.Either<never, InvalidRequest> =>
   Either.left(new InvalidRequest({ field, reason }))
 
-/** `groups` are those somebody waits in; `unusedId` gives a positive integer that is in flight nowhere. */
+/** `groups` are those in which a request waits; `unusedId` gives a positive integer that is in flight nowhere. */
 export const prepare = (
   request: CorrelatorRequest<unknown>,
   groups: ReadonlyMap<string, Group>,

@@ -12,8 +12,8 @@ export const retryDelay = (failures: number, random: number): number => {
 }
 
 /**
- * The failures of one entry, the first of its lane. It is given up when it failed ten times over thirty seconds, each time
- * although others had gone through since the time before: an outage that hits everybody costs nobody anything.
+ * Poison-entry detection: the failures of one entry, the head of its lane. It is dropped after 10 failures over at least 30 s. A
+ * failure counts only if the component accepted another entry since the failure before: a full outage drops nothing.
  */
 export class Failures {
   private entry: object | undefined

@@ -1,11 +1,11 @@
-/** One at a time, first come first served; those who wait can be sent away. */
+/** One at a time, first come first served; waiting effects can be sent away. */
 import * as Effect from "effect/Effect"
 import type { RequestAborted } from "./Correlator.js"
 
 export interface Turns {
-  /** Runs when all who came before are done. */
+  /** Runs when all that came before are done. */
   readonly take: <A, E>(run: Effect.Effect<A, E>) => Effect.Effect<A, E | RequestAborted>
-  /** Ends the waiting of all who have not begun. */
+  /** Ends the waiting of all that have not begun. */
   readonly abort: () => void
   /** Ends a turn that was held beyond its run. */
   readonly next: () => void
@@ -32,7 +32,7 @@ export const make = (isHeld: () => boolean = () => false): Turns => {
     waiting.add(wake)
     return Effect.sync(() => {
       waiting.delete(wake)
-      // Interrupted between its turn coming and its beginning: the turn goes on to whoever is next.
+      // Interrupted between its turn coming and its beginning: the turn goes on to the next one.
       if (begun) end()
     })
   })

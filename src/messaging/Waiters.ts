@@ -36,7 +36,7 @@ export interface Group {
   ) => { readonly key: string; readonly reply: () => SendResponse | undefined } | undefined
 }
 
-/** A frame that may be a reply; its text is decoded once, and only if somebody asks. */
+/** A frame that may be a reply; its text is decoded once, and only if a mode asks for it. */
 export class IncomingFrame {
   private text: string | undefined | null = null
 
