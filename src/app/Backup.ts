@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as FileState from "../adapters/embedded/FileState.js"
-import type { SettingsShape } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import { NotAvailable, type StateStoreUnavailable } from "../domain/Errors.js"
 
 /** Into a new file; answers with its size in bytes. Fails with NotAvailable where there is nothing that a file could hold. */

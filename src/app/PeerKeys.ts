@@ -8,8 +8,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as PeerSecret from "../adapters/embedded/PeerSecret.js"
-import { type Keys, keyOf } from "../api/rpc/PeerProof.js"
-import type { SettingsShape } from "../config/Settings.js"
+import { keyOf, type Keys } from "../api/rpc/PeerProof.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 
 /** How often it is looked whether the file in the data folder is still there. */

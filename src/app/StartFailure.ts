@@ -3,9 +3,9 @@ import * as Cause from "effect/Cause"
 import { createSecureContext } from "node:tls"
 import { readFileSync } from "node:fs"
 import { twinsOf } from "../adapters/secrets/LocalSecrets.js"
-import { SettingsError } from "../config/Load.js"
 import { ListenFailed } from "../api/http/HttpListener.js"
-import type { SettingsShape } from "../config/Settings.js"
+import { SettingsError } from "../config/Load.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 
 /** The files that settings name, and the secrets of this host, looked at before anything is opened. */
 export const checkFiles = (

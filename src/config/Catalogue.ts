@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import { redactUrl } from "../domain/Redact.js"
 import * as Kinds from "./Kinds.js"
-import type { SettingsShape } from "./Settings.js"
+import type { SettingsShape } from "./SettingsShape.js"
 
 export interface Entry<A> {
   readonly env: string

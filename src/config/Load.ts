@@ -7,7 +7,7 @@ import { CATALOGUE, entryOf, flagOf, isSecret, KEYS, type SettingKey, show } fro
 import { MAX_RATE } from "./Kinds.js"
 import { isLoopback, RELATIONS } from "./Relations.js"
 import { secretOf } from "./SecretFile.js"
-import type { SettingsShape } from "./Settings.js"
+import type { SettingsShape } from "./SettingsShape.js"
 import { unknownVariables } from "./UnknownVariables.js"
 
 /** Represents a setting that is bad, or contradicts another. `message` is one line: setting, value, rule. */

@@ -3,7 +3,7 @@ import { isIPv4 } from "node:net"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import type { SettingKey } from "./Catalogue.js"
-import type { SettingsShape } from "./Settings.js"
+import type { SettingsShape } from "./SettingsShape.js"
 
 /** What a token has at least that others can try. */
 const TOKEN_CHARS = 16

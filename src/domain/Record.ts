@@ -6,13 +6,12 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { ConnectionStatus } from "./ConnectionStatus.js"
 import type { Position } from "./ConnectionEvent.js"
+import { ConnectionStatus } from "./ConnectionStatus.js"
 import type { StateStoreUnavailable } from "./Errors.js"
 import { connectionKey } from "./Key.js"
 import { Spec } from "./Spec.js"
 import * as Stored from "./Stored.js"
-import type { Trial } from "./Trial.js"
 
 export interface ConnectionRecord {
   readonly id: string
@@ -198,4 +197,14 @@ const fromStored = (stored: typeof StoredRecord.Type, spec: Spec, json: Stored.J
     unknown: {}
   }
   return { ...record, unknown: Stored.beyond(json, recordToJson(record)) }
+}
+
+/** A record that is being tried, as domain/Trial.ts judges it. */
+export interface Trial {
+  /** the incarnation that tries it; undefined: a suspect whose turn has not come, or one in quarantine */
+  readonly by?: string | undefined
+  /** incarnations that ended while they tried it */
+  readonly deaths: number
+  /** it is the only suspect that is tried now */
+  readonly alone?: boolean | undefined
 }

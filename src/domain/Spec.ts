@@ -6,7 +6,6 @@
  * proto has no presence.
  */
 import * as Schema from "effect/Schema"
-import type { SpecTemplates } from "./SpecTemplates.js"
 import type { Template } from "./Templates.js"
 
 const optional = Schema.optional
@@ -227,4 +226,14 @@ export interface ResolvedSpec {
   readonly compression: boolean
   /** the largest frame that is looked into for a reply by its JSON, or for a login step */
   readonly maxReplyBytes: number
+}
+
+/** The texts of a spec in which placeholders are filled in at each dial. */
+export interface SpecTemplates {
+  readonly url: Template
+  /** one for each header, and one for each subprotocol, in order */
+  readonly headers: ReadonlyArray<Template>
+  readonly subprotocols: ReadonlyArray<Template>
+  /** undefined: there is no application-level ping that is text */
+  readonly ping: Template | undefined
 }

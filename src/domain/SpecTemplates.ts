@@ -1,15 +1,6 @@
 /** The texts of a spec in which placeholders are filled in at each dial, read once, when the spec is resolved. */
-import type { ResolvedSpec } from "./Spec.js"
-import { parseHeaderValue, parseTemplate, type Template } from "./Templates.js"
-
-export interface SpecTemplates {
-  readonly url: Template
-  /** one for each header, and one for each subprotocol, in order */
-  readonly headers: ReadonlyArray<Template>
-  readonly subprotocols: ReadonlyArray<Template>
-  /** undefined: there is no application-level ping that is text */
-  readonly ping: Template | undefined
-}
+import type { ResolvedSpec, SpecTemplates } from "./Spec.js"
+import { parseHeaderValue, parseTemplate } from "./Templates.js"
 
 export const specTemplates = ({
   headers,

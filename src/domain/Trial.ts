@@ -12,16 +12,7 @@
  * when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs that one.
  */
 import { shouldBeUp } from "./ConnectionStatus.js"
-import type { ConnectionRecord } from "./Record.js"
-
-export interface Trial {
-  /** the incarnation that tries it; undefined: a suspect whose turn has not come, or one in quarantine */
-  readonly by?: string | undefined
-  /** incarnations that ended while they tried it */
-  readonly deaths: number
-  /** it is the only suspect that is tried now */
-  readonly alone?: boolean | undefined
-}
+import type { ConnectionRecord, Trial } from "./Record.js"
 
 export const QUARANTINED = "quarantined"
 /** so many ends, the last one alone */

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { ManagerError } from "../domain/Errors.js"
 import type { Connection, ConnectResponse, ReceiveResponse } from "../domain/Messages.js"
+import type { UnaryMethod, UnaryTypes } from "../domain/Methods.js"
 import type { ConnectRequest } from "../domain/Spec.js"
 import { uuidv8FromRequest } from "../domain/Uuid.js"
 import { checkId } from "../domain/Validate.js"
@@ -12,7 +13,6 @@ import * as FleetListing from "./FleetListing.js"
 import * as FleetStreams from "./FleetStreams.js"
 import * as ForwardedSend from "./ForwardedSend.js"
 import { type AtOwner, atOwner, notExecuted, ownersStream, type Reach, whileAlive } from "./Forwarding.js"
-import type { UnaryMethod, UnaryTypes } from "./Operations.js"
 
 type Manager = ConnectionManager["Type"]
 

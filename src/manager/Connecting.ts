@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import { CONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import {
   ConnectionNotFound,
   DialFailed,
@@ -12,20 +13,19 @@ import {
   OwnerUnreachable,
   QuotaExceeded
 } from "../domain/Errors.js"
-import { CONNECTING, shouldBeUp } from "../domain/ConnectionStatus.js"
 import type { Connection, ConnectResponse, DisconnectRequest } from "../domain/Messages.js"
 import type { ConnectionRecord } from "../domain/Record.js"
-import { onReconnect } from "../domain/Trial.js"
 import type { ConnectRequest, ResolvedSpec } from "../domain/Spec.js"
 import { specHash } from "../domain/SpecHash.js"
+import { onReconnect } from "../domain/Trial.js"
 import { uuidv7, uuidv8FromRequest } from "../domain/Uuid.js"
 import { checkClose, checkConnect, type CheckedConnect } from "../domain/Validate.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
+import * as CallDeadline from "../ports/CallDeadline.js"
 import { adopt, forgetUnderLife, take } from "./Adoption.js"
-import * as CallDeadline from "./CallDeadline.js"
 import { acceptsWork, checked, type Core, owned, settledHere } from "./Core.js"
 import { ManagedConnection } from "./ManagedConnection.js"
-import { mayPublishTo } from "./Publishing.js"
+import { mayPublishTo } from "./Publish.js"
 
 /** What is being created here now. */
 export interface Creating {

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type { SettingsShape } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import type { ByteBudget } from "../domain/ByteBudget.js"
 import {
   ConnectionNotFound,
@@ -18,8 +18,8 @@ import type { Publisher } from "../messaging/Publisher.js"
 import type { SendTurn } from "../messaging/SendTurn.js"
 import type { Essentials } from "../observability/Essentials.js"
 import type { MetricsShape } from "../observability/Metrics.js"
-import type { PubSub } from "../ports/PubSub.js"
 import type { ConnectionStore } from "../ownership/ConnectionStore.js"
+import type { PubSub } from "../ports/PubSub.js"
 import type { Sessions } from "../socket/Session.js"
 import type { ConnectionTable } from "./ConnectionTable.js"
 import type { Events } from "./Events.js"

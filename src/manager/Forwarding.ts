@@ -13,7 +13,7 @@ import { type ManagerError, OwnerUnreachable, type StateStoreUnavailable } from 
 import type { Membership } from "../membership/Membership.js"
 import type { Browsing } from "../ownership/Browsing.js"
 import { type Peer, type PeerFailure, type Peers, PeerSilent } from "../ports/Peers.js"
-import * as CallDeadline from "./CallDeadline.js"
+import * as CallDeadline from "../ports/CallDeadline.js"
 import { type Core, whenSettled } from "./Core.js"
 import type { Local } from "./Local.js"
 import type { Roster } from "./Roster.js"

@@ -46,7 +46,7 @@ import { Local } from "./Local.js"
 import * as Messaging from "./Messaging.js"
 import * as Overloaded from "./Overloaded.js"
 import * as Probation from "./Probation.js"
-import * as Publishing from "./Publishing.js"
+import * as Publish from "./Publish.js"
 import * as Rebalancing from "./Rebalancing.js"
 import * as Roster from "./Roster.js"
 import * as Supervisor from "./Supervisor.js"
@@ -163,8 +163,8 @@ const make = Effect.gen(function* () {
     reconnect: (id) => Connecting.reconnect(core, id),
     get: (id) => Listing.get(core, id),
     list: (request) => Listing.list(core, request),
-    startPublish: (request) => Publishing.startPublish(core, request),
-    stopPublish: (id) => Publishing.stopPublish(core, id),
+    startPublish: (request) => Publish.startPublish(core, request),
+    stopPublish: (id) => Publish.stopPublish(core, id),
     send: (request) => Messaging.send(core, request),
     sendRaw: (request) => Messaging.sendRaw(core, request),
     receive: (id) => Messaging.receive(core, id),

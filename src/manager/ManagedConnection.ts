@@ -5,28 +5,28 @@
  * frames. `receive` is the hot path.
  */
 import * as Effect from "effect/Effect"
+import type { ByteBudget } from "../domain/ByteBudget.js"
+import type { Position } from "../domain/ConnectionEvent.js"
 import {
   CONNECTED,
-  RECONNECTING,
   type ConnectionStatus,
-  transition,
-  type StatusChange
+  RECONNECTING,
+  type StatusChange,
+  transition
 } from "../domain/ConnectionStatus.js"
-import type { Position } from "../domain/ConnectionEvent.js"
 import type { InvalidRequest } from "../domain/Errors.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
 import type { Connection } from "../domain/Messages.js"
-import type { ByteBudget } from "../domain/ByteBudget.js"
 import { OneAtATime } from "../domain/OneAtATime.js"
 import type { ResolvedSpec } from "../domain/Spec.js"
 import type { Correlator } from "../messaging/Correlator.js"
-import type { Lane } from "../messaging/Publisher.js"
+import type { Lane } from "../messaging/Lane.js"
 import type { ReaderBuffer } from "../messaging/ReaderBuffer.js"
 import type { Counter } from "../observability/Metrics.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
 import type { Session } from "../socket/Session.js"
-import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 import type { EventSubject } from "./Events.js"
+import type { FirstDialFailure, FirstDial } from "./FirstDial.js"
 
 /** What a reader's buffer counts for a frame beside its data. */
 const FRAME_BYTES = 64

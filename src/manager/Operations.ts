@@ -7,45 +7,10 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ManagerError } from "../domain/Errors.js"
 import type * as M from "../domain/Messages.js"
-import type { ConnectRequest } from "../domain/Spec.js"
+import type { Nothing, Shown, StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../domain/Methods.js"
 import type { ConnectionManager } from "./ConnectionManager.js"
 
 type Manager = ConnectionManager["Type"]
-type Id = typeof M.WithId.Type
-type Shown = typeof M.WithConnection.Type
-type Nothing = typeof M.Empty.Type
-
-/** Request and answer of each unary method. */
-export interface UnaryTypes {
-  readonly Connect: readonly [ConnectRequest, M.ConnectResponse]
-  readonly Disconnect: readonly [M.DisconnectRequest, Nothing]
-  readonly Reconnect: readonly [Id, Shown]
-  readonly Get: readonly [Id, Shown]
-  readonly List: readonly [M.ListRequest, M.ListResponse]
-  readonly StartPublish: readonly [M.StartPublishRequest, Shown]
-  readonly StopPublish: readonly [Id, Shown]
-  readonly Send: readonly [M.SendRequest, M.SendResponse]
-  readonly SendRaw: readonly [M.SendRawRequest, Nothing]
-  readonly SetTag: readonly [typeof M.SetTagRequest.Type, Nothing]
-  readonly GetTag: readonly [typeof M.TagRequest.Type, typeof M.GetTagResponse.Type]
-  readonly SetTags: readonly [typeof M.SetTagsRequest.Type, Nothing]
-  readonly GetTags: readonly [Id, typeof M.GetTagsResponse.Type]
-  readonly DeleteTag: readonly [typeof M.TagRequest.Type, Nothing]
-  readonly ListInstances: readonly [Nothing, typeof M.ListInstancesResponse.Type]
-  readonly Migrate: readonly [M.MigrateRequest, Shown]
-  readonly Drain: readonly [M.DrainRequest, M.DrainResponse]
-  readonly Rebalance: readonly [M.RebalanceRequest, M.RebalanceResponse]
-}
-/** Request and item of each streaming method. */
-export interface StreamTypes {
-  readonly Receive: readonly [Id, M.ReceiveResponse]
-  readonly Subscribe: readonly [typeof M.SubscribeRequest.Type, M.SubscribeResponse]
-  readonly Watch: readonly [M.WatchRequest, M.WatchResponse]
-}
-
-export type UnaryMethod = keyof UnaryTypes
-export type StreamMethod = keyof StreamTypes
-export type Method = UnaryMethod | StreamMethod
 
 /** A stream that has begun: what comes from now on is delivered, or counted in a later `missed`. */
 export type Opened<Item> = Effect.Effect<Stream.Stream<Item, ManagerError>, ManagerError, Scope.Scope>
@@ -87,8 +52,3 @@ export const streaming: {
   Subscribe: (manager, { topic }) => manager.subscribe(topic),
   Watch: (manager, request) => manager.watch(request)
 }
-
-export const UNARY_METHODS = Object.keys(unary) as ReadonlyArray<UnaryMethod>
-export const STREAM_METHODS = Object.keys(streaming) as ReadonlyArray<StreamMethod>
-export const isUnaryMethod = (method: string): method is UnaryMethod => Object.hasOwn(unary, method)
-export const isStreamMethod = (method: string): method is StreamMethod => Object.hasOwn(streaming, method)

@@ -5,6 +5,7 @@ import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, type ManagerError } from "../domain/Errors.js"
+import { isStreamMethod, isUnaryMethod, type StreamMethod, type UnaryMethod } from "../domain/Methods.js"
 import type { ConnectRequest } from "../domain/Spec.js"
 import { Membership } from "../membership/Membership.js"
 import { Metrics } from "../observability/Metrics.js"
@@ -12,15 +13,7 @@ import { PeerDesk, type SendProgress } from "../ports/Peers.js"
 import { codeOf } from "./CallCode.js"
 import type { ConnectionManager } from "./ConnectionManager.js"
 import { Local } from "./Local.js"
-import {
-  isStreamMethod,
-  isUnaryMethod,
-  type Opened,
-  streaming,
-  type StreamMethod,
-  unary,
-  type UnaryMethod
-} from "./Operations.js"
+import { type Opened, streaming, unary } from "./Operations.js"
 
 /** An operation, seen without its types: the door has decoded the request by its name. */
 type Answering<A> = (operations: ConnectionManager["Type"], request: unknown) => A

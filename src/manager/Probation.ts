@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Trial from "../domain/Trial.js"
-import type { Core } from "./Core.js"
+import type { ConnectionStore } from "../ownership/ConnectionStore.js"
 import type { ManagedConnection } from "./ManagedConnection.js"
 
 /** Without harm for so long after its first dial: it is no poison, milliseconds. The status waits for it in the store. */
@@ -33,7 +33,12 @@ export interface Probation {
   readonly loop: Effect.Effect<never>
 }
 
-type Needs = Pick<Core, "steady" | "store"> & { readonly start: (c: ManagedConnection) => Effect.Effect<void> }
+interface Needs {
+  /** steady milliseconds */
+  readonly steady: () => number
+  readonly store: ConnectionStore["Type"]
+  readonly start: (c: ManagedConnection) => Effect.Effect<void>
+}
 
 export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, never, Scope.Scope> =>
   Effect.map(Effect.makeLatch(false), (wake) => {

@@ -1,14 +1,11 @@
-/** StartPublish, StopPublish, and the lane between a connection and its topic. */
+/** The lane between a connection and its topic. */
 import * as Effect from "effect/Effect"
 import { gapAttributes, type GapCause, type Position } from "../domain/ConnectionEvent.js"
-import { type ManagerError, PermissionDenied } from "../domain/Errors.js"
-import type { Connection, StartPublishRequest } from "../domain/Messages.js"
 import { refuseTopic } from "../domain/TopicPolicy.js"
-import { checkTopic, resolvePublishing } from "../domain/Validate.js"
-import type { Lane } from "../messaging/Publisher.js"
-import { checked, type Core, owned, stillOwned } from "./Core.js"
-import type { ManagedConnection } from "./ManagedConnection.js"
+import type { Lane } from "../messaging/Lane.js"
 import { mayPublish } from "./Acting.js"
+import type { Core } from "./Core.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
 
 /**
  * Opens the lane to the connection's topic; frames that come from now on are published. No topic, no lane. `start` is the last
@@ -104,46 +101,3 @@ export const gap = (
   core.metrics.gaps(cause).add(1)
   core.events.emit("gap", c, gapAttributes(cause, last, first, lost))
 }
-
-/** Refuses a topic that callers may not publish to; "" is none. */
-export const mayPublishTo = (core: Core, topic: string): Effect.Effect<void, PermissionDenied> => {
-  const refused = topic === "" ? undefined : refuseTopic(topic, core.settings)
-  return refused === undefined ? Effect.void : new PermissionDenied({ reason: refused })
-}
-
-export const startPublish = (core: Core, request: StartPublishRequest): Effect.Effect<Connection, ManagerError> =>
-  Effect.gen(function* () {
-    const topic = yield* checked(checkTopic(request.topic))
-    yield* mayPublishTo(core, topic)
-    const c = yield* owned(core, request.id)
-    const change = Effect.gen(function* () {
-      yield* stillOwned(core, c)
-      const publishing = yield* checked(resolvePublishing(request.publishing, c.spec.publishing))
-      const asked = c.owned.record().spec
-      const spec = request.publishing === undefined ? {} : { spec: { ...asked, publishing: request.publishing } }
-      yield* core.store.update(c.owned, { topic, ...spec })
-      closeLane(core, c)
-      c.topic = topic
-      c.spec = { ...c.spec, publishing }
-      openLane(core, c)
-      core.events.emit("published-to", c, { topic })
-      return c.view()
-    })
-    return yield* c.changing.run(change)
-  })
-
-export const stopPublish = (core: Core, id: string): Effect.Effect<Connection, ManagerError> =>
-  Effect.gen(function* () {
-    const c = yield* owned(core, id)
-    const change = Effect.gen(function* () {
-      yield* stillOwned(core, c)
-      const { topic } = c
-      if (topic === "") return c.view()
-      yield* core.store.update(c.owned, { topic: "" })
-      closeLane(core, c)
-      c.topic = ""
-      core.events.emit("unpublished", c, { topic })
-      return c.view()
-    })
-    return yield* c.changing.run(change)
-  })

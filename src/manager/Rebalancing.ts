@@ -13,7 +13,7 @@ import type { Instance, ListResponse, RebalanceRequest, RebalanceResponse } from
 import { checkRebalance } from "../domain/Validate.js"
 import type { Peer } from "../ports/Peers.js"
 import { evenOut, type Transfer } from "./Balance.js"
-import { CallDeadline } from "./CallDeadline.js"
+import { CallDeadline } from "../ports/CallDeadline.js"
 import { acceptsWork, checked } from "./Core.js"
 import { type Fleet, migrate } from "./Fleet.js"
 import * as Spacing from "./Spacing.js"

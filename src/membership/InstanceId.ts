@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import * as Context from "effect/Context"
-import type { SettingsShape } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 
 export interface Identity {
   /** 1-128 of A-Za-z0-9.-_, not beginning with _ */

@@ -1,6 +1,6 @@
 /** The periods of the lease, milliseconds, all of them derived from the two settings. */
 import * as Duration from "effect/Duration"
-import type { SettingsShape } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import { marginOf } from "../domain/Instance.js"
 
 export interface Periods {

@@ -7,31 +7,10 @@ import * as Exit from "effect/Exit"
 import { BufferFull, type InvalidRequest, SendTimeout } from "../domain/Errors.js"
 import { CALLER } from "../domain/Limits.js"
 import type { SendResponse } from "../domain/Messages.js"
-import type { ResolvedCorrelation } from "../domain/Spec.js"
 import { LateReplies } from "./LateReplies.js"
 import { NextLine, type NextLineOptions } from "./NextLine.js"
 import { type Prepared, prepare } from "./RequestId.js"
-import { type Group, IncomingFrame, Waiter } from "./Waiters.js"
-
-export interface CorrelatorRequest<E> {
-  readonly message: Uint8Array
-  /** text frame or binary frame */
-  readonly binary: boolean
-  readonly correlation: ResolvedCorrelation
-  /** milliseconds; a NEXT request that waits its turn waits within it too */
-  readonly timeoutMs: number
-  /**
-   * Hands the message, with its id put in, to the socket; done once the socket took it, failed once it never will. `handed`
-   * is called when it can no longer be taken back.
-   */
-  readonly send: (message: Uint8Array, binary: boolean, handed: () => void) => Effect.Effect<void, E>
-}
-
-/** Represents a request whose socket ended before its reply. */
-export interface RequestAborted {
-  readonly _tag: "RequestAborted"
-  readonly sent: "yes" | "no"
-}
+import { type CorrelatorRequest, type Group, IncomingFrame, type RequestAborted, Waiter } from "./Waiters.js"
 
 export interface Correlator {
   /** Whether any request waits for a reply: the hot path asks this first. */

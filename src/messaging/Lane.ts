@@ -6,19 +6,71 @@
  */
 import * as Effect from "effect/Effect"
 import type { TopicEvent } from "../domain/CloudEvent.js"
-import type { Position } from "../domain/ConnectionEvent.js"
+import type { GapCause, Position } from "../domain/ConnectionEvent.js"
 import { type Frame, FramePack } from "../domain/Frame.js"
-import type { Batch } from "./Batch.js"
+import type { ResolvedBuffer, ResolvedPublishing } from "../domain/Spec.js"
+import type { Counter } from "../observability/Metrics.js"
 import { FrameBuffer } from "./FrameBuffer.js"
-import { type GapTeller, positionOf } from "./Gaps.js"
-import type { LaneHost } from "./LaneHost.js"
+import { type GapDesk, type GapTeller, positionOf } from "./Gaps.js"
 import { Losses } from "./Losses.js"
 import { Pausing } from "./Pausing.js"
-import type { Lane as LaneApi, LaneOptions } from "./Publisher.js"
-import { BLOCKED, LINGERING, READY, RESTING, Source } from "./Source.js"
-import { MANY } from "./TopicQueue.js"
+import { type Batch, BLOCKED, LINGERING, READY, RESTING, Source } from "./Source.js"
+import type { Tally } from "./Tally.js"
+import { MANY, type TopicQueue } from "./TopicQueue.js"
 
-export class Lane extends Source implements LaneApi, GapTeller {
+/** What the lanes of one topic share. */
+export interface LaneHost {
+  readonly queue: TopicQueue
+  readonly tally: Tally
+  readonly gaps: GapDesk
+  readonly published: Counter
+  readonly dropped: { readonly [cause in "overflow" | "publish" | "lease"]: Counter }
+  /** steady milliseconds */
+  readonly now: () => number
+  /** encoded bytes of one event; Infinity: no limit */
+  readonly maxEventBytes: number
+  /** Nothing is left of the lane: called once. */
+  readonly retired: (lane: FrameLane) => void
+}
+
+export interface LaneOptions {
+  readonly connectionId: string
+  readonly topic: string
+  readonly buffer: ResolvedBuffer
+  readonly publishing: ResolvedPublishing
+  /** The lease: asked right before each request goes out, and again before each repetition. */
+  readonly mayPublish: () => boolean
+  /** Overflow PAUSE: called synchronously at the high-water mark and at the low one. */
+  readonly onPause: () => void
+  readonly onResume: () => void
+  /** At most once a second for each cause, and once at the end: what was lost between two published positions. */
+  readonly onGap: (
+    cause: Extract<GapCause, "overflow" | "publish">,
+    last: Position,
+    first: Position,
+    lost: number
+  ) => void
+  /** Added to as frames are published or dropped. */
+  readonly counters: { published: number; dropped: number }
+  /** The position before the lane's first frame. */
+  readonly start: Position
+}
+
+export interface Lane {
+  /** The hot path: no promise, no fiber, no allocation beyond the buffer's own. */
+  readonly offer: (frame: Frame) => void
+  /** Nothing more will be offered; what waits is still published. */
+  readonly close: () => void
+  /** Drops what waits and counts it as dropped (cause lease); nothing of it is published any more. */
+  readonly discard: () => number
+  /** Done when nothing waits and nothing is in flight. */
+  readonly drained: Effect.Effect<void>
+  readonly lastPublished: () => Position
+  readonly pendingFrames: () => number
+  readonly pendingBytes: () => number
+}
+
+export class FrameLane extends Source implements Lane, GapTeller {
   private readonly buffer: FrameBuffer
   /** packed: how long the first frame waits for company */
   private lingerUntil = 0
@@ -33,7 +85,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
     private readonly options: LaneOptions,
     private readonly host: LaneHost,
     /** the lane of the same connection towards the same topic that goes first */
-    predecessor: Lane | undefined
+    predecessor: FrameLane | undefined
   ) {
     super()
     this.buffer = new FrameBuffer(options.buffer, host.tally)
@@ -43,7 +95,7 @@ export class Lane extends Source implements LaneApi, GapTeller {
     }
   }
 
-  private successor: Lane | undefined
+  private successor: FrameLane | undefined
 
   get connectionId(): string {
     return this.options.connectionId

@@ -11,9 +11,8 @@ import * as Fiber from "effect/Fiber"
 import type { ByteBudget } from "../domain/ByteBudget.js"
 import { BufferFull } from "../domain/Errors.js"
 import { CALLER } from "../domain/Limits.js"
-import type { RequestAborted } from "./Correlator.js"
 import * as Turns from "./Turns.js"
-import { Waiter } from "./Waiters.js"
+import { type RequestAborted, Waiter } from "./Waiters.js"
 
 export interface NextLineOptions {
   /** what waits for its turn is taken from it */

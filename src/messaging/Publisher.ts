@@ -11,55 +11,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import { Settings } from "../config/Settings.js"
-import type { GapCause, LifecycleEvent, Position } from "../domain/ConnectionEvent.js"
-import type { Frame } from "../domain/Frame.js"
-import type { ResolvedBuffer, ResolvedPublishing } from "../domain/Spec.js"
+import type { LifecycleEvent } from "../domain/ConnectionEvent.js"
 import { Metrics } from "../observability/Metrics.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Alarm, steadyMillis } from "./Alarm.js"
 import { Announcer } from "./Announcer.js"
 import { GapDesk } from "./Gaps.js"
-import { Lane as FrameLane } from "./Lane.js"
-import type { LaneHost } from "./LaneHost.js"
+import { FrameLane, type LaneHost, type Lane, type LaneOptions } from "./Lane.js"
 import { Tally } from "./Tally.js"
 import { TopicQueue } from "./TopicQueue.js"
-
-export interface LaneOptions {
-  readonly connectionId: string
-  readonly topic: string
-  readonly buffer: ResolvedBuffer
-  readonly publishing: ResolvedPublishing
-  /** The lease: asked right before each request goes out, and again before each repetition. */
-  readonly mayPublish: () => boolean
-  /** Overflow PAUSE: called synchronously at the high-water mark and at the low one. */
-  readonly onPause: () => void
-  readonly onResume: () => void
-  /** At most once a second for each cause, and once at the end: what was lost between two published positions. */
-  readonly onGap: (
-    cause: Extract<GapCause, "overflow" | "publish">,
-    last: Position,
-    first: Position,
-    lost: number
-  ) => void
-  /** Added to as frames are published or dropped. */
-  readonly counters: { published: number; dropped: number }
-  /** The position before the lane's first frame. */
-  readonly start: Position
-}
-
-export interface Lane {
-  /** The hot path: no promise, no fiber, no allocation beyond the buffer's own. */
-  readonly offer: (frame: Frame) => void
-  /** Nothing more will be offered; what waits is still published. */
-  readonly close: () => void
-  /** Drops what waits and counts it as dropped (cause lease); nothing of it is published any more. */
-  readonly discard: () => number
-  /** Done when nothing waits and nothing is in flight. */
-  readonly drained: Effect.Effect<void>
-  readonly lastPublished: () => Position
-  readonly pendingFrames: () => number
-  readonly pendingBytes: () => number
-}
 
 export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher")<
   Publisher,

@@ -5,8 +5,7 @@ import { randomBytes } from "node:crypto"
 import { InvalidRequest } from "../domain/Errors.js"
 import { find, insertField, isJson, parsePath, type Path } from "../domain/JsonPath.js"
 import { FEED } from "../domain/Limits.js"
-import type { CorrelatorRequest } from "./Correlator.js"
-import { envelope, type Group, jsonField, jsonKey, prefix, PREFIX_BYTES } from "./Waiters.js"
+import { type CorrelatorRequest, envelope, type Group, jsonField, jsonKey, PREFIX_BYTES, prefix } from "./Waiters.js"
 
 /** A message that is ready to go, and where its reply will be looked for. */
 export interface Prepared {

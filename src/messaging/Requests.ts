@@ -1,9 +1,9 @@
 /** The requests of one topic that have no answer yet. Each is told of once: by its answer, or because it took too long. */
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import type { Publish, PublishExit, PubSub } from "../ports/PubSub.js"
+import type { PublishExit, Publish, PubSub } from "../ports/PubSub.js"
 import type { Alarm, RunFork } from "./Alarm.js"
-import type { Batch } from "./Batch.js"
+import type { Batch } from "./Source.js"
 
 /** An adapter ends its requests by itself; this is for one that does not. */
 export const REQUEST_MILLIS = 60_000

@@ -2,8 +2,7 @@
  * One ordered stream of events towards one topic, as the topic's queue sees it: it has something to send, is in a request,
  * waits for a time, or rests. What it sends next goes only after the answer to what it sent before.
  */
-import type { TopicEvent } from "../domain/CloudEvent.js"
-import type { Batch } from "./Batch.js"
+import { encodedSize, encodedSizeBound, type TopicEvent } from "../domain/CloudEvent.js"
 import { Failures } from "./Retry.js"
 
 /** The queue has nothing to do for it. */
@@ -108,3 +107,35 @@ export abstract class Source {
 
 /** Shared by all that have nothing formed; never written to. */
 const NONE: Array<TopicEvent> = []
+
+/** One request on its way to a topic: entries of several sources, side by side. */
+export class Batch {
+  readonly events: Array<TopicEvent> = []
+  /** Whose entries they are, in the order of the entries: source i has the next `counts[i]`. */
+  readonly sources: Array<Source> = []
+  readonly counts: Array<number> = []
+  startedAt = 0
+
+  constructor(
+    readonly maxEvents: number,
+    /** encoded bytes that may still come in; Infinity: no limit */
+    private room: number
+  ) {}
+
+  get full(): boolean {
+    return this.events.length >= this.maxEvents
+  }
+
+  /** Puts an entry in; false where it has no room. The first one always has. */
+  add(event: TopicEvent): boolean {
+    if (this.room !== Infinity) {
+      let size = encodedSizeBound(event)
+      // The bound may be six times too much, which cuts a batch of large texts far too early.
+      if (size > this.room) size = encodedSize(event)
+      if (size > this.room && this.events.length > 0) return false
+      this.room -= size
+    }
+    this.events.push(event)
+    return true
+  }
+}

@@ -1,6 +1,6 @@
 /** One at a time, first come first served; waiting effects can be sent away. */
 import * as Effect from "effect/Effect"
-import type { RequestAborted } from "./Correlator.js"
+import type { RequestAborted } from "./Waiters.js"
 
 export interface Turns {
   /** Runs when all that came before are done. */

@@ -2,11 +2,31 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { isUtf8 } from "node:buffer"
-import { find, type Path, type Span, valueText } from "../domain/JsonPath.js"
 import { OCTET_STREAM, TEXT_PLAIN } from "../domain/Frame.js"
+import { find, type Path, type Span, valueText } from "../domain/JsonPath.js"
 import { FEED } from "../domain/Limits.js"
 import type { SendResponse } from "../domain/Messages.js"
-import type { RequestAborted } from "./Correlator.js"
+import type { ResolvedCorrelation } from "../domain/Spec.js"
+
+export interface CorrelatorRequest<E> {
+  readonly message: Uint8Array
+  /** text frame or binary frame */
+  readonly binary: boolean
+  readonly correlation: ResolvedCorrelation
+  /** milliseconds; a NEXT request that waits its turn waits within it too */
+  readonly timeoutMs: number
+  /**
+   * Hands the message, with its id put in, to the socket; done once the socket took it, failed once it never will. `handed`
+   * is called when it can no longer be taken back.
+   */
+  readonly send: (message: Uint8Array, binary: boolean, handed: () => void) => Effect.Effect<void, E>
+}
+
+/** Represents a request whose socket ended before its reply. */
+export interface RequestAborted {
+  readonly _tag: "RequestAborted"
+  readonly sent: "yes" | "no"
+}
 
 /** One request in flight. */
 export class Waiter {

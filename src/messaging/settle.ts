@@ -1,8 +1,7 @@
 /** What an answer means for the sources whose entries were in the request. */
 import type { PublishFailure } from "../ports/PubSub.js"
-import type { Batch } from "./Batch.js"
 import { retryDelay } from "./Retry.js"
-import { RESTING, type Source } from "./Source.js"
+import { type Batch, RESTING, type Source } from "./Source.js"
 
 /**
  * Tells each source what became of its entries, and then `settled` how long it waits before it goes on: 0 is not at all.

@@ -10,7 +10,7 @@ import * as List from "effect/List"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
-import type { SettingsShape } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import { redactUrlsIn } from "../domain/Redact.js"
 
 const LEVELS: Readonly<Record<SettingsShape["logLevel"], LogLevel.LogLevel>> = {

@@ -7,7 +7,6 @@
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -24,9 +23,9 @@ import { Essentials } from "../observability/Essentials.js"
 import { StateStore } from "../ports/StateStore.js"
 import { claimOwn } from "./Claiming.js"
 import { claimOne } from "./ClaimingOne.js"
-import { create } from "./Creating.js"
+import { create, type Created, type CreateOptions, type NewConnection } from "./Creating.js"
 import { claimHandover, offer, takeBack } from "./Offering.js"
-import { type Owned, OwnedState, type RecordChange } from "./Owned.js"
+import { type Claimed, type Handed, type Owned, OwnedState, type RecordChange } from "./Owned.js"
 import { make as makeReclaimer, Reclaimer } from "./Reclaimer.js"
 import { read, release, rewrite } from "./Records.js"
 import { ANSWER_WITHIN, remove } from "./Removing.js"
@@ -36,38 +35,6 @@ import { Turns } from "./Turns.js"
 import * as WriteBehind from "./WriteBehind.js"
 
 export type { Owned, RecordChange }
-
-/** What a create met. `exists`: the id has a record already (a repeated request_id); nothing was written. */
-export type Created =
-  | { readonly _tag: "Created"; readonly owned: Owned }
-  | { readonly _tag: "Exists"; readonly record: ConnectionRecord }
-
-/** A connection of another owner, claimed with a higher epoch. `from` names the former owner. */
-export interface Handed {
-  readonly owned: Owned
-  readonly from: string
-  /** the record as the former owner left it */
-  readonly before: ConnectionRecord
-}
-
-/** One whose owner has ended. `restart`: it was a former life of this instance. */
-export interface Claimed extends Handed {
-  readonly reason: "restart" | "dead" | "left"
-}
-
-export type NewConnection = Pick<
-  ConnectionRecord,
-  "id" | "spec" | "specHash" | "tags" | "topic" | "status" | "createdAt"
->
-
-export interface CreateOptions {
-  /** It has a request_id: an outcome that is unknown at the deadline is kept, not ended by a tombstone. */
-  readonly keepUnknown: boolean
-  /** With `keepUnknown`: it was created after all, when nobody waited any more. Without it, it is removed then. */
-  readonly onLate?: (owned: Owned) => void
-  /** The longest wait for the store; 5 seconds. */
-  readonly within?: Duration.DurationInput
-}
 
 export class ConnectionStore extends Context.Tag("websocketmanager/ownership/ConnectionStore")<
   ConnectionStore,

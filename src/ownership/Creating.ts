@@ -6,19 +6,39 @@
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import { breathe } from "../common/YieldToEventLoop.js"
 import { InvalidRequest, StateStoreUnavailable } from "../domain/Errors.js"
 import { nextEpoch } from "../domain/Ownership.js"
 import { type ConnectionRecord, encodeRecord, isTombstone, RECORD_MAX_BYTES } from "../domain/Record.js"
 import type { ValueTooLarge, Version } from "../ports/StateStore.js"
 import { answered, type Attempt } from "./Attempt.js"
-import type { Created, CreateOptions, NewConnection } from "./ConnectionStore.js"
-import { OwnedState } from "./Owned.js"
+import { type Owned, OwnedState } from "./Owned.js"
 import { decode, type Found, read, write } from "./Records.js"
 import { ANSWER_WITHIN, bury, remove } from "./Removing.js"
-import { breathe, type Room, type Tenure, unwant, want } from "./Room.js"
+import { type Room, type Tenure, unwant, want } from "./Room.js"
+
+/** What a create met. `exists`: the id has a record already (a repeated request_id); nothing was written. */
+export type Created =
+  | { readonly _tag: "Created"; readonly owned: Owned }
+  | { readonly _tag: "Exists"; readonly record: ConnectionRecord }
+
+export type NewConnection = Pick<
+  ConnectionRecord,
+  "id" | "spec" | "specHash" | "tags" | "topic" | "status" | "createdAt"
+>
+
+export interface CreateOptions {
+  /** It has a request_id: an outcome that is unknown at the deadline is kept, not ended by a tombstone. */
+  readonly keepUnknown: boolean
+  /** With `keepUnknown`: it was created after all, when nobody waited any more. Without it, it is removed then. */
+  readonly onLate?: (owned: Owned) => void
+  /** The longest wait for the store; 5 seconds. */
+  readonly within?: Duration.DurationInput
+}
 
 type CreateError = StateStoreUnavailable | InvalidRequest
 

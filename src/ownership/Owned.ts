@@ -95,3 +95,16 @@ export class OwnedState implements Owned {
 }
 
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b)
+
+/** A connection of another owner, claimed with a higher epoch. `from` names the former owner. */
+export interface Handed {
+  readonly owned: Owned
+  readonly from: string
+  /** the record as the former owner left it */
+  readonly before: ConnectionRecord
+}
+
+/** One whose owner has ended. `restart`: it was a former life of this instance. */
+export interface Claimed extends Handed {
+  readonly reason: "restart" | "dead" | "left"
+}

@@ -10,14 +10,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import { breathe } from "../common/YieldToEventLoop.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../domain/Instance.js"
 import { PAGE_SIZE, pageKey } from "../domain/Key.js"
 import { type GuardedWrite, type Outcome, put } from "../membership/GuardedWrite.js"
-import { REMEMBERED } from "../membership/Membership.js"
-import { breathe } from "./Room.js"
 import type { Life } from "../membership/Lease.js"
-import type { StateStore, ValueTooLarge, Version, Versioned } from "../ports/StateStore.js"
+import { REMEMBERED } from "../membership/Membership.js"
+import type { StateStore, ValueTooLarge, Versioned, Version } from "../ports/StateStore.js"
 
 export interface PagesServices {
   readonly store: StateStore["Type"]

@@ -1,6 +1,5 @@
 /** What the parts of the connection store share: what is owned, what is under way, and the present life's pages. */
 import type * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
 import type { ConnectionRecord } from "../domain/Record.js"
@@ -44,15 +43,6 @@ export interface Room {
   open: number
   tenure: Tenure | undefined
 }
-
-/**
- * Lets timers and sockets have their turn. Fibers alone would keep the event loop to themselves as long as the store answers
- * without waiting: thousands of writes in a row cost the heartbeat its beat.
- */
-export const breathe: Effect.Effect<void> = Effect.async((resume) => {
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
 
 export const want = (tenure: Tenure, id: string): void => {
   tenure.wants.set(id, (tenure.wants.get(id) ?? 0) + 1)

@@ -4,9 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { breathe } from "../common/YieldToEventLoop.js"
 import type { OwnedState, RecordChange } from "./Owned.js"
 import { rewrite } from "./Records.js"
-import { breathe, type Room } from "./Room.js"
+import type { Room } from "./Room.js"
 
 const APART = 5_000
 /** The longest that a status waits for the end of a trial, milliseconds. */

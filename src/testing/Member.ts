@@ -1,6 +1,7 @@
 /** One process of a cluster with its manager inside: how it is started, and what it means to run in it. */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -9,8 +10,9 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import type * as ManagerLayer from "../app/ManagerLayer.js"
-import type { SettingsShape } from "../config/Settings.js"
-import type { ConnectionManager } from "../manager/ConnectionManager.js"
+import { Settings } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
+import { ConnectionManager } from "../manager/ConnectionManager.js"
 import { GatedClient } from "./GatedClient.js"
 import type { Ground } from "./Ground.js"
 import { Process, type ProcessOptions } from "./Process.js"
@@ -121,3 +123,14 @@ export class Member implements Instance {
     this.ground.run(Effect.withScheduler(Effect.map(Effect.exit(homed), done), scheduler))
   }
 }
+
+/** By the settings of the instance; nothing where it was not built yet. */
+export const drained = ({ context }: Instance): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const built = context()
+    if (built === undefined) return Effect.void
+    const { drainMode, drainTimeout } = Context.get(built, Settings)
+    const mode = drainMode === "wait" ? "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE" : "DRAIN_MODE_MIGRATE_CONNECTIONS"
+    const timeoutMs = Math.max(1, Math.ceil(Duration.toMillis(drainTimeout)))
+    return Effect.ignore(Context.get(built, ConnectionManager).drain({ mode, timeoutMs }))
+  })

@@ -20,20 +20,20 @@
  * instance at once, as `crash` does.
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as MemoryState from "../adapters/embedded/MemoryState.js"
 import * as ManagerLayer from "../app/ManagerLayer.js"
-import { Settings, type SettingsShape } from "../config/Settings.js"
+import { Settings } from "../config/Settings.js"
+import type { SettingsShape } from "../config/SettingsShape.js"
 import { ConnectionManager } from "../manager/ConnectionManager.js"
 import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { ClientWrapper } from "../socket/ClientWrapper.js"
 import { Bus } from "./Bus.js"
 import * as Ground from "./Ground.js"
-import { Crashed, type Instance, type Manager, Member, type StartOptions } from "./Member.js"
+import { Crashed, drained, type Instance, type Manager, Member, type StartOptions } from "./Member.js"
 import { MemorySockets, type MemorySocketsOptions } from "./MemorySockets.js"
 import { PeerNetwork } from "./PeerNetwork.js"
 import * as StoreLink from "./StoreLink.js"
@@ -290,14 +290,3 @@ export class TestCluster {
     }
   }
 }
-
-/** By the settings of the instance; nothing where it was not built yet. */
-const drained = ({ context }: Instance): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const built = context()
-    if (built === undefined) return Effect.void
-    const { drainMode, drainTimeout } = Context.get(built, Settings)
-    const mode = drainMode === "wait" ? "DRAIN_MODE_WAIT_FOR_CONNECTIONS_TO_CLOSE" : "DRAIN_MODE_MIGRATE_CONNECTIONS"
-    const timeoutMs = Math.max(1, Math.ceil(Duration.toMillis(drainTimeout)))
-    return Effect.ignore(Context.get(built, ConnectionManager).drain({ mode, timeoutMs }))
-  })

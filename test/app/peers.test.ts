@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { SettingsShape } from "../../src/config/Settings.js"
+import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { render } from "../../src/observability/Prometheus.js"
 import { startServer } from "../support/Doors.js"

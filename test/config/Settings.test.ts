@@ -11,7 +11,8 @@ import { afterAll, describe, expect } from "vitest"
 import { CATALOGUE, flagOf, isSecret, KEYS, type SettingKey } from "../../src/config/Catalogue.js"
 import { defaults, fast, fromOptions, load } from "../../src/config/Load.js"
 import { isLoopback } from "../../src/config/Relations.js"
-import { Settings, type SettingsShape } from "../../src/config/Settings.js"
+import { Settings } from "../../src/config/Settings.js"
+import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { helpText, loadedRows, settingsTable } from "../../src/config/Table.js"
 
 const loaded = (env: Record<string, string>, flags: Record<string, string> = {}) =>

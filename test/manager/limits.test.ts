@@ -1,7 +1,7 @@
 /** What is bounded: a page of a List, the wait of a Connect. */
 import * as Effect from "effect/Effect"
 import { describe, expect, it, type TestContext } from "vitest"
-import type { SettingsShape } from "../../src/config/Settings.js"
+import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
 

@@ -9,6 +9,7 @@ import { InvalidRequest, SendTimeout } from "../../src/domain/Errors.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ResolvedCorrelation } from "../../src/domain/Spec.js"
 import * as Correlator from "../../src/messaging/Correlator.js"
+import type { CorrelatorRequest } from "../../src/messaging/Waiters.js"
 
 const JSON_FIELD: ResolvedCorrelation = { mode: "json-field", requestPath: "$.id", replyPath: "$.id" }
 const ENVELOPE: ResolvedCorrelation = { ...JSON_FIELD, mode: "envelope" }
@@ -37,7 +38,7 @@ const connection = () => {
     ask: (
       message: string | Uint8Array,
       correlation = JSON_FIELD,
-      options: Partial<Correlator.CorrelatorRequest<"refused">> = {}
+      options: Partial<CorrelatorRequest<"refused">> = {}
     ) =>
       correlator.request({
         message: typeof message === "string" ? Buffer.from(message) : message,

@@ -1,11 +1,11 @@
 /** Packs and batches under a limit: never over it, and full although a text may become six times as long. */
 import { describe, expect, it } from "vitest"
 import * as FastCheck from "effect/FastCheck"
-import { encode, encodedSize } from "../../src/domain/CloudEvent.js"
-import { Frame, FramePack, type FrameOrigin } from "../../src/domain/Frame.js"
+import { encodedSize, encode } from "../../src/domain/CloudEvent.js"
+import { Frame, type FrameOrigin, FramePack } from "../../src/domain/Frame.js"
 import { Backlog } from "../../src/messaging/Backlog.js"
-import { Batch } from "../../src/messaging/Batch.js"
 import { formPack } from "../../src/messaging/Packing.js"
+import { Batch } from "../../src/messaging/Source.js"
 
 const KIB = 1024
 const origin: FrameOrigin = {

@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { expect, it } from "vitest"
+import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
-import type { SettingsShape } from "../../src/config/Settings.js"
 import { World } from "./World.js"
 
 const TIMEOUT = 180_000

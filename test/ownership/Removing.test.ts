@@ -12,7 +12,7 @@ import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey, instanceKey, pageKey } from "../../src/domain/Key.js"
 import { uuidv8FromRequest } from "../../src/domain/Uuid.js"
-import type { NewConnection } from "../../src/ownership/ConnectionStore.js"
+import type { NewConnection } from "../../src/ownership/Creating.js"
 import { type Instance, joined, meddle, stored, until } from "../membership/instances.js"
 
 const asked: NewConnection = {

@@ -9,13 +9,14 @@ import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
-import type { Settings, SettingsShape } from "../../src/config/Settings.js"
+import type { Settings } from "../../src/config/Settings.js"
+import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import { ConnectionManager } from "../../src/manager/ConnectionManager.js"
-import type { PeerNetwork } from "./PeerNetwork.js"
-import { type TopicEvent, PubSub } from "../../src/ports/PubSub.js"
+import { PubSub, type TopicEvent } from "../../src/ports/PubSub.js"
 import type { StateStore } from "../../src/ports/StateStore.js"
 import type { ClientWrapper } from "../../src/socket/ClientWrapper.js"
+import type { PeerNetwork } from "./PeerNetwork.js"
 
 type Service = ConnectionManager["Type"]
 

@@ -1,23 +1,15 @@
 /** The Dapr sidecar beside this process: where it is, what it has loaded, and the wait until it serves. */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Dispatcher } from "undici"
 import type { NotAvailable } from "../../domain/Errors.js"
 import { ask } from "./internal/ask.js"
+import type { Endpoint } from "./internal/connection.js"
 import * as Metadata from "./internal/metadata.js"
 import { CLIENT_OPTIONS, Posts } from "./internal/Posts.js"
-import { OUTBOUND, ready } from "./internal/ready.js"
-
-/** Where the sidecar listens, and the token it asks for. */
-export interface Endpoint {
-  readonly host: string
-  readonly httpPort: number
-  readonly grpcPort: number
-  readonly apiToken: Redacted.Redacted<string> | undefined
-}
+import { OUTBOUND, ready, type SidecarOptions } from "./internal/ready.js"
 
 export type { Component } from "./internal/metadata.js"
 
@@ -37,14 +29,6 @@ export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar
     readonly ping: Effect.Effect<void, { readonly message: string }>
   }
 >() {}
-
-export interface SidecarOptions {
-  readonly endpoint: Endpoint
-  /** components without which there is no start, and the setting that names each */
-  readonly needs: ReadonlyArray<Metadata.Need>
-  /** how long the sidecar may take to serve */
-  readonly wait: Duration.Duration
-}
 
 /** For one answer; the sidecar is on this host. */
 const PATIENCE = 2000

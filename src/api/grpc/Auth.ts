@@ -4,9 +4,9 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http2"
-import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"
+import { type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js"
 import * as Redacted from "effect/Redacted"
-import type { SettingsShape } from "../../config/Settings.js"
+import type { SettingsShape } from "../../config/SettingsShape.js"
 import { Unauthenticated } from "../../domain/Errors.js"
 import { STRANGER } from "../../domain/Limits.js"
 import { CALLBACKS } from "./AppHealth.js"

@@ -16,10 +16,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, type ManagerError } from "../../domain/Errors.js"
 import type { ReceiveResponse } from "../../domain/Messages.js"
-import { CallDeadline } from "../../manager/CallDeadline.js"
-import type { ConnectionManager } from "../../manager/ConnectionManager.js"
-import type { Metrics } from "../../observability/Metrics.js"
-import * as Executor from "../rpc/Executor.js"
 import {
   isStreamMethod,
   type Method,
@@ -27,7 +23,11 @@ import {
   type StreamTypes,
   type UnaryMethod,
   type UnaryTypes
-} from "../rpc/Operations.js"
+} from "../../domain/Methods.js"
+import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import type { Metrics } from "../../observability/Metrics.js"
+import { CallDeadline } from "../../ports/CallDeadline.js"
+import * as Executor from "../rpc/Executor.js"
 import { clientOf, type StreamQuota } from "../rpc/StreamQuota.js"
 import { codecOf } from "./Convert.js"
 import { encodeReceiveResponse } from "./FrameWriter.js"

@@ -14,8 +14,6 @@ import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ManagerError, PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
-import { type ClientOptions, http, socket } from "./ClientProtocol.js"
-import { ManagerRpcs } from "./ManagerRpcs.js"
 import {
   type Method,
   STREAM_METHODS,
@@ -24,7 +22,9 @@ import {
   UNARY_METHODS,
   type UnaryMethod,
   type UnaryTypes
-} from "./Operations.js"
+} from "../../domain/Methods.js"
+import { type ClientOptions, http, socket } from "./ClientProtocol.js"
+import { ManagerRpcs } from "./ManagerRpcs.js"
 import { StreamsOpened } from "./StreamsOpened.js"
 import { encodablePayload } from "./Strict.js"
 

@@ -10,19 +10,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { ManagerError } from "../../domain/Errors.js"
+import type { Method, StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../../domain/Methods.js"
 import { codeOf } from "../../manager/CallCode.js"
 import { ConnectionManager } from "../../manager/ConnectionManager.js"
+import { type Opened, streaming, unary } from "../../manager/Operations.js"
 import { Metrics } from "../../observability/Metrics.js"
-import {
-  type Method,
-  type Opened,
-  streaming,
-  type StreamMethod,
-  type StreamTypes,
-  unary,
-  type UnaryMethod,
-  type UnaryTypes
-} from "./Operations.js"
 import { StreamQuota } from "./StreamQuota.js"
 
 export type Door = "rpc-ws" | "rpc-http" | "grpc" | "rest"

@@ -2,9 +2,9 @@
 import type { Headers } from "@effect/platform/Headers"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { StreamMethod, StreamTypes } from "../../domain/Methods.js"
 import type { Executor } from "./Executor.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
-import type { StreamMethod, StreamTypes } from "./Operations.js"
 import { CLIENT_HEADER } from "./Wire.js"
 
 /** Told when a stream has begun, before its first item. */

@@ -8,8 +8,8 @@ import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { cut, InvalidRequest } from "../../domain/Errors.js"
+import type { Method } from "../../domain/Methods.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
-import type { Method } from "./Operations.js"
 
 export interface KnownRequest<Tag extends string = Method> extends RequestEncoded {
   readonly tag: Tag

@@ -7,7 +7,7 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { readFileSync, unwatchFile, watchFile } from "node:fs"
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls"
-import type { SettingsShape } from "../../config/Settings.js"
+import type { SettingsShape } from "../../config/SettingsShape.js"
 
 type Files = Pick<SettingsShape, "tlsCert" | "tlsKey" | "tlsMinVersion">
 

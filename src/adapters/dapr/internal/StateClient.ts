@@ -5,8 +5,16 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Endpoint } from "../Sidecar.js"
-import { type Call, CallFailed, DEADLINE_EXCEEDED, failed, isAnswer, open, RESOURCE_EXHAUSTED } from "./connection.js"
+import {
+  type Call,
+  CallFailed,
+  DEADLINE_EXCEEDED,
+  type Endpoint,
+  failed,
+  isAnswer,
+  open,
+  RESOURCE_EXHAUSTED
+} from "./connection.js"
 import { type Asking, Together } from "./Together.js"
 
 /** What stands under a key, as stored. */

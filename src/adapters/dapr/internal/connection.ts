@@ -11,7 +11,14 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { Endpoint } from "../Sidecar.js"
+
+/** Where the sidecar listens, and the token it asks for. */
+export interface Endpoint {
+  readonly host: string
+  readonly httpPort: number
+  readonly grpcPort: number
+  readonly apiToken: Redacted.Redacted<string> | undefined
+}
 
 /** Represents a call without success. */
 export class CallFailed extends Data.TaggedError("CallFailed")<{

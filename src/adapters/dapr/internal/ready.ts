@@ -3,10 +3,17 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NotAvailable } from "../../../domain/Errors.js"
-import type { Endpoint, SidecarOptions } from "../Sidecar.js"
 import type { Asked } from "./ask.js"
-import { DEADLINE_EXCEEDED, open, UNIMPLEMENTED } from "./connection.js"
+import { DEADLINE_EXCEEDED, type Endpoint, open, UNIMPLEMENTED } from "./connection.js"
 import * as Metadata from "./metadata.js"
+
+export interface SidecarOptions {
+  readonly endpoint: Endpoint
+  /** components without which there is no start, and the setting that names each */
+  readonly needs: ReadonlyArray<Metadata.Need>
+  /** how long the sidecar may take to serve */
+  readonly wait: Duration.Duration
+}
 
 export const OUTBOUND = "/v1.0/healthz/outbound"
 
