@@ -1,4 +1,7 @@
-/** Whom this process told what about its peers; survives its lives, so that a fence of mine announces nobody twice. */
+/**
+ * Instance events this process has emitted. Kept across incarnations, so that rejoining after a fence does not announce every
+ * peer again.
+ */
 import type { View, Victim } from "./View.js"
 import type { Peer } from "../ports/Peers.js"
 
@@ -11,7 +14,7 @@ export interface Announcements {
   readonly onInstance: (listener: (event: InstanceEvent) => void) => () => void
   /** Says it once: what was said of this incarnation last is not said again, and nothing after its end. */
   readonly say: (name: InstanceEvent["name"], peer: Peer) => void
-  /** It was there before I looked: nothing to be said of that. */
+  /** The peer was there before this instance looked: there is no event for that. */
   readonly quietly: (peer: Peer) => void
   /** It speaks again: the next silence is said again. */
   readonly recovered: (peer: Peer) => void

@@ -4,12 +4,12 @@ import type { Elapsed } from "./Elapsed.js"
 import type { LifeState } from "./Life.js"
 import type { View } from "./View.js"
 
-/** A read that is older than this is repeated when somebody asks, milliseconds. */
+/** A read that is older than this is repeated when a peer asks, milliseconds. */
 const FRESH = 300
 
 /**
- * Who says hello is believed as far as the store bears it out. Whoever is not (yet) read there is no member, is told so, and
- * is looked for at once: it must not count my silence while I do not ask it.
+ * A greeter is believed as far as the store bears it out. A greeter that was not (yet) read there is no member, is told so, and
+ * is looked for at once: it must not count this instance's silence while this instance does not ask it.
  */
 export const hello = (view: View, elapsed: Elapsed, life: LifeState, from: Peer): Greeting => {
   // while joining there is none yet, and the present one is another's

@@ -17,7 +17,10 @@ export interface Rows {
   readonly records: ReadonlyMap<string, Versioned | undefined>
 }
 
-/** Who said hello before the read was sent was looked for, and is known by it or not: a record stands before its hello. */
+/**
+ * Drops greeters that said hello before the read was sent: a peer writes its record before it greets, so the read shows it or
+ * not.
+ */
 const forgetMet = ({ met }: View, sent: Mark): void => {
   for (const { heardAt, incarnation } of met.values()) if (heardAt <= sent.monotonic) met.delete(incarnation)
 }
@@ -31,7 +34,7 @@ const inOrder = (records: Rows["records"]) =>
 const isUnread = (decoded: ReturnType<typeof decodeHeartbeat> | undefined): boolean =>
   decoded !== undefined && Either.isLeft(decoded)
 
-/** Where nobody is reached. */
+/** An address at which no instance is reached. */
 export const NOWHERE = "http://unreadable.invalid"
 
 /**
@@ -174,9 +177,9 @@ export const digest = (fleet: Fleet, { ids, records }: Rows, sent: Mark): Heartb
   }
   forgetMet(view, sent)
   view.changed()
-  // a lease that nobody else knew of ends with the first who does
+  // a lease of which no other instance knew ends with the first instance that knows of it
   if (life.told === "held" && !life.valid()) board.lapse(life)
-  // before my own index entry somebody who starts beside me may have read, and found nobody either
+  // before our own index entry stands, an instance that starts beside us may have read the index, and found it empty too
   if (life.joinedAt !== undefined && life.joinedAt <= sent.monotonic) view.firstAlone ??= view.members().length === 0
   return fencedBy
 }

@@ -46,7 +46,7 @@ const REMEMBERED = 64
 const APART = 100
 const COMPLAIN_EVERY = 10_000
 
-/** Said by whoever finds it first. */
+/** Logged by the fiber that finds it first. */
 export const sayEmptied = Effect.logError(
   "the state store has lost the record of this instance: it stops acting and joins again"
 )
@@ -155,7 +155,7 @@ export const beats = (services: HeartbeatServices, life: LifeState): Effect.Effe
       return status
     }
     if (result.left._tag === "VersionMismatch") {
-      // perhaps a fence: until it is read back nobody may take the store for away
+      // perhaps a fence: until it is read back the store may not be taken for away
       life.answered()
       const found = yield* readBack
       observe(found === undefined ? "fenced" : "ok")

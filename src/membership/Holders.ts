@@ -1,4 +1,7 @@
-/** Who has which incarnation: by the index, and by what was read, which the present read adds to. Made once for each read. */
+/**
+ * Which instance id has which incarnation: by the index, and by what was read, which the present read adds to. Made once for
+ * each read.
+ */
 import type { HeartbeatRecord } from "../domain/Instance.js"
 import type { Peer } from "../ports/Peers.js"
 import type { Fleet } from "./Fleet.js"

@@ -1,4 +1,4 @@
-/** Who this instance is, for as long as the process lives. Its incarnations are minted by the Heartbeat. */
+/** The identity of this instance, for as long as the process lives. Its incarnations are minted where it joins. */
 import { randomBytes } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import * as Context from "effect/Context"

@@ -1,9 +1,10 @@
 /**
  * How a life begins (architecture, section 2, Joining and restart): wait first, then write.
  *
- * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that
- * the old process is gone. No record names who waits, so that the holder of the id does not count it as a member: as long as
- * it answers that it holds its lease, its silence in the store counts for nothing. Each try to write has an incarnation of its own.
+ * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that the
+ * old process is gone. No record names the waiting instance, so that the holder of the id does not count it as a member. As
+ * long as the holder answers that it holds its lease, its silence in the store counts for nothing. Each try to write has an
+ * incarnation of its own.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -50,8 +51,8 @@ interface Holder {
 }
 
 /**
- * The life whose first record this wrote. Waits as long as it takes: for the store, and for whoever has the id. Who waits
- * judges and says hello like a member; what it answers others stands in the view.
+ * The life whose first record this wrote. Waits as long as it takes: for the store, and for the holder of the id. A waiting
+ * instance judges and says hello like a member; what it answers others stands in the view.
  */
 export const join = (services: JoiningServices, view: View): Effect.Effect<LifeState> => {
   const { address, elapsed, essentials, identity, instanceId, own, peers, periods, store } = services
@@ -68,7 +69,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
       return failure === undefined ? Effect.logWarning(line) : Effect.logWarning(line, failure)
     }).pipe(Effect.zipLeft(waiting.failed(failure === undefined ? line : `${line}: ${failure.message}`)))
 
-  /** Nobody acts under this record any more. */
+  /** No process acts under this record any more. */
   const isFree = (record: HeartbeatRecord): boolean =>
     hasEnded(record, record.incarnation) || own.has(record.incarnation) || identity.isGone(record)
 
@@ -110,7 +111,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
 
   let holder: Holder | undefined
 
-  /** Says who waits. That it answers is a sign of life. */
+  /** Tells the holder which instance waits. Its answer is a sign of life. */
   const greet = (record: HeartbeatRecord, seen: Holder) =>
     Effect.gen(function* () {
       seen.toldAt = elapsed.mark().monotonic
@@ -154,7 +155,7 @@ export const join = (services: JoiningServices, view: View): Effect.Effect<LifeS
 
   let unreadVersion: Version | undefined
   let changes = 0
-  /** Stands for a row under my id that cannot be understood: whoever lives under it writes it again, or stops. */
+  /** Stands for a row under our id that cannot be understood: the process that lives under it writes it again, or stops. */
   const unread = (version: Version): HeartbeatRecord => {
     if (unreadVersion !== version) changes++
     unreadVersion = version

@@ -1,4 +1,4 @@
-/** Where the present life hangs, and who is told of its changes; the writing side of `Lease`. */
+/** The present life, and the listeners to its changes; the writing side of `Lease`. */
 import * as Effect from "effect/Effect"
 import type { Mark } from "./Elapsed.js"
 import { Lease, type LeaseChange, type Life } from "./Lease.js"
@@ -38,7 +38,7 @@ export const make = (first: LifeState): LeaseBoard => {
     if (life.joined && life.told !== "held" && life.valid()) tell("held", life)
   }
   const tellLost = (life: LifeState): void => {
-    // laid down is not lost: whoever laid it down has closed everything before
+    // a lease that was laid down is not lost: everything was closed before it was laid down
     if (life.told === "held" && !life.valid() && !life.ended() && !life.laidDown()) tell("lost", life)
   }
 

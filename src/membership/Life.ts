@@ -5,7 +5,7 @@ import type { Elapsed, Mark } from "./Elapsed.js"
 import type { Life } from "./Lease.js"
 import type { Periods } from "./Periods.js"
 
-/** Who could end this life: its lease reaches as far as the least that they grant. */
+/** The instances that could end this life: its lease reaches as far as the least that they grant. */
 type Others = () => ReadonlyArray<{ readonly incarnation: string }>
 
 /** Why a life ended. `emptied`: the store came back without its record. */
@@ -94,19 +94,19 @@ export class LifeState implements Life {
     if (this.elapsed.since(mark) < this.periods.lease) this.#lapsed = false
   }
 
-  /** Nobody is known who could end this life: a lease that still runs is extended, as if a beat had landed at `mark`. */
+  /** No instance is known that could end this life: a lease that still runs is extended, as if a beat had landed at `mark`. */
   extendAlone(mark: Mark): void {
     if (this.valid()) this.#alone = mark
   }
 
-  /** This peer counts my silence from after `mark` on. Extends a lease that still runs as far as that peer goes. */
+  /** This peer counts this instance's silence from after `mark` on. Extends a lease that still runs as far as that peer goes. */
   grant(incarnation: string, mark: Mark): void {
     const before = this.#grants.get(incarnation)
     if (!this.valid() || (before !== undefined && before.monotonic >= mark.monotonic)) return
     this.#grants.set(incarnation, mark)
   }
 
-  /** What the lease counts from: the last beat, or the least that all who could end this life have granted since. */
+  /** What the lease counts from: the last beat, or the least that all instances that could end this life have granted since. */
   #mark(): Mark | undefined {
     const landed = this.#landed
     if (landed === undefined || (this.#alone === undefined && this.#grants.size === 0)) return landed
@@ -121,7 +121,7 @@ export class LifeState implements Life {
     return least
   }
 
-  /** Whoever granted last and is gone since could not end this life any more. */
+  /** The peer that granted last and has gone since could not end this life any more. */
   #latest(landed: Mark): Mark {
     let latest = this.#alone ?? landed
     for (const grant of this.#grants.values()) if (grant.monotonic > latest.monotonic) latest = grant

@@ -23,9 +23,12 @@ const SILENT_PAUSE = "500 millis"
 const AGAIN = "1 second"
 
 export interface Links {
-  /** Greets and links whom the view knows now, and lets go of the others. */
+  /** Greets and links the peers that the view knows now, and lets go of the others. */
   readonly tend: Effect.Effect<void>
-  /** Dials at once if the link is broken, for whoever found another connection to this peer so; done when something is known. */
+  /**
+   * Dials at once if the link is broken, for a caller that found another connection to this peer broken; done when something is
+   * known.
+   */
   readonly look: (peer: Peer) => Effect.Effect<void>
 }
 
@@ -68,7 +71,7 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
         let silent = 0
         while (lives(known) && refused < 2) {
           const result = yield* Effect.either(Effect.flatten(hello(known.address)))
-          // whoever answers there, the port does: that proves nothing
+          // something answers at that port, whichever process it is: that proves nothing
           if (Either.isRight(result)) return
           if (result.left._tag !== "PeerRefused") {
             refused = 0
@@ -109,7 +112,7 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
           yield* Effect.sleep(stood && elapsed.since(begun) > periods.interval ? APART : AGAIN)
         }
       }).pipe(
-        // let go by me: that says nothing of it
+        // let go by this instance: that says nothing of the peer
         Effect.onInterrupt(() =>
           Effect.sync(() => {
             known.linked = known.standing = false
@@ -118,7 +121,7 @@ export const make = (fleet: Fleet): Effect.Effect<Links, never, Scope.Scope> =>
       )
 
     const complained = new Set<string>()
-    /** Somebody who beats beside me, where I am reached: neither can be told from the other. */
+    /** Another instance beats, and advertises the address at which this one answers: peers cannot tell the two apart. */
     const complain = (known: Known): Effect.Effect<void> =>
       Effect.suspend(() => {
         const { address, changedAt, id, incarnation, mirrored, since } = known

@@ -1,7 +1,7 @@
 /**
  * This instance among the others: joins, renews, leaves, and joins again when it was fenced.
  *
- * Started once the listener is bound (who is in the store can be reached), before anything that acts under the lease.
+ * Started once the listener is bound (an instance in the store can be reached), before anything that acts under the lease.
  * Stopped last, after the manager has given everything away. Its own heart (Heartbeat) and what judges the others (Watch)
  * meet in the store alone.
  */
@@ -49,7 +49,7 @@ export type { Member, Victim } from "./View.js"
 /** joining: for the first time; fenced: joining again. */
 export type MembershipPhase = "joining" | "joined" | "draining" | "fenced" | "left"
 
-/** What whoever keeps connections tells of them. */
+/** What the keeper of connections tells of them. */
 export interface Holdings {
   /** for the heartbeat record */
   readonly connections: () => number
@@ -70,14 +70,20 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
     readonly phase: () => MembershipPhase
     /** Every instance in the store, this one first. */
     readonly instances: Effect.Effect<ReadonlyArray<Instance>, StateStoreUnavailable>
-    /** The record says `draining` from the next beat on, which goes out at once; done when that landed, or after half an interval. */
+    /**
+     * The record says `draining` from the next beat on, which goes out at once; done when that landed, or after half an
+     * interval.
+     */
     readonly drain: Effect.Effect<void>
     /**
      * Lays the lease down, and only then writes `left`; the index entry goes if nothing is held. Call it when everything is
      * released. Goes on until it is written: bound it by a time-out.
      */
     readonly leave: Effect.Effect<void>
-    /** Looks whether this life still stands in the store; ends it if not. For whoever lost a write that only we make. */
+    /**
+     * Looks whether this life still stands in the store; ends it if not. For a writer that lost a write which only this
+     * instance makes.
+     */
     readonly check: (life: Life) => Effect.Effect<boolean, StateStoreUnavailable>
     /** Why this life ended; undefined while it has not. */
     readonly endOf: (life: Life) => LifeEnd | undefined
@@ -164,7 +170,7 @@ const make = Effect.gen(function* () {
         InstanceIndex.change(store, withMine, life.ended, () => true, joining),
         () => {
           if (life.ended()) return Effect.void
-          // of those who start together one finds the index empty; whether the others there live, the next read tells
+          // of instances that start together one finds the index empty; whether the others in it live, the next read tells
           if (!others) view.firstAlone = true
           phase = draining ? "draining" : "joined"
           board.joined(life)
@@ -196,7 +202,7 @@ const make = Effect.gen(function* () {
       yield* Effect.forkScoped(essential("watch on the fleet", Effect.scoped(watch(fleet, links))))
       yield* Effect.forkScoped(essential("index entry", settleIn(life, view)))
       yield* Effect.raceFirst(essential("heartbeat", Heartbeat.beats(services, life)), Deferred.await(over))
-      // nobody reads any more: nobody's silence counts
+      // the reading has ended: from now on no peer's silence counts
       view.listeningSince = undefined
     }).pipe(Effect.scoped)
 
@@ -208,7 +214,7 @@ const make = Effect.gen(function* () {
     life.status = draining ? "draining" : "alive"
     board.begin(life)
     yield* live(life, view)
-    // whoever drains and is fenced does not come back
+    // an instance that is fenced while it drains does not come back
     if (draining) return false
     phase = "fenced"
     return true

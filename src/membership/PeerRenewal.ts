@@ -1,8 +1,9 @@
 /**
  * Keeps a lease alive while the store is away for all (architecture, section 2, The store away for all).
  *
- * A beat that is overdue by an eighth of an interval makes me ask all members, again each eighth. Who answers `not-reached`
- * promises to count my silence anew, and so extends my lease as far as that peer goes; nobody revives a lease that ran out.
+ * A beat that is overdue by an eighth of an interval makes this instance ask all members, again each eighth. A member that
+ * answers `not-reached` promises to count this instance's silence anew, and so extends the lease as far as that peer goes. A lease
+ * that ran out is never revived.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

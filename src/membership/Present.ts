@@ -1,4 +1,4 @@
-/** The fleet as the present life of this instance sees it, for everybody outside this room. */
+/** The fleet as the present life of this instance sees it, for all other rooms. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -40,21 +40,21 @@ export interface Company {
   readonly gone: (peer: Peer) => Effect.Effect<void>
   /** Of the life that answers peers; undefined: it has ended. */
   readonly incarnation: () => string | undefined
-  /** For the desk: says whether who says hello is a member, and looks for it in the store if not. */
+  /** For the desk: says whether a greeter is a member, and looks for it in the store if not. */
   readonly hello: (from: Peer) => Effect.Effect<Greeting>
   /** For the desk: whether the store is reached here, and whether the asker has ended. */
   readonly ask: (from: Peer) => Effect.Effect<Asked>
   /** Calls back, synchronously, on what happens to others, until the returned function is called. */
   readonly onInstance: (listener: (event: InstanceEvent) => void) => () => void
   /**
-   * The part of what the fleet may do per second that is this instance's, 0 to 1. One who has just joined has none for two
+   * The part of what the fleet may do per second that is this instance's, 0 to 1. An instance that has just joined has none for two
    * intervals, unless it was alone; the others count it as soon as they see it.
    */
   readonly dialShare: () => number
 }
 
 export interface Present {
-  /** for everybody outside this room */
+  /** for all other rooms */
   readonly company: Company
   readonly view: () => View
   /** From here on, for joining and for the life that follows. */
@@ -145,7 +145,7 @@ export const make = (services: {
         if (isMine(incarnation)) return Effect.succeedSome(me())
         const known = over() ? undefined : view.known.get(id)
         if (known?.incarnation === incarnation) return Effect.succeedSome({ id, incarnation, address: known.address })
-        // not read yet, or nobody reads any more
+        // not read yet, or the reading has ended
         return Effect.map(readRecord(id), (record) =>
           record === undefined || hasEnded(record, incarnation)
             ? Option.none()

@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 
 export interface ProcessFacts {
-  /** "" where the system does not tell; then nobody is ever known to be gone */
+  /** "" where the system does not tell; then no process is ever known to be gone */
   readonly bootId: string
   readonly pidNamespace: string
   readonly pid: number

@@ -1,5 +1,5 @@
 /**
- * What one life of this instance knows of the others: what it read, who said hello besides, who has ended.
+ * What one life of this instance knows of the others: what it read, which others said hello, which have ended.
  *
  * Fetching fills it (Watch), judging reads it; it holds no fiber and touches no store.
  */
@@ -22,7 +22,7 @@ export interface Member extends Peer {
   readonly joinedIndexAt: number | undefined
 }
 
-/** An incarnation that has ended, and whose connections nobody has finished taking over. */
+/** An incarnation that has ended, and whose takeover is not finished. */
 export interface Victim {
   readonly id: string
   readonly incarnation: string
@@ -53,7 +53,7 @@ export interface Known extends Peer {
   mirrored: boolean
 }
 
-/** Somebody who said hello, and of whom nothing was read. */
+/** An instance that said hello, and of which nothing was read yet. */
 interface Met extends Peer {
   /** milliseconds of the monotonic clock */
   readonly heardAt: number
@@ -65,7 +65,7 @@ const REMEMBERED = 4096
 export class View {
   /** by instance id: the incarnation of the last read */
   readonly known = new Map<string, Known>()
-  /** who said hello and is not known so, by incarnation: to be read, and nothing else follows from it */
+  /** greeters of which nothing was read, by incarnation: they are to be read, and nothing else follows from a hello */
   readonly met = new Map<string, Met>()
   /** incarnations that will never act again, by the store */
   readonly ended = new Set<string>()
@@ -86,11 +86,11 @@ export class View {
   listeningSince: number | undefined = undefined
   /** when the answer of the last good read came */
   lastGood: Mark | undefined = undefined
-  /** nobody was there when my index entry landed, or in the first good read sent after it; undefined: not known yet */
+  /** no other instance was there when our index entry landed, or in the first good read sent after it; undefined: not known yet */
   firstAlone: boolean | undefined = undefined
   /** Called before a member is taken out: a lease that has run out by then must not be longer after it. */
   beforeLoss: () => void = () => {}
-  /** Reads at once, if somebody reads. */
+  /** Reads at once, if the reading runs. */
   look: () => void = () => {}
 
   #members: ReadonlyArray<Peer> | undefined
@@ -98,7 +98,10 @@ export class View {
   /** `incarnation` is mine: of the present try to join, or of the life. */
   constructor(public incarnation: string) {}
 
-  /** Every incarnation that I read of and that has not ended, less those known to be gone: the store's word, and nobody's hello. */
+  /**
+   * Every incarnation that was read and has not ended, less those known to be gone: by the store's word alone, never by a
+   * hello.
+   */
   members(): ReadonlyArray<Peer> {
     if (this.#members !== undefined) return this.#members
     this.#members = [...this.known.values()].filter(
@@ -179,8 +182,8 @@ export class View {
   }
 
   /**
-   * Nobody is suspect for what it may have written since the last read: where beats and reads meet, a change is seen an
-   * interval late, and every second one would be a suspicion.
+   * Judges a late peer as of our last good read, not as of now. A heartbeat written just after a read becomes visible one interval
+   * later; where beats and reads are in phase, every second heartbeat would look late.
    */
   judge(known: Known, now: number): Judgement {
     const seen = this.seen(known)

@@ -2,7 +2,7 @@
  * Reads the fleet once each interval, in one bulk read, and judges by what was read (architecture, section 2, Judging).
  *
  * Fetching fills the view, judging only reads it: a way to fetch less is another `fetch`. An answer after its deadline is no
- * read; after a read that failed silence counts only from the first good one on. Whoever was kept from its work for longer
+ * read; after a read that failed silence counts only from the first good one on. An instance that was kept from its work for longer
  * than a beat doubts itself, and not the others.
  */
 import * as Effect from "effect/Effect"
@@ -38,7 +38,7 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
     view.beforeLoss = life.valid
 
     const fetch = Effect.gen(function* () {
-      // the index may know nothing yet of who said hello: it writes its record first, and may have died before the index
+      // the index may not name a greeter yet: it writes its record first, and may have died before its index entry
       const greeters = [...view.met.values()].map(({ id }) => id)
       const known = new Set([me.id, ...view.known.keys(), ...view.indexed.keys(), ...greeters])
       const first = yield* store.getMany([INDEX_KEY, ...[...known].map(instanceKey)])
@@ -46,9 +46,9 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
       const index = entry === undefined ? Either.right(undefined) : decodeIndex(entry.value)
       if (Either.isRight(index)) unreadableIndex.over()
       else yield* unreadableIndex.failed(index.left.reason ?? "")
-      // while the index cannot be understood nobody joins, and those that are known are judged all the same
+      // while the index cannot be understood no instance joins, and the known ones are judged all the same
       const ids = Either.isRight(index) ? (index.right?.ids ?? {}) : Object.fromEntries(view.indexed)
-      // whoever has just come is read at once
+      // an instance that has just come is read at once
       const fresh = Object.keys(ids).filter((id) => !known.has(id))
       const second = fresh.length === 0 ? new Map<string, Versioned>() : yield* store.getMany(fresh.map(instanceKey))
       const records = new Map<string, Versioned | undefined>()
@@ -122,7 +122,7 @@ export const watch = (fleet: Fleet, links: Links): Effect.Effect<void, never, Sc
       }
     })
 
-    /** Milliseconds until somebody's silence will mean something else. */
+    /** Milliseconds until a peer's silence will mean something else. */
     const untilChange = (): number => {
       const now = elapsed.mark().monotonic
       let least = Number.POSITIVE_INFINITY

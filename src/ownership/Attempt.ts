@@ -10,7 +10,7 @@ import type { Room, Tenure } from "./Room.js"
 
 /** What became of the work, while its caller waits and after. */
 export interface Attempt {
-  /** nobody waits any more */
+  /** its caller no longer waits */
   left: boolean
   /** the record was sent: it may have landed */
   sent: boolean

@@ -1,5 +1,5 @@
 /**
- * The connections of any instance as the store has them: its pages, then their records. For whoever asks after an instance
+ * The connections of any instance as the store has them: its pages, then their records. For questions about an instance
  * that does not answer itself.
  */
 import * as Effect from "effect/Effect"

@@ -44,7 +44,7 @@ export const claim = (
 
 const IN_QUARANTINE = `${QUARANTINED}: the last two instances that tried it ended; Reconnect tries it once more`
 
-/** Of whoever should be up there is no socket now: told by the claim itself, it costs no write of its own. */
+/** A connection that should be up has no socket just now: the claim itself says so, which costs no further write. */
 export const withoutSocket = ({ status }: ConnectionRecord): Partial<ConnectionRecord> => {
   if (!shouldBeUp(status)) return {}
   return { status: status === CONNECTING ? CONNECTING : RECONNECTING, connectedAt: undefined }
@@ -56,11 +56,11 @@ export const own = (room: Room, tenure: Tenure, record: ConnectionRecord, versio
   return owned
 }
 
-/** Whether somebody here is at work on this id, or holds it. */
+/** Whether this instance owns this id, or is at work on it. */
 export const isTaken = (room: Room, tenure: Tenure, id: string): boolean =>
   room.owned.has(id) || tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)
 
-/** Onto my page, then the record. What was lost stays on my page unless it is clear that it need not. */
+/** Onto our page, then the record. A lost id stays on our page unless it is clear that it need not. */
 export const claimOrphan = (
   room: Room,
   tenure: Tenure,
@@ -79,13 +79,14 @@ export const claimOrphan = (
   })
 
 /**
- * Whoever lost reads again: it may have been a late write of an owner that has ended, and then no other page may name the
- * id. Off my page only where a living owner or a tombstone stands; the sweep looks at the others.
+ * After a lost compare-and-set, reads the record again. The winner may be a delayed write by an owner that has ended; then no live
+ * page lists this id, and it must stay on ours. It is dropped only when a live owner or a tombstone is found. The stray sweep
+ * resolves the rest.
  */
 export const dropLost = (room: Room, tenure: Tenure, id: string): Effect.Effect<void> =>
   lookAtOne(room, tenure.life, id).pipe(
     Effect.map(({ ended, stored }) => {
-      // who is about to add it finds it dropped, and adds it again
+      // work that is about to add the id finds it dropped, and adds it again
       if (stored !== undefined && ended === undefined && !tenure.wants.has(id)) tenure.pages.drop(id)
     }),
     Effect.catchAll((error) => Effect.logDebug(`a lost claim of ${id} cannot be read again yet`, error))

@@ -1,6 +1,6 @@
 /**
- * Lets claims begin as long as the instance takes work, and tells when those that had begun are settled and handed on: a
- * record that names this instance while nobody here holds the connection is a feed that nobody dials.
+ * Lets claims begin as long as the instance takes work, and tells when those that had begun are settled and handed on. A
+ * record that names this instance while the instance does not hold the connection would be a feed that is not dialled.
  */
 import * as Effect from "effect/Effect"
 
@@ -28,7 +28,7 @@ export class ClaimGate {
     })
   }
 
-  /** No claim begins any more; done when nobody is inside. */
+  /** No claim begins any more; done when none is under way. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.#closed = true
     return this.#empty.await

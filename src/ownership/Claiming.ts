@@ -26,7 +26,10 @@ const AT_ONCE = 16
 const GROUP = 32
 const PAUSE = "500 millis"
 
-/** Everything on the pages of the present life that was there when it began; ends when all of it is sorted, or the life has ended. */
+/**
+ * Everything on the pages of the present life that was there when it began; ends when all of it is sorted, or the life has
+ * ended.
+ */
 export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> => {
   const former = formerLives(room, tenure)
   return Stream.unwrap(
@@ -51,7 +54,7 @@ export const claimOwn = (room: Room, tenure: Tenure): Stream.Stream<Claimed> => 
   )
 }
 
-/** What was doomed and stands on no page of mine was sorted by somebody else; but for what this life removes now. */
+/** Forgets removals that stand on no page of ours: another instance has settled them. Keeps those that this life removes now. */
 const forgetDoomed = (room: Room, tenure: Tenure): void => {
   if (tenure.life.ended()) return
   for (const id of Array.from(room.doomed)) if (!room.owned.get(id)?.removing) room.doomed.delete(id)
@@ -102,7 +105,7 @@ const leftAsItIs =
 
 const again = new StateStoreUnavailable({ reason: "it was changed meanwhile" })
 
-/** Whoever creates or claims this id on request goes first, and may come to nothing; whether there was one. */
+/** A create or claim of this id on request goes first, and may come to nothing; whether there was one. */
 const waited = (room: Room, id: string): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     const other = room.doomed.has(id) ? undefined : room.busy.get(id)

@@ -1,5 +1,5 @@
 /**
- * One connection whose owner has ended, claimed because somebody asks for it: a repeated request_id that meets its record
+ * One connection whose owner has ended, claimed because a caller asks for it: a repeated request_id that meets its record
  * (architecture, section 2, Creating). Page first, then the record, then the lease again, as at a create.
  */
 import * as Deferred from "effect/Deferred"
@@ -30,7 +30,7 @@ export const claimOne = (
     late: (exit) => late(room, exit, onLate)
   })
 
-/** Claimed, and its caller has gone: nobody may own what nobody acts for. */
+/** Claimed after its caller has gone: an instance may not own a connection that it does not act for. */
 const late = (
   room: Room,
   exit: Exit.Exit<Answer, StateStoreUnavailable>,
@@ -65,7 +65,7 @@ const work = (
           pages.drop(id)
           return Option.none()
         }
-        // of this very life, and not owned: being claimed with the others, or claimed when nobody waited any more
+        // named by this very life, and not owned: being claimed with the others, or claimed after its caller had gone
         if (ended === "mine" && (tenure.wants.get(id) ?? 0) > 1) return Option.none()
         yield* pages.add(id)
         attempt.sent = true

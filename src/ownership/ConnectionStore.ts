@@ -48,7 +48,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
       connection: NewConnection,
       options: CreateOptions
     ) => Effect.Effect<Created, StateStoreUnavailable | InvalidRequest>
-    /** The record of any connection, whoever owns it; none for a tombstone. */
+    /** The record of any connection, of whichever owner; none for a tombstone. */
     readonly read: (id: string) => Effect.Effect<Option.Option<ConnectionRecord>, StateStoreUnavailable>
     /** Writes the record now (tags, topic): done when it is in the store. InvalidRequest: it would be over its limit. */
     readonly update: (owned: Owned, change: RecordChange) => Effect.Effect<void, StateStoreUnavailable | InvalidRequest>
@@ -63,7 +63,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
      * `closing`, its socket's, comes first; a life that begins in that time does not claim it.
      */
     readonly remove: (owned: Owned, closing?: Effect.Effect<void>) => Effect.Effect<void, StateStoreUnavailable>
-    /** Stops owning without a word to the store (drain, fence): the record stays for whoever comes. */
+    /** Stops owning without a write to the store (drain, fence): the record stays for the next owner. */
     readonly release: (owned: Owned) => void
     /**
      * What a former life of this instance left, claimed one by one with a higher epoch, and what it held when the store came
@@ -71,18 +71,18 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
      */
     readonly claimOwn: Stream.Stream<Claimed>
     /**
-     * Claims one connection whose owner has ended: onto my page, then its record with a higher epoch. None: its owner lives
+     * Claims one connection whose owner has ended: onto our page, then its record with a higher epoch. None: its owner lives
      * (this very life too), it is removed, or there is none. Fails when it cannot be told, within 5 seconds; what is
-     * claimed after all, when nobody waits any more, goes to `onLate`; without it the next call claims it.
+     * claimed after all, after the caller has gone, goes to `onLate`; without it the next call claims it.
      */
     readonly claim: (
       id: string,
       onLate?: (claimed: Claimed) => void
     ) => Effect.Effect<Option.Option<Claimed>, StateStoreUnavailable>
     /**
-     * Names the target of a planned move in the record, with what has changed besides; done when that is in the store, and carried through when the caller
-     * has gone. From then on the target may claim it at any moment (`onDisowned` tells), and its status is not written
-     * behind. False: it is not owned here any more.
+     * Names the target of a planned move in the record, with what has changed besides; done when that is in the store, and
+     * carried through when the caller has gone. From then on the target may claim it at any moment (`onDisowned` tells), and
+     * its status is not written behind. False: it is not owned here any more.
      */
     readonly offer: (
       owned: Owned,

@@ -1,8 +1,9 @@
 /**
  * How a connection enters the store: page first, then the record (create-if-absent), then the lease check again.
  *
- * The work goes on behind when its caller stops waiting: an outcome is always found out. What nobody waits for any more is
- * kept when it had a request_id (another instance may have answered success), else ended by a tombstone.
+ * The work goes on in the background when its caller stops waiting: an outcome is always found out. A connection that was
+ * created after its caller had gone is kept when it had a request_id (another instance may have answered success), else ended
+ * by a tombstone.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -34,7 +35,7 @@ export type NewConnection = Pick<
 export interface CreateOptions {
   /** It has a request_id: an outcome that is unknown at the deadline is kept, not ended by a tombstone. */
   readonly keepUnknown: boolean
-  /** With `keepUnknown`: it was created after all, when nobody waited any more. Without it, it is removed then. */
+  /** With `keepUnknown`: called when it was created after all, after its caller had gone. Without it, it is removed then. */
   readonly onLate?: (owned: Owned) => void
   /** The longest wait for the store; 5 seconds. */
   readonly within?: Duration.DurationInput
@@ -121,7 +122,7 @@ const work = (
     )
   })
 
-/** Its record was sent, and nobody knows: then the page must name it, for whoever comes. */
+/** Its record was sent, with an unknown outcome: then the page must name it, for the next owner. */
 const mayStillLand = (exit: Exit.Exit<Created, CreateError>): boolean =>
   Exit.isFailure(exit) &&
   Option.match(Cause.failureOption(exit.cause), {
@@ -165,7 +166,7 @@ const newRecord = (room: Room, tenure: Tenure, connection: NewConnection, epoch:
   incarnation: tenure.life.incarnation,
   epoch,
   nonce: "",
-  // whoever takes it over before its first status is written knows of this epoch, and of no frame in it
+  // an instance that takes it over before its first status is written knows of this epoch, and of no frame in it
   last: { epoch, sequence: 0, at: 0 },
   trial: { by: tenure.life.incarnation, deaths: 0 }
 })

@@ -79,7 +79,7 @@ export const claimHandover = (
       Effect.tap((answer) => {
         claimed = answer
       }),
-      // nobody acts for it: the sweep of my pages finds it
+      // it has no actor here now: the sweep of our pages finds it
       Effect.onInterrupt(() =>
         Effect.sync(() => {
           if (Option.isSome(claimed)) release(room, claimed.value.owned)

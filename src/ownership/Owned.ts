@@ -12,7 +12,7 @@ export interface Owned {
   readonly life: Life
   /** as last written or adopted */
   readonly record: () => ConnectionRecord
-  /** False once the record named somebody else, became a tombstone, or the life ended: stop acting for it. */
+  /** False once the record names another owner, became a tombstone, or the life has ended: stop acting for it. */
   readonly owned: () => boolean
 }
 

@@ -1,4 +1,4 @@
-/** So many per second, evenly, whoever asks; a pause earns nothing. */
+/** So many per second, evenly over all callers; a pause earns nothing. */
 import * as Effect from "effect/Effect"
 import type { Elapsed } from "../membership/Elapsed.js"
 

@@ -1,5 +1,5 @@
 /**
- * The pages of this instance under one life: which connections it owns, for whoever has to take over.
+ * The pages of this instance under one life: which connections it owns, for the instances that take over from it.
  *
  * One writer, one write at a time; what comes while one is in flight goes into the next. Page n + 1 is made only after n
  * was acknowledged, so a reader reads up to the first missing one.
@@ -128,7 +128,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
           keepPage(n, { ...page, version: written.version })
           return end ? "last" : "mine"
         }
-        // somebody seals what was my former life's, or mine
+        // another instance seals the page of our former life, or of this one
         if (!(yield* check)) return "ended"
       }
     })
@@ -232,7 +232,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
         }
         return
       }
-      // nobody else writes my pages, except to seal them: then this life has ended
+      // another instance writes our pages only to seal them: then this life has ended
       yield* lost(n, written.right.current)
     })
 

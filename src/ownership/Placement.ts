@@ -1,4 +1,4 @@
-/** Who takes over a connection first: rendezvous hashing over the live instances. Pure, and the same everywhere. */
+/** Which instance takes over a connection first: rendezvous hashing over the live instances. Pure, and the same everywhere. */
 
 const FNV_OFFSET = 2166136261
 const FNV_PRIME = 16777619

@@ -1,6 +1,6 @@
 /**
  * Takes over what instances that have ended owned (architecture, section 2, Taking over): it emits claims, the manager
- * starts them. Who has ended is Membership's to say.
+ * starts them. Membership says which instances have ended.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -26,8 +26,8 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
     /**
      * What this instance takes over, under its present life. Run it while this life may take work: once what a former life
      * left is claimed, and no longer than the life lasts. When `stop` is done no claim begins any more, and it ends as soon
-     * as those that had begun are settled and taken, after three seconds at most. An interruption leaves whatever is under
-     * way to whoever comes: no id leaves a page by it.
+     * as those that had begun are settled and taken, after three seconds at most. An interruption leaves what is under
+     * way to the next claimer: no id leaves a page by it.
      */
     readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<Claimed>
   }

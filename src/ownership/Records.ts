@@ -69,7 +69,7 @@ export const write = (
     })
   }).pipe(Effect.ensuring(Effect.sync(() => room.open--)))
 
-/** Stops owning, because the store says so, and tells whoever acts for it. */
+/** Stops owning, because the store says so, and tells the code that acts for it. */
 export const disown = (room: Room, owned: OwnedState): void => {
   owned.letGo()
   if (room.owned.get(owned.id) !== owned) return
@@ -87,8 +87,8 @@ export const release = (room: Room, owned: Owned): void => {
 }
 
 /**
- * The owner writes its record, one write at a time. Somebody else's version that still names me, my incarnation and my epoch
- * is adopted; any other ends the ownership, and the answer is false.
+ * The owner writes its record, one write at a time. Another writer's version that still names this instance, its incarnation
+ * and its epoch is adopted; any other ends the ownership, and the answer is false.
  */
 export const rewrite = (
   room: Room,

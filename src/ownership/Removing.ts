@@ -18,8 +18,8 @@ const unknown = (reason: string) => new StateStoreUnavailable({ outcome: "unknow
 
 /**
  * Answers when the tombstone stands. At the first sign of trouble the answer is `unknown`, since a crash now would bring the
- * connection back; it goes on trying, over later lives of this instance too. `closing` comes before the tombstone; nobody
- * claims the id in that time, nor creates it anew.
+ * connection back; it goes on trying, over later lives of this instance too. `closing` comes before the tombstone; in that
+ * time the id is neither claimed nor created anew here.
  */
 export const remove = (
   room: Room,

@@ -22,7 +22,7 @@ export interface SealedPage {
   readonly n: number
   readonly version: Version
   readonly page: Page
-  /** it cannot be understood, and is left as it is: whatever it names nobody can take over */
+  /** it cannot be understood, and is left as it is: what it names cannot be taken over */
   readonly unread?: string
 }
 
@@ -59,7 +59,7 @@ export const seal = (
     }
   })
 
-/** One page, as often as somebody else changes it meanwhile: the victim's last write, or another survivor. */
+/** Seals one page, again whenever another writer has changed it meanwhile: the victim's last write, or another survivor. */
 const sealOne = (
   store: StateStore["Type"],
   life: Life,
@@ -84,7 +84,7 @@ const sealOne = (
     }
   })
 
-/** Empties them, the last one first, to vanish; false: somebody changed one meanwhile. */
+/** Empties them, the last one first, to vanish; false: another writer changed one meanwhile. */
 export const empty = (
   store: StateStore["Type"],
   life: Life,

@@ -148,7 +148,8 @@ export const sort = (
 ): Effect.Effect<Verdict, StateStoreUnavailable | ValueTooLarge> =>
   Effect.suspend(() => {
     const offered = stored !== undefined && !isTombstone(stored) && stored.handover !== undefined ? stored : undefined
-    // mine too: a late claim of the victim would take it from me, and nobody would look after the victim any more
+    // Withdraw the offer even when we already own the connection: a delayed claim by the victim would take it back, and no instance
+    // watches that one any more.
     if (offered?.handover !== undefined && former.isIt(offered.handover) && (ended === undefined || ended === "mine")) {
       return Effect.map(write(room, tenure.life, version, { ...offered, handover: undefined }, how), ({ _tag }) =>
         _tag === "Lost" ? AGAIN : ended === "mine" ? MINE : SETTLED
@@ -163,7 +164,7 @@ export const sort = (
     return Effect.succeed(SETTLED)
   })
 
-/** A late write of whoever has ended must find a tombstone, and one that lasts. */
+/** A late write of an owner that has ended must find a tombstone, and one that lasts. */
 const bury = (
   room: Room,
   tenure: Tenure,
@@ -186,8 +187,8 @@ const bury = (
   })
 
 /**
- * The store says that somebody else owns it, or nobody. If this instance believes to own it, it was told late: it lets go.
- * False: what was read is older than what this instance has done since.
+ * The store says that another instance owns it, or none. If this instance believes that it owns the connection, it learns late that
+ * it does not, and lets go. False: what was read is older than what this instance has done since.
  */
 const believesNot = (room: Room, tenure: Tenure, id: string, stored: Stored | undefined): boolean => {
   const held = room.owned.get(id)

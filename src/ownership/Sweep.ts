@@ -1,6 +1,6 @@
 /**
- * Ids on my own pages that nobody here holds or works on: of lost races, and of claims whose caller has gone. They are sorted
- * as those of anybody who has ended; the ones that are mine by their record, or an orphan's, become mine.
+ * Ids on our own pages that this instance neither owns nor works on: of lost races, and of claims whose caller has gone. They are
+ * sorted like those of an ended instance. Ids that are ours by their record, or orphans, become ours.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

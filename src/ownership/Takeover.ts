@@ -1,7 +1,7 @@
 /**
  * Takes over one incarnation that has ended (architecture, section 2, Taking over): its pages sealed, each id sorted, orphans
  * claimed; again and again, until a pass finds nothing and everything of it can go. Any survivor does the same at the same
- * time, and each step may be repeated by anybody.
+ * time, and each step may be repeated by any of them.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -39,7 +39,7 @@ export interface TakeoverServices {
   readonly gate: ClaimGate
 }
 
-/** From here on anybody claims, milliseconds: whoever should have may be gone too. */
+/** From here on any survivor claims, milliseconds: the one that should have may be gone too. */
 const GRACE = 2500
 const GROUPS_AT_ONCE = 2
 const SORTED_AT_ONCE = 32
@@ -81,7 +81,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
   ): Effect.Effect<Orphan | "open" | "done", Failure> =>
     Effect.gen(function* () {
       if (Either.isLeft(seen)) return yield* Effect.as(leftAsItIs(id, seen.left.cause), "open" as const)
-      // somebody here creates, claims or removes it: what becomes of it is not clear yet
+      // this instance creates, claims or removes it just now: what becomes of it is not clear yet
       if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"
       const verdict = yield* sort(room, tenure, former, seen.right, { patient: false })
       if (verdict._tag === "Orphan") return verdict
@@ -148,7 +148,7 @@ export const takeOver = (services: TakeoverServices, victim: Victim): Effect.Eff
 export const groups = (orphans: ReadonlyArray<Orphan>, size: number): ReadonlyArray<ReadonlyArray<Orphan>> =>
   Array.from({ length: Math.ceil(orphans.length / size) }, (_, i) => orphans.slice(i * size, (i + 1) * size))
 
-/** Each survivor begins elsewhere: what anybody may claim is not raced for by all from the same end. */
+/** Each survivor begins elsewhere, so that all of them do not race for the same ids from the same end. */
 const fromMyPlace = (ids: ReadonlyArray<string>, live: ReadonlyArray<string>, me: string): ReadonlyArray<string> => {
   const all = live.toSorted()
   const from = Math.floor((ids.length * Math.max(all.indexOf(me), 0)) / Math.max(all.length, 1))

@@ -69,7 +69,7 @@ export const followLives = (room: Room, lease: Lease["Type"]) =>
 
     yield* Queue.take(tenures).pipe(
       Effect.flatMap((tenure) =>
-        // who waits for pages that this life will never have is told so, and leaves the turn to the next one
+        // a waiter for pages that this life will never have is told so, and leaves the turn to the next one
         Effect.ensuring(
           Effect.raceFirst(room.essentials.essential("pages of this instance", serve(tenure)), over(tenure.life)),
           Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)

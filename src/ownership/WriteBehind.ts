@@ -1,5 +1,5 @@
 /**
- * Status in the store is for whoever has no owner to ask: written behind, coalesced, at most once in 5 seconds a
+ * Status in the store is for readers that have no owner to ask: written behind, coalesced, at most once in 5 seconds a
  * connection. One fiber for all of them.
  */
 import * as Effect from "effect/Effect"
@@ -76,7 +76,7 @@ export const make = (room: Room): WriteBehind => {
   return {
     note,
     harmless,
-    // who leaves in good order was not killed by what it tried
+    // an instance that leaves in good order was not killed by what it tried
     flush: Effect.suspend(() => {
       for (const owned of room.owned.values()) harmless(owned)
       return writeAll(dirty)
