@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest"
 import { BoundedBuffer } from "../src/domain/BoundedBuffer.js"
+import { CALLER } from "../src/domain/Limits.js"
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
 describe("BoundedBuffer", () => {
   it("gives everything in order, and is empty afterwards", () => {
-    const buffer = new BoundedBuffer<number>(() => {})
+    const buffer = new BoundedBuffer<number>(() => {}, CALLER.READER_ITEMS, CALLER.READER_BYTES)
     for (const n of numbers(1, 500)) buffer.offer(n, 1)
     expect(buffer.takeAll()).toEqual({ items: numbers(1, 500), missed: 0 })
     expect(buffer.takeAll()).toEqual({ items: [], missed: 0 })
@@ -13,7 +14,7 @@ describe("BoundedBuffer", () => {
 
   it("wakes its reader once for each time it stops being empty", () => {
     let woken = 0
-    const buffer = new BoundedBuffer<number>(() => (woken += 1))
+    const buffer = new BoundedBuffer<number>(() => (woken += 1), CALLER.READER_ITEMS, CALLER.READER_BYTES)
     for (const n of numbers(1, 3000)) buffer.offer(n, 1)
     expect(woken).toBe(1)
     buffer.takeAll()
@@ -23,7 +24,7 @@ describe("BoundedBuffer", () => {
 
   it("beyond its items the oldest go, counted, at every length", () => {
     for (const length of [16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 50_000, 200_000]) {
-      const buffer = new BoundedBuffer<number>(() => {})
+      const buffer = new BoundedBuffer<number>(() => {}, CALLER.READER_ITEMS, CALLER.READER_BYTES)
       for (const n of numbers(1, length)) buffer.offer(n, 1)
       const kept = Math.min(length, 16_384)
       expect(buffer.size).toBe(kept)

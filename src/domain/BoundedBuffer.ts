@@ -3,7 +3,6 @@
  *
  * Plain and synchronous. An offer costs one array slot and never waits; a reader takes everything at once.
  */
-import { CALLER } from "./Limits.js"
 
 export interface Taken<A> {
   readonly items: ReadonlyArray<A>
@@ -23,8 +22,8 @@ export class BoundedBuffer<A> {
   constructor(
     /** Called when the first item comes into an empty buffer. */
     private readonly wake: () => void,
-    readonly maxItems: number = CALLER.READER_ITEMS,
-    readonly maxBytes: number = CALLER.READER_BYTES
+    readonly maxItems: number,
+    readonly maxBytes: number
   ) {}
 
   /** Items waiting. */

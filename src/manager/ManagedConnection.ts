@@ -26,7 +26,7 @@ import type { Counter } from "../observability/Metrics.js"
 import type { Owned } from "../ownership/ConnectionStore.js"
 import type { Session } from "../socket/Session.js"
 import type { EventSubject } from "./Events.js"
-import type { FirstDialFailure, FirstDial } from "./FirstDial.js"
+import type { FirstDial, FirstDialFailure } from "./FirstDial.js"
 
 /** What a reader's buffer counts for a frame beside its data. */
 const FRAME_BYTES = 64

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { BoundedBuffer } from "../domain/BoundedBuffer.js"
+import { CALLER } from "../domain/Limits.js"
 
 export interface ReaderBuffer<A> {
   /** Synchronous, never waits. `bytes` is what the item holds. */
@@ -26,7 +27,7 @@ export const make = <A>(): ReaderBuffer<A> => {
     waiting = undefined
     reader?.()
   }
-  const buffer = new BoundedBuffer<A>(wake)
+  const buffer = new BoundedBuffer<A>(wake, CALLER.READER_ITEMS, CALLER.READER_BYTES)
   const take: ReaderBuffer<A>["take"] = Effect.suspend(() => {
     if (buffer.size > 0) return Effect.succeed(buffer.takeAll())
     if (ended) return Effect.fail("ended" as const)

@@ -4,7 +4,7 @@
  * guarantee S02 and S03 at all.
  */
 import * as Duration from "effect/Duration"
-import type { Component } from "./Sidecar.js"
+import type { Component } from "./internal/metadata.js"
 
 /** An answer of the sidecar that is not success, as far as a dialect looks at it. */
 export interface Refusal {

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { BoundedBuffer } from "../../domain/BoundedBuffer.js"
+import { CALLER } from "../../domain/Limits.js"
 import { type Publish, PubSub, type PublishFailure, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
 
 /** How often a publish stands back for readers that are ready to run. */
@@ -59,7 +60,7 @@ export const make = (): typeof PubSub.Service => {
     Effect.acquireRelease(
       Effect.sync(() => {
         const filled = Effect.unsafeMakeLatch(false)
-        const reader: Reader = new BoundedBuffer(() => filled.unsafeOpen())
+        const reader: Reader = new BoundedBuffer(() => filled.unsafeOpen(), CALLER.READER_ITEMS, CALLER.READER_BYTES)
         const take: Subscription["take"] = Effect.suspend(() => {
           if (reader.size === 0) return Effect.zipRight(filled.await, take)
           filled.unsafeClose()

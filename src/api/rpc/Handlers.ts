@@ -3,14 +3,14 @@ import type { Headers } from "@effect/platform/Headers"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { StreamMethod, StreamTypes } from "../../domain/Methods.js"
-import type { Executor } from "./Executor.js"
+import type * as Executor from "./Executor.js"
 import { ManagerRpcs } from "./ManagerRpcs.js"
 import { CLIENT_HEADER } from "./Wire.js"
 
 /** Told when a stream has begun, before its first item. */
 export type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
 
-export const make = ({ call, open }: Executor, onOpened: OnOpened) => {
+export const make = ({ call, open }: Executor.Executor, onOpened: OnOpened) => {
   const stream =
     <K extends StreamMethod>(method: K) =>
     (request: StreamTypes[K][0], info: { readonly clientId: number; readonly headers: Headers }) =>
