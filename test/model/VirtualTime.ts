@@ -5,11 +5,14 @@
  */
 import crypto from "node:crypto"
 import { syncBuiltinESMExports } from "node:module"
+import hooks from "node:perf_hooks"
+import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import type * as Scheduler from "effect/Scheduler"
 import type { Ground } from "../../src/testing/Ground.js"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { globalValue } from "effect/GlobalValue"
 import * as Random from "effect/Random"
 
 /** Where every run begins: milliseconds since 1970. */
@@ -146,8 +149,12 @@ export class VirtualTime {
       performanceNow: performance.now,
       mathRandom: Math.random,
       randomBytes: crypto.randomBytes,
-      randomUUID: crypto.randomUUID
+      randomUUID: crypto.randomUUID,
+      observer: hooks.PerformanceObserver,
+      roots: new Set(Fiber.unsafeRoots())
     }
+    // The heap belongs to the process that plays, not to one that is played; and an observer is never let go of by itself.
+    hooks.PerformanceObserver = Blind as unknown as typeof hooks.PerformanceObserver
     const handle = (cancel: () => void) => ({ cancel, ref: () => {}, unref: () => {}, hasRef: () => false })
     const cancel = (given: unknown) => (given as { readonly cancel?: () => void } | undefined)?.cancel?.()
     const at = globalThis as unknown as Record<string, unknown>
@@ -180,15 +187,31 @@ export class VirtualTime {
     })
     syncBuiltinESMExports()
     return () => {
-      const { dateNow, mathRandom, performanceNow, randomBytes, randomUUID, ...globals } = real
+      const { dateNow, mathRandom, observer, performanceNow, randomBytes, randomUUID, roots, ...globals } = real
       Object.assign(globalThis, globals)
       Date.now = dateNow
       performance.now = performanceNow
       Math.random = mathRandom
       Object.assign(crypto, { randomBytes, randomUUID })
+      hooks.PerformanceObserver = observer
       syncBuiltinESMExports()
+      letGo(roots)
     }
   }
+}
+
+/** Observes nothing. */
+class Blind {
+  observe(): void {}
+  disconnect(): void {}
+}
+
+/** Effect holds every fiber that has not ended: those of a run that is over wait for ever, and would hold all of its world. */
+const letGo = (before: ReadonlySet<Fiber.RuntimeFiber<any, any>>): void => {
+  const { roots } = globalValue(Symbol.for("effect/FiberScope/Global"), (): { roots: Set<unknown> } => {
+    throw new Error("Effect keeps its fibers elsewhere")
+  })
+  for (const fiber of Fiber.unsafeRoots()) if (!before.has(fiber)) roots.delete(fiber)
 }
 
 const isBefore = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
