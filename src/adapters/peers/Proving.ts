@@ -4,8 +4,7 @@
  */
 import type { IncomingMessage } from "node:http"
 import type { RawData, WebSocket } from "ws"
-import { atMost, textOf } from "../../api/rpc/PeerAdmission.js"
-import { freshNonce, type Keys, openingText, verifyListener } from "../../api/rpc/PeerProof.js"
+import { atMost, freshNonce, type Keys, openingText, textOf, verifyListener } from "../../api/rpc/PeerProof.js"
 import { STRANGER } from "../../domain/Limits.js"
 import type { Peer } from "../../ports/Peers.js"
 

@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
 import { STRANGER } from "../../domain/Limits.js"
 import type { Peer } from "../../ports/Peers.js"
-import { challengeText, freshNonce, type Keys, verifyDialler } from "./PeerProof.js"
+import { atMost, challengeText, freshNonce, type Keys, textOf, verifyDialler } from "./PeerProof.js"
 
 export interface Admission {
   readonly keys: Keys
@@ -16,19 +16,6 @@ export interface Admission {
   /** Told why a socket was turned away; any socket may be, a peer's too. */
   readonly refused: (why: string) => void
 }
-
-/** What arrives before a proof is bounded on the socket, before any of it is taken for a message. */
-export const atMost = (socket: Duplex, bytes: number): (() => void) => {
-  let left = bytes
-  const count = (chunk: Buffer) => {
-    left -= chunk.length
-    if (left < 0) socket.destroy()
-  }
-  socket.on("data", count)
-  return () => void socket.off("data", count)
-}
-
-export const textOf = (data: RawData, binary: boolean): string => (binary ? "" : data.toString())
 
 /** Takes upgraded sockets; answers with how many are not admitted yet. */
 export const make = ({ admitted, keys, refused, self }: Admission) => {

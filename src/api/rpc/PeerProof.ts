@@ -11,7 +11,9 @@
  * The dialler goes first, so that a stranger at the door learns nothing that a secret could be guessed by.
  */
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto"
+import type { Duplex } from "node:stream"
 import * as Context from "effect/Context"
+import type { RawData } from "ws"
 import { isInstanceId, isPeerAddress } from "../../domain/Peer.js"
 import { parseUuid } from "../../domain/Uuid.js"
 import type { Peer } from "../../ports/Peers.js"
@@ -137,3 +139,16 @@ export const verifyListener = (keys: Keys, opening: Opening, challenge: string, 
   if (!sameAddress(listener.address, opening.to)) return false
   return keys.some((key) => equal(proof(key, "listener", answered(nonce, opening, listener)), shown))
 }
+
+/** What arrives before a proof is bounded on the socket, before any of it is taken for a message. */
+export const atMost = (socket: Duplex, bytes: number): (() => void) => {
+  let left = bytes
+  const count = (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) socket.destroy()
+  }
+  socket.on("data", count)
+  return () => void socket.off("data", count)
+}
+
+export const textOf = (data: RawData, binary: boolean): string => (binary ? "" : data.toString())
