@@ -17,7 +17,7 @@ const argv = process.argv.slice(2)
 const versionOf = (folder: URL): string => {
   const file = new URL("package.json", folder)
   if (existsSync(file)) return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version
-  const above = new URL("../", folder)
+  const above = new URL("..", folder)
   return above.href === folder.href ? "unknown" : versionOf(above)
 }
 const version = versionOf(new URL("./", import.meta.url))
@@ -36,15 +36,16 @@ if (argv.length === 1 && argv[0] === "--version") {
   const heard = () => {}
   process.on("SIGHUP", heard)
 
-  const [Cause, Effect, Exit, NodeRuntime, { Host }, { processHost }, { program }] = await Promise.all([
-    import("effect/Cause"),
-    import("effect/Effect"),
-    import("effect/Exit"),
-    import("@effect/platform-node/NodeRuntime"),
-    import("./cli/Host.js"),
-    import("./cli/ProcessHost.js"),
-    import("./cli/Program.js")
-  ])
+  const [Cause, Effect, Exit, NodeRuntime, { CliHost }, { processCliHost: processHost }, { program }] =
+    await Promise.all([
+      import("effect/Cause"),
+      import("effect/Effect"),
+      import("effect/Exit"),
+      import("@effect/platform-node/NodeRuntime"),
+      import("./cli/CliHost.js"),
+      import("./cli/ProcessCliHost.js"),
+      import("./cli/Program.js")
+    ])
 
   let endWithin = END_WITHIN
   let ending: number | undefined
@@ -62,7 +63,7 @@ if (argv.length === 1 && argv[0] === "--version") {
   // whatever else was started from a terminal ends with it
   if (!serves) process.off("SIGHUP", heard)
   const host = processHost((millis) => (endWithin = millis))
-  NodeRuntime.runMain(Effect.provideService(run, Host, host), {
+  NodeRuntime.runMain(Effect.provideService(run, CliHost, host), {
     disableErrorReporting: true,
     disablePrettyLogger: true,
     teardown: (exit) => {

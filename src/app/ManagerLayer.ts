@@ -14,10 +14,10 @@ import type { ConnectionManager } from "../manager/ConnectionManager.js"
 import { DrainHooks } from "../manager/DrainHooks.js"
 import { Events } from "../manager/Events.js"
 import { CurrentPhase, Health } from "../manager/Health.js"
-import * as Live from "../manager/Live.js"
-import * as PeerDesk from "../manager/PeerDesk.js"
+import * as ManagerLive from "../manager/ManagerLive.js"
+import * as PeerService from "../manager/routing/PeerService.js"
 import * as InstanceId from "../membership/InstanceId.js"
-import type { Lease } from "../membership/Lease.js"
+import type { Lease } from "../membership/lease/Lease.js"
 import { Membership } from "../membership/Membership.js"
 import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import * as Publisher from "../messaging/Publisher.js"
@@ -26,13 +26,13 @@ import { EventLoopLag } from "../observability/EventLoopLag.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Overload } from "../observability/Overload.js"
 import { ConnectionStore } from "../ownership/ConnectionStore.js"
-import { counted } from "../ports/internal/counted.js"
-import type { PeerDesk as PeerDeskTag, Peers } from "../ports/Peers.js"
+import type { Peers, PeerService as PeerDeskTag } from "../ports/Peers.js"
 import { PubSub } from "../ports/PubSub.js"
 import { Secrets } from "../ports/Secrets.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { ClientWrapper } from "../socket/ClientWrapper.js"
-import * as Sessions from "../socket/Sessions.js"
+import * as SessionsLive from "../socket/SessionsLive.js"
+import { counted } from "../state/CountedStore.js"
 import * as Backing from "./Backing.js"
 
 export interface Options<E = never, R = never> {
@@ -132,15 +132,15 @@ const assemble = <E, R>(settings: SettingsShape, options: Options<E, R>) => {
   )
   // the dial budget is the fleet's
   const sessions = Layer.unwrapEffect(
-    Effect.map(Membership, ({ dialShare }) => Sessions.layerLive(dialShare, options.client))
+    Effect.map(Membership, ({ dialShare }) => SessionsLive.layerLive(dialShare, options.client))
   )
   const rooms = Layer.mergeAll(Events.layer, sessions, Health.layer, EventLoopLag.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(ConnectionStore.layer, Publisher.layer)),
     Layer.provideMerge(Membership.layer)
   )
   const telemetry: Layer.Layer<never, E, Metrics> = options.telemetry ?? Layer.empty
-  const whole = PeerDesk.layer.pipe(
-    Layer.provideMerge(Live.layer),
+  const whole = PeerService.layer.pipe(
+    Layer.provideMerge(ManagerLive.layer),
     Layer.provideMerge(rooms),
     Layer.provideMerge(ports),
     Layer.provideMerge(telemetry),

@@ -8,12 +8,12 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as PeerSecret from "../adapters/embedded/PeerSecret.js"
-import { keyOf, type Keys } from "../api/rpc/PeerProof.js"
 import type { SettingsShape } from "../config/SettingsShape.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
+import { keyOf, type Keys } from "../rpc/PeerProof.js"
 
 /** How often it is looked whether the file in the data folder is still there. */
-const LOOK = "1 second"
+const KEY_FILE_POLL_INTERVAL = "1 second"
 
 /** `folder`: the fleet is the one over the data folder of the settings. */
 export const of = (
@@ -30,7 +30,7 @@ const ofFolder = (dataDir: string): Effect.Effect<Keys, StateStoreUnavailable, S
   Effect.gen(function* () {
     const secret = yield* attempt(() => PeerSecret.read(dataDir))
     const kept = Effect.ignore(attempt(() => PeerSecret.keep(dataDir, secret)))
-    yield* Effect.forkScoped(Effect.repeat(kept, Schedule.spaced(LOOK)))
+    yield* Effect.forkScoped(Effect.repeat(kept, Schedule.spaced(KEY_FILE_POLL_INTERVAL)))
     return [keyOf(secret)]
   })
 

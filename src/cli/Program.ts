@@ -13,6 +13,7 @@ import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import { CliHost, type OutputClosed } from "./CliHost.js"
 import { type CommandLine, read, unguardIn } from "./CommandLine.js"
 import { connectionCommands } from "./commands/connections.js"
 import { fleetCommands } from "./commands/fleet.js"
@@ -21,7 +22,6 @@ import { messageCommands } from "./commands/messages.js"
 import type { CommandFailed, Ended, UsageError } from "./Failure.js"
 import { commandHelp, oneLine, overview } from "./Help.js"
 import { SettingFlags } from "./SettingFlags.js"
-import { Host, type OutputClosed } from "./Host.js"
 
 const DONE = 0
 const FAILED = 1
@@ -43,7 +43,7 @@ const environment = Layer.mergeAll(
 
 export interface Program {
   /** Exit status. Says itself, on standard error, why it is not 0. */
-  readonly run: Effect.Effect<number, never, Host>
+  readonly run: Effect.Effect<number, never, CliHost>
   /** A signal that ends it is its success. */
   readonly endless: boolean
   /** It is an instance. */
@@ -61,11 +61,11 @@ export const program = (argv: ReadonlyArray<string>, version: string): Program =
     })
   })
 
-const complain = (line: string) => Effect.flatMap(Host, (host) => host.complain(`wsm: ${line}`))
+const complain = (line: string) => Effect.flatMap(CliHost, (host) => host.complain(`wsm: ${line}`))
 
 const execute = (line: CommandLine, version: string) =>
   Effect.gen(function* () {
-    const host = yield* Host
+    const host = yield* CliHost
     if (line.words[0] === "--version") return yield* host.write(`${version}\n`)
     if (line.words.at(-1) === "--help") {
       const text =
@@ -87,7 +87,7 @@ const execute = (line: CommandLine, version: string) =>
 type Failure = CommandFailed | Ended | OutputClosed | UsageError | ValidationError.ValidationError
 
 /** Every way a command can end, as its exit status. */
-const ended = <R>(command: Effect.Effect<void, Failure, R>, name: string): Effect.Effect<number, never, R | Host> =>
+const ended = <R>(command: Effect.Effect<void, Failure, R>, name: string): Effect.Effect<number, never, R | CliHost> =>
   command.pipe(
     Effect.as(DONE),
     Effect.catchAll((failure) => {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
  * Lets timers and sockets have their turn. Fibers alone would keep the event loop to themselves as long as the store answers
  * without waiting: thousands of writes in a row cost the heartbeat its beat.
  */
-export const breathe: Effect.Effect<void> = Effect.async((resume) => {
+export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => {
   const turn = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(turn))
 })

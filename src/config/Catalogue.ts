@@ -4,7 +4,7 @@
  * README's table all read this.
  */
 import * as Duration from "effect/Duration"
-import { redactUrl } from "../domain/Redact.js"
+import { redactUrl } from "../domain/secrets/Redact.js"
 import * as Kinds from "./Kinds.js"
 import type { SettingsShape } from "./SettingsShape.js"
 

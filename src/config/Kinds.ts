@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { PEER } from "../domain/Limits.js"
 import { isPeerAddress } from "../domain/Peer.js"
-import { type SecretHosts, secretHostsFault } from "../domain/SecretHosts.js"
+import { type SecretHosts, secretHostsFault } from "../domain/secrets/SecretHosts.js"
 
 export interface Kind<A> {
   /** what a value must be, as the end of "must be …" */

@@ -2,7 +2,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import { VARIABLE_PREFIX } from "../domain/SecretName.js"
+import { VARIABLE_PREFIX } from "../domain/secrets/SecretName.js"
 import { CATALOGUE, entryOf, flagOf, isSecret, KEYS, type SettingKey, show } from "./Catalogue.js"
 import { MAX_RATE } from "./Kinds.js"
 import { isLoopback, RELATIONS } from "./Relations.js"

@@ -1,7 +1,7 @@
 /** The settings of one instance, as values. */
 import type * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
-import type { SecretHosts } from "../domain/SecretHosts.js"
+import type { SecretHosts } from "../domain/secrets/SecretHosts.js"
 
 export interface SettingsShape {
   readonly backing: "embedded" | "dapr"

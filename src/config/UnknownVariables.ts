@@ -1,5 +1,5 @@
 /** `WSM_…` variables that are no setting: most often a setting that is misspelt. */
-import { VARIABLE_PREFIX, variableOf } from "../domain/SecretName.js"
+import { VARIABLE_PREFIX, variableOf } from "../domain/secrets/SecretName.js"
 import { CATALOGUE, isSecret, KEYS } from "./Catalogue.js"
 import { fileVariable } from "./SecretFile.js"
 

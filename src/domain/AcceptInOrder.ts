@@ -123,12 +123,12 @@ export const acceptInOrder = (options: Options = {}): InOrder => {
           const { cause, connectionId, first, last, lost } = event
           const report = { cause, connectionId, first, last, lost }
           const explained = feedOf(connectionId).explain(report)
-          return { ...NOTHING, report, explained, lifecycle: "gap" }
+          return { ...NOTHING_ACCEPTED, report, explained, lifecycle: "gap" }
         }
         case "lifecycle":
-          return { ...NOTHING, lifecycle: event.name }
+          return { ...NOTHING_ACCEPTED, lifecycle: event.name }
         default:
-          return NOTHING
+          return NOTHING_ACCEPTED
       }
     },
     positions: () => new Map([...feeds].flatMap(([id, { last }]) => (last === undefined ? [] : [[id, last] as const]))),
@@ -136,10 +136,17 @@ export const acceptInOrder = (options: Options = {}): InOrder => {
   }
 }
 
-const NOTHING: Accepted = { frames: [], dropped: 0, gaps: [], report: undefined, explained: [], lifecycle: undefined }
+const NOTHING_ACCEPTED: Accepted = {
+  frames: [],
+  dropped: 0,
+  gaps: [],
+  report: undefined,
+  explained: [],
+  lifecycle: undefined
+}
 
 /** Reports that wait for their gap, and gaps that wait for their report; of each connection so many, the latest. */
-const REMEMBERED = 16
+const MAX_OPEN_GAPS = 16
 
 class Feed {
   last: Position | undefined
@@ -167,7 +174,12 @@ class Feed {
       this.last = { epoch, sequence }
       frames.push(frame)
     }
-    return { ...NOTHING, frames, gaps: gaps ?? NOTHING.gaps, dropped: event.frames.length - frames.length }
+    return {
+      ...NOTHING_ACCEPTED,
+      frames,
+      gaps: gaps ?? NOTHING_ACCEPTED.gaps,
+      dropped: event.frames.length - frames.length
+    }
   }
 
   /** The gaps that were told already and lie, at least in part, in what is reported. */
@@ -210,6 +222,6 @@ const meet = (gap: Pick<Gap, "after" | "before">, report: GapReport): boolean =>
 }
 
 const remember = <A>(items: Array<A>, item: A): void => {
-  if (items.length >= REMEMBERED) items.shift()
+  if (items.length >= MAX_OPEN_GAPS) items.shift()
   items.push(item)
 }

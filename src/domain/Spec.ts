@@ -1,7 +1,7 @@
 /**
  * What a caller asks for: the messages of ConnectRequest, with the proto's fields in camelCase.
  *
- * The schemas are loose on purpose (any number, any string): `domain/Validate.ts` turns what does not hold into
+ * The schemas are loose on purpose (any number, any string): `domain/validation/Validate.ts` turns what does not hold into
  * `InvalidRequest` naming the field, the same over every door. Every field may be absent; 0 and "" mean absent where the
  * proto has no presence.
  */
@@ -27,7 +27,7 @@ export const CorrelationMode = Schema.Literal(
   "CORRELATION_MODE_NEXT"
 )
 export const LeaseLoss = Schema.Literal("LEASE_LOSS_UNSPECIFIED", "LEASE_LOSS_STOP", "LEASE_LOSS_CONTINUE")
-export const Handover = Schema.Literal(
+export const HandoverPolicy = Schema.Literal(
   "HANDOVER_UNSPECIFIED",
   "HANDOVER_BREAK_BEFORE_MAKE",
   "HANDOVER_MAKE_BEFORE_BREAK"
@@ -114,7 +114,7 @@ const specFields = {
   buffer: optional(Buffering),
   correlation: optional(Correlation),
   onLeaseLoss: optional(LeaseLoss),
-  handover: optional(Handover),
+  handover: optional(HandoverPolicy),
   maxMessageBytes: optional(Schema.Number),
   publishing: optional(Publishing),
   compression: optional(Schema.Boolean),

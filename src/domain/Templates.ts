@@ -4,7 +4,7 @@ import { CALLER } from "./Limits.js"
 /**
  * What may stand as `${...}` in a URL, a header value, a subprotocol, a ping message or a text step of the handshake.
  *
- * A name is taken as written and not judged here: `domain/Validate.ts` says which names are good. What is no known
+ * A name is taken as written and not judged here: `domain/validation/Validate.ts` says which names are good. What is no known
  * placeholder stays in the text literally.
  */
 export type Placeholder =

@@ -3,16 +3,22 @@
  *
  * Emitting is synchronous, so that events of one connection keep the order in which things happened.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
+import * as List from "effect/List"
+import * as LogLevel from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
+import { uuidv7 } from "../common/Uuid.js"
 import { LifecycleEvent, type LifecycleName } from "../domain/ConnectionEvent.js"
-import { uuidv7 } from "../domain/Uuid.js"
 import { InstanceId } from "../membership/InstanceId.js"
 import { Publisher } from "../messaging/Publisher.js"
 import * as ReaderBuffer from "../messaging/ReaderBuffer.js"
-import * as EventLog from "./EventLog.js"
 
 /** The subject of an event, with what a Watch filters by. */
 export interface EventSubject {
@@ -24,7 +30,7 @@ export interface EventSubject {
 export type EventFilter = (event: LifecycleEvent, subject: EventSubject | undefined) => boolean
 
 /** What a reader's buffer counts for an event beside its attributes. */
-const EVENT_BYTES = 256
+const EVENT_OVERHEAD_BYTES = 256
 
 export class Events extends Context.Tag("websocketmanager/manager/Events")<
   Events,
@@ -50,7 +56,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
       const { id: instanceId } = yield* InstanceId
       const publisher = yield* Publisher
       const clock = yield* Effect.clock
-      const log = yield* EventLog.make
+      const log = yield* makeEventLog
       const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
 
       const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}, said = {}) => {
@@ -93,7 +99,49 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
 }
 
 const sizeOf = (event: LifecycleEvent): number => {
-  let bytes = EVENT_BYTES
+  let bytes = EVENT_OVERHEAD_BYTES
   for (const key in event.attributes) bytes += key.length + event.attributes[key]!.length
   return bytes
+}
+
+// ------------------------------------------------------------ Lifecycle events as lines of the log: written where they are emitted, without a fiber for each
+
+type EventLog = (event: LifecycleEvent, said: Readonly<Record<string, string>>) => void
+
+/** To the loggers, and from the level, of the fiber that runs this. */
+export const makeEventLog: Effect.Effect<EventLog> = Effect.map(Effect.getFiberRefs, (context) => {
+  const lowest = FiberRefs.getOrDefault(context, FiberRef.currentMinimumLogLevel)
+  const loggers = FiberRefs.getOrDefault(context, FiberRef.currentLoggers)
+  const inherited = FiberRefs.getOrDefault(context, FiberRef.currentLogAnnotations)
+  return (event, said) => {
+    const logLevel = LEVELS[event.name] ?? LogLevel.Info
+    if (LogLevel.lessThan(logLevel, lowest)) return
+    const { message, ...attributes } = event.attributes
+    const about = event.connectionId === "" ? {} : { connection: event.connectionId, epoch: event.epoch }
+    // the entry has a message of its own: the name
+    const detail = message === undefined ? {} : { detail: message }
+    const annotations = HashMap.union(
+      inherited,
+      HashMap.fromIterable(Object.entries({ ...about, ...attributes, ...said, ...detail }))
+    )
+    const entry = {
+      fiberId: FiberId.none,
+      logLevel,
+      message: [event.name],
+      cause: Cause.empty,
+      context,
+      spans: List.empty(),
+      annotations,
+      date: new Date(event.time)
+    }
+    for (const logger of loggers) logger.log(entry)
+  }
+})
+
+const LEVELS: Partial<Record<LifecycleName, LogLevel.LogLevel>> = {
+  connecting: LogLevel.Debug,
+  error: LogLevel.Warning,
+  gap: LogLevel.Warning,
+  "instance-dead": LogLevel.Warning,
+  failed: LogLevel.Error
 }

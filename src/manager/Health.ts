@@ -2,13 +2,39 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Lease } from "../membership/Lease.js"
+import { Lease } from "../membership/lease/Lease.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Overload } from "../observability/Overload.js"
 import { PubSub } from "../ports/PubSub.js"
 import { StateStore } from "../ports/StateStore.js"
-import type { Phase } from "./Phase.js"
-import * as Phases from "./Phase.js"
+
+/** The stage of an instance's life, as readiness tells it: one value, watched by the health doors. */
+export type PhaseName = "booting" | "ready" | "draining" | "left" | "fenced"
+
+export interface Phase {
+  readonly get: () => PhaseName
+  readonly set: (name: PhaseName) => void
+  /** Calls back, synchronously, on each change, until the returned function is called. */
+  readonly onChange: (listener: (name: PhaseName) => void) => () => void
+}
+
+export const makePhase = (): Phase => {
+  let present: PhaseName = "booting"
+  const listeners = new Set<(name: PhaseName) => void>()
+  return {
+    get: () => present,
+    set: (name) => {
+      // Nothing comes after leaving: a late fence or join of a process on its way out changes nothing.
+      if (name === present || present === "left" || (present === "draining" && name !== "left")) return
+      present = name
+      for (const listener of listeners) listener(name)
+    },
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    }
+  }
+}
 
 export interface DependencyHealth {
   /** manager | lease | stateStore | pubsub | sidecar, where there is one; then whatever is in trouble, by its own name */
@@ -19,10 +45,10 @@ export interface DependencyHealth {
 }
 
 /** How long a dependency may take to answer before it is called degraded. */
-const PATIENCE = "1 second"
+const DEPENDENCY_TIMEOUT = "1 second"
 
 export class CurrentPhase extends Context.Tag("websocketmanager/manager/CurrentPhase")<CurrentPhase, Phase>() {
-  static readonly layer = Layer.sync(CurrentPhase, Phases.make)
+  static readonly layer = Layer.sync(CurrentPhase, makePhase)
 }
 
 /** What a backing stands on beside store and bus, asked for `/health` like these: nothing unless it says so. */
@@ -71,7 +97,10 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
 
       const asked = (name: string, ping: Effect.Effect<void, { readonly message: string }>) =>
         ping.pipe(
-          Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => ({ message: `no answer within ${PATIENCE}` }) }),
+          Effect.timeoutFail({
+            duration: DEPENDENCY_TIMEOUT,
+            onTimeout: () => ({ message: `no answer within ${DEPENDENCY_TIMEOUT}` })
+          }),
           Effect.match({
             onFailure: ({ message }): DependencyHealth => ({ name, status: "degraded", detail: message }),
             onSuccess: (): DependencyHealth => ({ name, status: "ok", detail: "answers" })

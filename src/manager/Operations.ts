@@ -15,8 +15,8 @@ type Manager = ConnectionManager["Type"]
 /** A stream that has begun: what comes from now on is delivered, or counted in a later `missed`. */
 export type Opened<Item> = Effect.Effect<Stream.Stream<Item, ManagerError>, ManagerError, Scope.Scope>
 
-const NOTHING: Nothing = {}
-const nothing = Effect.as(NOTHING)
+const EMPTY_ANSWER: Nothing = {}
+const nothing = Effect.as(EMPTY_ANSWER)
 const shown = Effect.map((connection: M.Connection): Shown => ({ connection }))
 
 export const unary: {

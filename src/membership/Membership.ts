@@ -12,39 +12,39 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as SuspendAwareClock from "../common/SuspendAwareClock.js"
+import { uuidv7 } from "../common/Uuid.js"
 import { Settings } from "../config/Settings.js"
 import type { StateStoreUnavailable } from "../domain/Errors.js"
-import { decodeHeartbeat, hasEnded } from "../domain/Instance.js"
-import { instanceKey } from "../domain/Key.js"
 import type { Instance } from "../domain/Messages.js"
-import { uuidv7 } from "../domain/Uuid.js"
+import { decodeHeartbeat, hasEnded } from "../domain/stored/InstanceRecord.js"
+import { instanceKey } from "../domain/stored/Keys.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Metrics } from "../observability/Metrics.js"
 import { Peers } from "../ports/Peers.js"
 import { StateStore } from "../ports/StateStore.js"
-import * as Announcements from "./Announcements.js"
-import { bounded } from "./Bounded.js"
-import * as Elapsed from "./Elapsed.js"
-import * as Heartbeat from "./Heartbeat.js"
+import { bounded } from "../state/BoundedStore.js"
+import * as InstanceIndex from "../state/InstanceIndex.js"
 import { InstanceId } from "./InstanceId.js"
-import * as InstanceIndex from "./InstanceIndex.js"
-import * as Instances from "./Instances.js"
-import { join, type JoiningServices } from "./Joining.js"
-import { Lease, type Life } from "./Lease.js"
-import * as LeaseBoard from "./LeaseBoard.js"
-import { guard, report } from "./LeaseWatch.js"
-import { type LifeEnd, LifeState } from "./Life.js"
-import * as Links from "./Links.js"
-import { renewal } from "./PeerRenewal.js"
-import * as Periods from "./Periods.js"
-import * as Present from "./Present.js"
+import { join, type JoinContext } from "./Join.js"
+import * as Heartbeat from "./lease/Heartbeat.js"
+import { type IncarnationEnd, IncarnationState } from "./lease/Incarnation.js"
+import { type Incarnation, Lease } from "./lease/Lease.js"
+import * as LeaseController from "./lease/LeaseController.js"
+import { guard, report } from "./lease/LeaseGuard.js"
+import * as LeaseTimings from "./lease/LeaseTimings.js"
+import * as InstanceList from "./peers/InstanceList.js"
+import * as MembershipView from "./peers/MembershipView.js"
+import type { MemberTable } from "./peers/MemberTable.js"
+import * as PeerEvents from "./peers/PeerEvents.js"
+import * as PeerLinks from "./peers/PeerLinks.js"
+import { renewal } from "./peers/PeerRenewal.js"
+import { watch } from "./peers/PeerWatch.js"
 import { ProcessIdentity } from "./ProcessIdentity.js"
-import type { View } from "./View.js"
-import { watch } from "./Watch.js"
 
-export type { InstanceEvent } from "./Announcements.js"
-export type { LivePeer } from "./Present.js"
-export type { Member, Victim } from "./View.js"
+export type { InstanceEvent } from "./peers/PeerEvents.js"
+export type { LivePeer } from "./peers/MembershipView.js"
+export type { Member, EndedInstance as Victim } from "./peers/MemberTable.js"
 
 /** joining: for the first time; fenced: joining again. */
 export type MembershipPhase = "joining" | "joined" | "draining" | "fenced" | "left"
@@ -60,11 +60,11 @@ export interface Holdings {
 }
 
 /** How long what an instance that left with nothing leaves behind can be read: its record, and its empty pages. */
-export const REMEMBERED = Duration.hours(1)
+export const DEPARTED_TTL = Duration.hours(1)
 
 export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
   Membership,
-  Present.Company & {
+  MembershipView.MembershipView & {
     /** Done once this instance has joined for the first time. */
     readonly joined: Effect.Effect<void>
     readonly phase: () => MembershipPhase
@@ -84,9 +84,9 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
      * Looks whether this life still stands in the store; ends it if not. For a writer that lost a write which only this
      * instance makes.
      */
-    readonly check: (life: Life) => Effect.Effect<boolean, StateStoreUnavailable>
+    readonly check: (life: Incarnation) => Effect.Effect<boolean, StateStoreUnavailable>
     /** Why this life ended; undefined while it has not. */
-    readonly endOf: (life: Life) => LifeEnd | undefined
+    readonly endOf: (life: Incarnation) => IncarnationEnd | undefined
     readonly holds: (holdings: Holdings) => void
   }
 >() {
@@ -111,21 +111,21 @@ const make = Effect.gen(function* () {
   const metrics = yield* Metrics
   const essentials = yield* Essentials
   const settings = yield* Settings
-  const periods = Periods.make(settings)
-  const elapsed = yield* Elapsed.make
+  const periods = LeaseTimings.make(settings)
+  const elapsed = yield* SuspendAwareClock.make
   const joined = yield* Deferred.make<void>()
   const stopJoining = yield* Deferred.make<undefined>()
   const wake = yield* Effect.makeLatch(false)
-  const board = LeaseBoard.make(new LifeState(uuidv7(elapsed.now()), elapsed, periods))
-  const announcements = Announcements.make()
-  const present = Present.make({ announcements, board, elapsed, periods, store, self: { id, address } })
+  const board = LeaseController.make(new IncarnationState(uuidv7(elapsed.now()), elapsed, periods))
+  const announcements = PeerEvents.make()
+  const present = MembershipView.make({ announcements, board, elapsed, periods, store, self: { id, address } })
   const startedAt = new Date(elapsed.now()).toISOString()
 
   let holdings: Holdings = { connections: () => 0, empty: () => true, expire: Effect.void }
   let draining = false
   let phase: MembershipPhase = "joining"
 
-  const services: JoiningServices = {
+  const services: JoinContext = {
     board,
     elapsed,
     essentials,
@@ -138,7 +138,7 @@ const make = Effect.gen(function* () {
     address,
     instanceId: id,
     own: new Set(),
-    ttl: (status) => (status === "left" && holdings.empty() ? REMEMBERED : undefined),
+    ttl: (status) => (status === "left" && holdings.empty() ? DEPARTED_TTL : undefined),
     record: (life, status, beat, nonce) => ({
       id,
       status,
@@ -158,7 +158,7 @@ const make = Effect.gen(function* () {
     })
   }
 
-  const settleIn = (life: LifeState, view: View) =>
+  const settleIn = (life: IncarnationState, view: MemberTable) =>
     Effect.suspend(() => {
       let others = true
       const withMine = (ids: Readonly<Record<string, string>>) => {
@@ -183,12 +183,12 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const live = (life: LifeState, view: View) =>
+  const live = (life: IncarnationState, view: MemberTable) =>
     Effect.gen(function* () {
       const me = { id, incarnation: life.incarnation, address }
       const crashDetection = settings.crashDetection === "refused"
       const fleet = { announcements, board, crashDetection, elapsed, essentials, life, me, peers, periods, store, view }
-      const links = yield* Links.make(fleet)
+      const links = yield* PeerLinks.make(fleet)
       present.link(links)
       const over = yield* Deferred.make<void>()
       const stop = board.lease.onChange((change, of) => {
@@ -272,7 +272,7 @@ const make = Effect.gen(function* () {
     ...present.company,
     joined: Deferred.await(joined),
     phase: () => phase,
-    instances: Instances.make(store, elapsed, id, present.watched),
+    instances: InstanceList.make(store, elapsed, id, present.watched),
     drain,
     leave,
     check: (life) =>
@@ -287,7 +287,7 @@ const make = Effect.gen(function* () {
         yield* record === undefined ? Heartbeat.sayEmptied : Heartbeat.sayFenced(Heartbeat.describe(record))
         return false
       }),
-    endOf: (life) => (life instanceof LifeState ? life.endedBy : undefined),
+    endOf: (life) => (life instanceof IncarnationState ? life.endedBy : undefined),
     holds: (next) => {
       holdings = next
     }

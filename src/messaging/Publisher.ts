@@ -14,13 +14,13 @@ import { Settings } from "../config/Settings.js"
 import type { LifecycleEvent } from "../domain/ConnectionEvent.js"
 import { Metrics } from "../observability/Metrics.js"
 import { PubSub } from "../ports/PubSub.js"
-import { Alarm, steadyMillis } from "./Alarm.js"
-import { Announcer } from "./Announcer.js"
-import { FrameLane, type LaneHost } from "./FrameLane.js"
-import { GapDesk } from "./Gaps.js"
-import type { Lane, LaneOptions } from "./Lane.js"
-import { Tally } from "./Tally.js"
-import { TopicQueue } from "./TopicQueue.js"
+import { BufferUsage } from "./publish/BufferUsage.js"
+import { FrameLane, type LaneContext } from "./publish/FrameLane.js"
+import { GapReporter } from "./publish/Gaps.js"
+import type { Lane, LaneOptions } from "./publish/Lane.js"
+import { LifecyclePublisher } from "./publish/LifecyclePublisher.js"
+import { steadyMillis, Timer } from "./publish/Timer.js"
+import { TopicQueue } from "./publish/TopicQueue.js"
 
 export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher")<
   Publisher,
@@ -47,10 +47,10 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
     const clock = yield* Effect.clock
     const runFork = Runtime.runFork(yield* Effect.runtime())
     const now = steadyMillis(clock)
-    const makeAlarm = (ring: () => void) => new Alarm(clock, now, runFork, ring)
+    const makeAlarm = (ring: () => void) => new Timer(clock, now, runFork, ring)
 
-    const tally = new Tally(settings.bufferMaxBytes)
-    const gaps = new GapDesk(makeAlarm, now, (defect) => {
+    const tally = new BufferUsage(settings.bufferMaxBytes)
+    const gaps = new GapReporter(makeAlarm, now, (defect) => {
       runFork(Effect.logError("a gap could not be told", Cause.die(defect)))
     })
     const limited = Number.isFinite(pubsub.maxEventBytes)
@@ -77,7 +77,10 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
       })
 
     /** a topic is there while it has lanes; `lanes` holds the latest of each connection */
-    const topics = new Map<string, { readonly host: LaneHost; readonly lanes: Map<string, FrameLane>; count: number }>()
+    const topics = new Map<
+      string,
+      { readonly host: LaneContext; readonly lanes: Map<string, FrameLane>; count: number }
+    >()
     const makeTopic = (name: string) => {
       const queue = makeQueue(name)
       const lanes = new Map<string, FrameLane>()
@@ -95,7 +98,8 @@ export const layer: Layer.Layer<Publisher, never, PubSub | Settings | Metrics> =
 
     const { lifecycleTopic } = settings
     const lifecycle = lifecycleTopic === "" ? undefined : makeQueue(lifecycleTopic)
-    const announcer = lifecycle === undefined ? undefined : new Announcer(lifecycle, tally, metrics.eventsDropped)
+    const announcer =
+      lifecycle === undefined ? undefined : new LifecyclePublisher(lifecycle, tally, metrics.eventsDropped)
 
     const lane = (options: LaneOptions): Lane => {
       const topic = topics.get(options.topic) ?? makeTopic(options.topic)

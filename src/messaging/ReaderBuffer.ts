@@ -3,7 +3,7 @@
  * Behind Receive, Watch and Subscribe.
  */
 import * as Effect from "effect/Effect"
-import { BoundedBuffer } from "../domain/BoundedBuffer.js"
+import { DropOldestBuffer } from "../common/DropOldestBuffer.js"
 import { CALLER } from "../domain/Limits.js"
 
 export interface ReaderBuffer<A> {
@@ -27,7 +27,7 @@ export const make = <A>(): ReaderBuffer<A> => {
     waiting = undefined
     reader?.()
   }
-  const buffer = new BoundedBuffer<A>(wake, CALLER.READER_ITEMS, CALLER.READER_BYTES)
+  const buffer = new DropOldestBuffer<A>(wake, CALLER.READER_ITEMS, CALLER.READER_BYTES)
   const take: ReaderBuffer<A>["take"] = Effect.suspend(() => {
     if (buffer.size > 0) return Effect.succeed(buffer.takeAll())
     if (ended) return Effect.fail("ended" as const)

@@ -6,7 +6,7 @@
  * others wait for the next ones, first come, first served; between two turns timers run and sockets are read. Small ones never wait.
  */
 import * as Effect from "effect/Effect"
-import { whenTurnEnds } from "../domain/CallbackGuard.js"
+import { whenTurnEnds } from "../common/CallbackGuard.js"
 import { CALLER } from "../domain/Limits.js"
 
 /** Below this, waiting would cost more than the work. */

@@ -3,8 +3,8 @@
  *
  * Both families are asked at once. A name that is not written in full is tried with the search list, as the system would.
  */
-import { type LookupAddress, lookup, type RecordWithTtl, Resolver } from "node:dns"
-import { describe, guard, type Guarded, later, soon } from "../domain/CallbackGuard.js"
+import { lookup, type LookupAddress, type RecordWithTtl, Resolver } from "node:dns"
+import { describe, guard, type Guarded, later, soon } from "../common/CallbackGuard.js"
 import { FEED } from "../domain/Limits.js"
 
 export interface Answer {

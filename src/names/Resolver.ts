@@ -6,12 +6,12 @@
  */
 import type { LookupAddress } from "node:dns"
 import { isIP } from "node:net"
-import { attempt, type Guarded } from "../domain/CallbackGuard.js"
+import { attempt, type Guarded } from "../common/CallbackGuard.js"
 import { HOSTS_PATH, parseHosts } from "./HostsFile.js"
 import { type Answer, type Ask, askServers, askSystem, type NoAnswer } from "./Question.js"
 import { candidates, parseResolvConf, RESOLV_CONF_PATH } from "./ResolvConf.js"
 import { WatchedFile } from "./WatchedFile.js"
-import { Zones, zoneOf } from "./Zones.js"
+import { zoneOf, Zones } from "./Zones.js"
 
 export type Addresses = ReadonlyArray<LookupAddress>
 

@@ -13,7 +13,7 @@ export const IN_ALL = 256
 /** Of these, for zones that did not answer last time. */
 export const SILENT = 64
 /** Silent zones, and names, that are remembered. */
-const REMEMBERED = 4096
+const MAX_CACHED_NAMES = 4096
 
 /**
  * The part of a name that is registered: its last two labels, three where the last two look like `co.uk`. A rule of thumb
@@ -136,5 +136,5 @@ const nextOf = ({ busy, busyDeaf, deaf, fresh }: Zone): readonly [Go, string] | 
 
 const remember = (all: Set<string>, one: string): void => {
   all.add(one)
-  if (all.size > REMEMBERED) for (const oldest of all) return void all.delete(oldest)
+  if (all.size > MAX_CACHED_NAMES) for (const oldest of all) return void all.delete(oldest)
 }

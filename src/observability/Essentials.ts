@@ -25,14 +25,14 @@ export interface Retrying {
 }
 
 /** From an end to the next start, milliseconds. */
-const PAUSE = 1000
+const RESTART_DELAY_MS = 1000
 /** A fiber that has run for so long since its last end is well again, milliseconds. */
 const WELL_AFTER = 10_000
 /** What is retried for longer than this is said, milliseconds; and again each time this long after. */
-const PATIENCE = 10_000
+const RETRY_NOTICE_MS = 10_000
 const SAID_EVERY = 60_000
 /** Retries that are kept apart by name; what comes beyond them is not told. */
-const REMEMBERED = 256
+const MAX_NAMED_RETRIES = 256
 
 export class Essentials extends Context.Tag("websocketmanager/observability/Essentials")<
   Essentials,
@@ -86,18 +86,18 @@ export const make = (now: () => number, restarted: (fiber: string) => void): Ess
     Effect.catchAllCause(Effect.asVoid(work), (cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
       return fell(name, cause).pipe(
-        Effect.zipRight(Effect.sleep(PAUSE)),
+        Effect.zipRight(Effect.sleep(RESTART_DELAY_MS)),
         Effect.zipRight(Effect.suspend(() => essential(name, work)))
       )
     })
 
-  const retrying: Essentials["Type"]["retrying"] = (name, patience = PATIENCE) => ({
+  const retrying: Essentials["Type"]["retrying"] = (name, patience = RETRY_NOTICE_MS) => ({
     failed: (detail, failure) =>
       Effect.suspend(() => {
         const at = now()
         const before = retries.get(name)
         const one: Retried = before ?? { since: at, patience, saidAt: undefined, detail }
-        if (before === undefined && retries.size < REMEMBERED) retries.set(name, one)
+        if (before === undefined && retries.size < MAX_NAMED_RETRIES) retries.set(name, one)
         one.detail = detail
         const due = one.saidAt === undefined ? at - one.since >= patience : at - one.saidAt >= SAID_EVERY
         if (!due) return Effect.void
@@ -116,7 +116,7 @@ export const make = (now: () => number, restarted: (fiber: string) => void): Ess
       const at = now()
       const troubles: Array<Trouble> = []
       for (const [name, { at: since, times }] of fallen) {
-        if (at - since >= PAUSE + WELL_AFTER) fallen.delete(name)
+        if (at - since >= RESTART_DELAY_MS + WELL_AFTER) fallen.delete(name)
         else troubles.push({ name, detail: `ended by a fault and begun again, ${times} times: see the log` })
       }
       for (const [name, { detail, patience, since }] of retries) {

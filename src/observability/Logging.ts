@@ -11,7 +11,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
 import type { SettingsShape } from "../config/SettingsShape.js"
-import { redactUrlsIn } from "../domain/Redact.js"
+import { redactUrlsIn } from "../domain/secrets/Redact.js"
 
 const LEVELS: Readonly<Record<SettingsShape["logLevel"], LogLevel.LogLevel>> = {
   trace: LogLevel.Trace,

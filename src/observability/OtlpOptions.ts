@@ -1,7 +1,7 @@
 /** The standard OpenTelemetry variables, as far as they concern us. */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
-import { withoutUserinfo } from "../domain/Userinfo.js"
+import { withoutUserinfo } from "../domain/secrets/Userinfo.js"
 
 type Env = Readonly<Record<string, string | undefined>>
 

@@ -9,16 +9,16 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
+import * as Pacer from "../common/Pacer.js"
 import type { SettingsShape } from "../config/SettingsShape.js"
-import type { Lease } from "../membership/Lease.js"
+import type { Lease } from "../membership/lease/Lease.js"
 import type { Victim } from "../membership/Membership.js"
-import { ClaimGate } from "./ClaimGate.js"
-import * as IndexEntries from "./IndexEntries.js"
-import type { Claimed } from "./Owned.js"
-import * as Pace from "./Pace.js"
-import type { Room } from "./Room.js"
-import { sweep } from "./Sweep.js"
-import { type TakeoverServices, takeOver } from "./Takeover.js"
+import type { OrphanClaim } from "./records/OwnedConnection.js"
+import type { StoreContext } from "./records/StoreContext.js"
+import { ClaimGate } from "./takeover/ClaimGate.js"
+import * as IndexCleanup from "./takeover/IndexCleanup.js"
+import { sweep } from "./takeover/StraySweep.js"
+import { takeOver, type TakeoverContext } from "./takeover/Takeover.js"
 
 export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer")<
   Reclaimer,
@@ -29,7 +29,7 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
      * as those that had begun are settled and taken, after three seconds at most. An interruption leaves what is under
      * way to the next claimer: no id leaves a page by it.
      */
-    readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<Claimed>
+    readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<OrphanClaim>
   }
 >() {}
 
@@ -41,12 +41,12 @@ const WAITING = 64
 const SETTLE = "3 seconds"
 
 export const make = (
-  room: Room,
+  context: StoreContext,
   lease: Lease["Type"],
   settings: Pick<SettingsShape, "claimRate" | "reclaimInterval">
 ): Reclaimer["Type"] => {
-  const pace = Pace.make(settings.claimRate, room.elapsed)
-  const { membership } = room
+  const pace = Pacer.make(settings.claimRate, context.elapsed)
+  const { membership } = context
   // a slow pace has small steps
   const group = Math.min(GROUP, Math.max(1, Math.floor(settings.claimRate / 16)))
 
@@ -54,17 +54,17 @@ export const make = (
     Effect.gen(function* () {
       const adopted = Effect.gen(function* () {
         yield* lease.awaitHeld
-        const { tenure } = room
+        const { tenure } = context
         if (tenure === undefined) return yield* Effect.never
         // a life that ends before has nothing to claim, and its run ends with it
         return yield* Effect.orElse(Effect.as(Deferred.await(tenure.adopted), tenure), () => Effect.never)
       })
       const tenure = yield* Effect.raceFirst(adopted, Effect.as(stop, undefined))
       if (tenure === undefined) return Stream.empty
-      const claimed = yield* Mailbox.make<Claimed>(WAITING)
+      const claimed = yield* Mailbox.make<OrphanClaim>(WAITING)
       const gate = new ClaimGate()
-      const services: TakeoverServices = {
-        room,
+      const services: TakeoverContext = {
+        room: context,
         tenure,
         pace,
         group,
@@ -75,12 +75,12 @@ export const make = (
       }
       const begun = new Set<string>()
       const fork = yield* FiberSet.makeRuntime<never>()
-      const { essential } = room.essentials
-      fork(essential("tidying of the index", IndexEntries.tidy(room.store, tenure.life)))
+      const { essential } = context.essentials
+      fork(essential("tidying of the index", IndexCleanup.tidy(context.store, tenure.life)))
       fork(essential("sweep of my pages", sweep(services)))
       const begin = (victim: Victim) =>
         Effect.sync(() => {
-          if (victim.id === room.instanceId || begun.has(victim.incarnation)) return
+          if (victim.id === context.instanceId || begun.has(victim.incarnation)) return
           begun.add(victim.incarnation)
           fork(
             Effect.ensuring(

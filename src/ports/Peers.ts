@@ -47,7 +47,7 @@ export type PeerFailure = PeerRefused | PeerSilent
  * ended; `reached`: it has read, or a fence is on its way; `not-reached`: its read failed, and it listens anew from its next
  * good read.
  */
-export type Verdict = "fenced" | "reached" | "not-reached"
+export type PeerHealth = "fenced" | "reached" | "not-reached"
 
 /** `incarnation` is the answering one; undefined while it has none. */
 interface Answered {
@@ -59,12 +59,12 @@ export interface Greeting extends Answered {
   /** It holds its lease: unless it counts me, its silence counts for nothing, since it may go on without asking me. */
   readonly acts: boolean
 }
-export interface Asked extends Answered {
-  readonly verdict: Verdict | undefined
+export interface LeaseProbe extends Answered {
+  readonly verdict: PeerHealth | undefined
 }
 
 /** A connection that its owner wants the receiver to claim: the record names the receiver in `handover`. */
-export interface Handover {
+export interface HandoverOffer {
   readonly id: string
   /** of the present owner */
   readonly epoch: number
@@ -81,16 +81,16 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
     /** Says which instance this is. The peer looks in the store whether it is so, and says whether it counts this instance as a member. */
     readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
     /** Asks whether the peer reaches the store, and whether I have ended. */
-    readonly ask: (to: string, me: Peer) => Effect.Effect<Asked, PeerFailure>
+    readonly probeLease: (to: string, me: Peer) => Effect.Effect<LeaseProbe, PeerFailure>
     /**
      * Dials, says hello, calls `up` with the answer, and keeps the link. Succeeds when a link that stood has broken; fails when
      * it never stood, or was given up after a long silence, which proves nothing. Interruption closes it.
      */
     readonly link: (to: string, me: Peer, up: (greeting: Greeting) => void) => Effect.Effect<void, PeerFailure>
     /** Offers a connection; true: the peer will try to claim it. */
-    readonly take: (to: string, me: Peer, handover: Handover) => Effect.Effect<boolean, PeerFailure>
+    readonly offerHandover: (to: string, me: Peer, handover: HandoverOffer) => Effect.Effect<boolean, PeerFailure>
     /** Tells the former owner that the connection is up here; true: it has heard. */
-    readonly moved: (to: string, me: Peer, id: string, epoch: number) => Effect.Effect<boolean, PeerFailure>
+    readonly confirmHandover: (to: string, me: Peer, id: string, epoch: number) => Effect.Effect<boolean, PeerFailure>
     /** One unary operation of the manager under its name on the wire, marked as forwarded: the peer answers it or fails it. */
     readonly call: (to: string, method: string, request: unknown) => Effect.Effect<unknown, ManagerError | PeerFailure>
     /** A forwarded Send; the caller learns when the frame has left. */
@@ -105,15 +105,15 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
 >() {}
 
 /** What this instance answers its peers; the other end of `Peers`, served by the doors. */
-export class PeerDesk extends Context.Tag("websocketmanager/ports/PeerDesk")<
-  PeerDesk,
+export class PeerService extends Context.Tag("websocketmanager/ports/PeerDesk")<
+  PeerService,
   {
     /** of the life that answers; undefined: there is none */
     readonly incarnation: () => string | undefined
     readonly hello: (from: Peer) => Effect.Effect<Greeting>
-    readonly ask: (from: Peer) => Effect.Effect<Asked>
-    readonly take: (from: Peer, handover: Handover) => Effect.Effect<boolean>
-    readonly moved: (from: Peer, id: string, epoch: number) => Effect.Effect<boolean>
+    readonly probeLease: (from: Peer) => Effect.Effect<LeaseProbe>
+    readonly offerHandover: (from: Peer, handover: HandoverOffer) => Effect.Effect<boolean>
+    readonly confirmHandover: (from: Peer, id: string, epoch: number) => Effect.Effect<boolean>
     readonly call: (method: string, request: unknown) => Effect.Effect<unknown, ManagerError>
     readonly send: (request: SendRequest) => Stream.Stream<SendProgress, ManagerError>
     readonly open: (

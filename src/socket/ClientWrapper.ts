@@ -11,21 +11,21 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ClientOptions as WsClientOptions } from "ws"
+import { guard, type Guarded, later } from "../common/CallbackGuard.js"
 import { Settings } from "../config/Settings.js"
 import { TargetForbidden } from "../domain/Errors.js"
 import { type Addresses, Resolver } from "../names/Resolver.js"
-import { guard, type Guarded, later } from "../domain/CallbackGuard.js"
-import { dialFailure, dialFaulted, fromError } from "./DialFailures.js"
-import * as EgressPolicy from "./EgressPolicy.js"
-import { FeedSocket } from "./FeedSocket.js"
-import { race } from "./Race.js"
-import { ReadTurn } from "./ReadTurn.js"
-import type { DialFailure } from "./Session.js"
-import { TurnCost } from "./TurnCost.js"
-import { MAX_TIMER_MS } from "./Timers.js"
-import { Unfinished, type UnfinishedBytes } from "./Unfinished.js"
-import type { WireHandlers } from "./Wire.js"
-import { CLOSE_TIMEOUT_MS, listen, type Shared } from "./WsWire.js"
+import * as EgressPolicy from "./dial/EgressPolicy.js"
+import { race } from "./dial/Race.js"
+import { dialFaulted, fromError, toDialCause } from "./wire/DialFailures.js"
+import { FeedSocket } from "./wire/FeedSocket.js"
+import { ReadFairness } from "./wire/ReadFairness.js"
+import type { DialCause } from "./wire/Session.js"
+import { MAX_TIMER_MS } from "./wire/Timers.js"
+import { TurnCost } from "./wire/TurnCost.js"
+import { Unfinished, type UnfinishedBytes } from "./wire/Unfinished.js"
+import type { WireHandlers } from "./wire/Wire.js"
+import { CLOSE_TIMEOUT_MS, listen, type Shared } from "./wire/WsWire.js"
 
 export interface DialTarget {
   readonly url: URL
@@ -50,7 +50,7 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
   ClientWrapper,
   {
     /** Interruption takes the question back. */
-    readonly resolve: (target: DialTarget) => Effect.Effect<Route, DialFailure | TargetForbidden>
+    readonly resolve: (target: DialTarget) => Effect.Effect<Route, DialCause | TargetForbidden>
     /**
      * Done at the 101 answer, right after `onOpen`. Interruption cuts a socket that is not open yet; an open one belongs
      * to the receiver of `onOpen`. `mayTry` is asked before each address but the first.
@@ -60,7 +60,7 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
       route: Route,
       handlers: WireHandlers,
       mayTry?: (address: string) => boolean
-    ) => Effect.Effect<void, DialFailure>
+    ) => Effect.Effect<void, DialCause>
     /** messages that are not yet whole, all sockets together */
     readonly unfinished: UnfinishedBytes
     /** Whether this host (`name:port`) is refused before anything is resolved. */
@@ -102,7 +102,11 @@ export const make = (
   /** for messages that are not yet whole, and what else has its part in it */
   bufferMaxBytes = Infinity
 ): ClientWrapper["Type"] => {
-  const shared: Shared = { turns: new ReadTurn(), costs: new TurnCost(), unfinished: new Unfinished(bufferMaxBytes) }
+  const shared: Shared = {
+    turns: new ReadFairness(),
+    costs: new TurnCost(),
+    unfinished: new Unfinished(bufferMaxBytes)
+  }
   const forbidden = (host: string, reason: string | undefined) =>
     reason === undefined ? undefined : new TargetForbidden({ host, reason })
   const addressesOf = (host: string, done: (reason: string | undefined, addresses: Addresses) => void) =>
@@ -116,11 +120,11 @@ export const make = (
     },
 
     resolve: ({ timeoutMs, url }) =>
-      Effect.async<Route, DialFailure | TargetForbidden>((resume) => {
+      Effect.async<Route, DialCause | TargetForbidden>((resume) => {
         const host = EgressPolicy.normaliseHost(url.hostname)
         const began = performance.now()
         let settled = false
-        const settle = (result: Effect.Effect<Route, DialFailure | TargetForbidden>) => {
+        const settle = (result: Effect.Effect<Route, DialCause | TargetForbidden>) => {
           if (settled) return
           settled = true
           inTime()
@@ -128,12 +132,12 @@ export const make = (
         }
         const owner: Guarded = { faulted: (defect) => settle(Effect.fail(dialFaulted(defect))) }
         const inTime = later(Math.min(timeoutMs, MAX_TIMER_MS), owner, () => {
-          settle(Effect.fail(dialFailure("dns", `${host} was not resolved within ${timeoutMs} ms`)))
+          settle(Effect.fail(toDialCause("dns", `${host} was not resolved within ${timeoutMs} ms`)))
           takeBack?.()
         })
         const found = guard(owner, (reason: string | undefined, addresses: Addresses) => {
-          if (reason !== undefined) return settle(Effect.fail(dialFailure("dns", reason)))
-          if (addresses.length === 0) return settle(Effect.fail(dialFailure("dns", `${host} has no address`)))
+          if (reason !== undefined) return settle(Effect.fail(toDialCause("dns", reason)))
+          if (addresses.length === 0) return settle(Effect.fail(toDialCause("dns", `${host} has no address`)))
           for (const { address } of addresses) {
             const refused = forbidden(host, policy.refuseAddress(host, address, portOf(url)))
             if (refused !== undefined) return settle(Effect.fail(refused))
@@ -150,24 +154,24 @@ export const make = (
       }),
 
     dial: (target, { addresses, spentMs }, handlers, mayTry = () => true) =>
-      Effect.async<void, DialFailure>((resume) => {
+      Effect.async<void, DialCause>((resume) => {
         let ws: FeedSocket | undefined
         let settled = false
-        const settle = (result: Effect.Effect<void, DialFailure>) => {
+        const settle = (result: Effect.Effect<void, DialCause>) => {
           if (settled) return
           settled = true
           inTime()
           callOff()
           resume(result)
         }
-        const fail = (failure: DialFailure) => {
+        const fail = (failure: DialCause) => {
           settle(Effect.fail(failure))
           ws?.terminate()
         }
         const owner: Guarded = { faulted: (defect) => fail(dialFaulted(defect)) }
         const inTime = later(Math.min(Math.max(0, target.timeoutMs - spentMs), MAX_TIMER_MS), owner, () => {
           if (ws === undefined) resolver.unreachable(askedOf(target.url))
-          fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`))
+          fail(toDialCause("timeout", `no answer within ${target.timeoutMs} ms`))
         })
         const course = { addresses, port: portOf(target.url), tls: trustOf(target.url, ca), mayTry }
         const callOff = race(course, owner, (error, socket) => {
@@ -183,7 +187,7 @@ export const make = (
           } catch {
             socket.destroy()
             // Its message may quote the URL.
-            return fail(dialFailure("http", "the opening request cannot be made"))
+            return fail(toDialCause("http", "the opening request cannot be made"))
           }
           listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, shared)
         })

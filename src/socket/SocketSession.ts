@@ -6,24 +6,24 @@
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
-import type { ByteBudget } from "../domain/ByteBudget.js"
+import type { ByteBudget } from "../common/ByteBudget.js"
+import { OneShot } from "../common/OneShot.js"
 import type { BufferFull, ConnectionNotOpen } from "../domain/Errors.js"
 import type { ResolvedKeepAlive } from "../domain/Spec.js"
-import { Once } from "../domain/Once.js"
-import { dialFailure } from "./DialFailures.js"
-import * as Handshake from "./Handshake.js"
-import { KeepAlive, type KeepAliveTarget } from "./KeepAlive.js"
-import type { Opening } from "./Opening.js"
-import { SendQueue, type SendTarget } from "./SendQueue.js"
-import type { DialFailure, Session, SessionEnd, SessionOptions } from "./Session.js"
-import type { Timers } from "./Timers.js"
-import type { Wire, WireHandlers } from "./Wire.js"
+import * as Handshake from "./dial/Handshake.js"
+import type { OpeningRequest } from "./dial/OpeningRequest.js"
+import { toDialCause } from "./wire/DialFailures.js"
+import { KeepAlive, type KeepAliveTarget } from "./wire/KeepAlive.js"
+import { SendQueue, type SendTarget } from "./wire/SendQueue.js"
+import type { DialCause, Session, SessionEnd, SessionOptions } from "./wire/Session.js"
+import type { Timers } from "./wire/Timers.js"
+import type { Wire, WireHandlers } from "./wire/Wire.js"
 
 const SILENT = { dead: "the peer sent nothing for too long", idle: "the feed sent nothing for too long" } as const
 
 export class SocketSession implements Session, WireHandlers {
-  private readonly login = new Once<void, DialFailure>()
-  private readonly end = new Once<SessionEnd>()
+  private readonly login = new OneShot<void, DialCause>()
+  private readonly end = new OneShot<SessionEnd>()
   private readonly connectionId: string
   private readonly budget: ByteBudget
   private readonly pass: (data: Buffer, binary: boolean) => void
@@ -34,7 +34,7 @@ export class SocketSession implements Session, WireHandlers {
   private readonly ping: Redacted.Redacted<Buffer> | undefined
   private readonly conceal: (text: string) => string
   /** until the socket is open */
-  private offered: Opening["subprotocols"]
+  private offered: OpeningRequest["subprotocols"]
   /** the one that the peer chose, as it was offered */
   subprotocol = ""
   private wire: Wire | undefined
@@ -51,7 +51,7 @@ export class SocketSession implements Session, WireHandlers {
 
   constructor(
     { budget, connectionId, mayAct, onFrame, onTooExpensive, spec }: SessionOptions,
-    opening: Opening,
+    opening: OpeningRequest,
     private readonly timers: Timers
   ) {
     this.connectionId = connectionId
@@ -75,7 +75,7 @@ export class SocketSession implements Session, WireHandlers {
   }
 
   /** Done when the steps are; fails with kind `handshake`. */
-  get loggedIn(): Effect.Effect<void, DialFailure> {
+  get loggedIn(): Effect.Effect<void, DialCause> {
     return this.login.wait
   }
   get ended(): Effect.Effect<SessionEnd> {
@@ -157,7 +157,7 @@ export class SocketSession implements Session, WireHandlers {
 
   /** A login without one of its messages is none. */
   private sentAtLogin(failure: ConnectionNotOpen | undefined): void {
-    if (failure !== undefined) this.login.done(Exit.fail(dialFailure("handshake", failure.message)))
+    if (failure !== undefined) this.login.done(Exit.fail(toDialCause("handshake", failure.message)))
   }
   /** The silence of a socket that is not read is none. */
   private readingChanged(): void {
@@ -170,7 +170,7 @@ export class SocketSession implements Session, WireHandlers {
       this.keepAlive = new KeepAlive(this.clocks, this.clocked(this.wire!), this.timers)
       this.readingChanged()
     }
-    this.login.done(failure === undefined ? Exit.void : Exit.fail(dialFailure("handshake", failure)))
+    this.login.done(failure === undefined ? Exit.void : Exit.fail(toDialCause("handshake", failure)))
   }
   /** The one before may be held up behind what the peer does not read: then this one is left out. */
   private sendPing(): void {
@@ -201,8 +201,8 @@ export class SocketSession implements Session, WireHandlers {
   }
 }
 
-const endedAtLogin = ({ cause, closeCode, defect, reason }: SessionEnd): DialFailure => {
+const endedAtLogin = ({ cause, closeCode, defect, reason }: SessionEnd): DialCause => {
   const why = reason === "" ? "" : `: ${reason}`
   const told = cause === "closed" ? `the peer closed with ${closeCode}${why}` : reason
-  return dialFailure("handshake", told, { closeCode, ...(defect === undefined ? {} : { defect }) })
+  return toDialCause("handshake", told, { closeCode, ...(defect === undefined ? {} : { defect }) })
 }

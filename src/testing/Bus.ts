@@ -4,8 +4,8 @@ import * as Layer from "effect/Layer"
 import * as MemoryPubSub from "../adapters/embedded/MemoryPubSub.js"
 import { PubSubUnavailable } from "../domain/Errors.js"
 import { type Publish, type PublishFailure, PubSub, type TopicEvent } from "../ports/PubSub.js"
-import { forever, type Ground } from "./Ground.js"
-import type { Process } from "./Process.js"
+import type { SimulatedProcess } from "./SimulatedProcess.js"
+import { forever, type TestRuntime } from "./TestRuntime.js"
 
 export interface Published {
   /** number of the instance */
@@ -24,9 +24,9 @@ export class Bus {
   onPublished: (published: Published) => void = () => {}
   private readonly inner = MemoryPubSub.make()
 
-  constructor(private readonly ground: Ground) {}
+  constructor(private readonly ground: TestRuntime) {}
 
-  layer(instance: number, process: Process): Layer.Layer<PubSub> {
+  layer(instance: number, process: SimulatedProcess): Layer.Layer<PubSub> {
     const take = (topic: string, batch: ReadonlyArray<TopicEvent>) => {
       for (const event of batch) {
         const published: Published = { instance, topic, event }

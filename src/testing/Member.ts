@@ -13,9 +13,9 @@ import type * as ManagerLayer from "../app/ManagerLayer.js"
 import { Settings } from "../config/Settings.js"
 import type { SettingsShape } from "../config/SettingsShape.js"
 import { ConnectionManager } from "../manager/ConnectionManager.js"
-import { GatedClient } from "./GatedClient.js"
-import type { Ground } from "./Ground.js"
-import { Process, type ProcessOptions } from "./Process.js"
+import { ProcessClient } from "./ProcessClient.js"
+import { type ProcessOptions, SimulatedProcess } from "./SimulatedProcess.js"
+import type { TestRuntime } from "./TestRuntime.js"
 
 /** Which machine, and which container on it: a restart in the same one knows that the former process is gone. */
 export interface Host {
@@ -42,7 +42,7 @@ export interface Instance {
   readonly address: string
   readonly host: Host
   /** whether it is frozen or dead */
-  readonly process: Process
+  readonly process: SimulatedProcess
   /** what the manager gives, once it has been built */
   readonly context: () => Context.Context<ManagerLayer.Provided> | undefined
 }
@@ -62,8 +62,8 @@ export class Member implements Instance {
   readonly id: string
   readonly address: string
   readonly host: Host
-  readonly process: Process
-  readonly client: GatedClient
+  readonly process: SimulatedProcess
+  readonly client: ProcessClient
   private readonly scope = Effect.runSync(Scope.make())
   private readonly built = Deferred.unsafeMake<Built, ManagerLayer.StartError>(FiberId.none)
   private readonly gone = Deferred.unsafeMake<never, Crashed>(FiberId.none)
@@ -71,14 +71,14 @@ export class Member implements Instance {
 
   constructor(
     readonly number: number,
-    private readonly ground: Ground,
+    private readonly ground: TestRuntime,
     options: StartOptions
   ) {
     this.id = options.id ?? `instance-${number}`
     this.address = options.address ?? `http://instance-${number}.test:8080`
     this.host = options.host ?? { bootId: `boot-${number}`, pidNamespace: `namespace-${number}` }
-    this.process = new Process(ground, options)
-    this.client = new GatedClient(this.process)
+    this.process = new SimulatedProcess(ground, options)
+    this.client = new ProcessClient(this.process)
   }
 
   readonly context = (): Built | undefined => this.given

@@ -5,11 +5,11 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ClientWrapper, type DialTarget } from "../socket/ClientWrapper.js"
-import { dialFailure } from "../socket/DialFailures.js"
-import type { SessionEnd } from "../socket/Session.js"
-import type { Wire, WireHandlers } from "../socket/Wire.js"
-import type { Ground } from "./Ground.js"
-import type { Process } from "./Process.js"
+import { toDialCause } from "../socket/wire/DialFailures.js"
+import type { SessionEnd } from "../socket/wire/Session.js"
+import type { Wire, WireHandlers } from "../socket/wire/Wire.js"
+import type { SimulatedProcess } from "./SimulatedProcess.js"
+import type { TestRuntime } from "./TestRuntime.js"
 
 export interface MemorySocketsOptions {
   /** milliseconds from the dial to the answer, asked for each dial; default 0 */
@@ -35,8 +35,8 @@ export class MemorySocket {
     /** number of the instance that dialled */
     readonly instance: number,
     readonly target: DialTarget,
-    private readonly process: Process,
-    private readonly ground: Ground,
+    private readonly process: SimulatedProcess,
+    private readonly ground: TestRuntime,
     private readonly handlers: WireHandlers,
     private readonly options: MemorySocketsOptions
   ) {}
@@ -120,12 +120,12 @@ export class MemorySockets {
   readonly dialled = new Set<MemorySocket>()
 
   constructor(
-    private readonly ground: Ground,
+    private readonly ground: TestRuntime,
     private readonly options: MemorySocketsOptions = {}
   ) {}
 
   /** How the instance of this number dials, while its process lives. */
-  layer(instance: number, process: Process): Layer.Layer<ClientWrapper> {
+  layer(instance: number, process: SimulatedProcess): Layer.Layer<ClientWrapper> {
     return Layer.succeed(ClientWrapper, {
       unfinished: { bytes: () => 0, shareWith: () => {} },
       refuseHost: () => undefined,
@@ -143,9 +143,9 @@ export class MemorySockets {
     }
   }
 
-  private dial(instance: number, process: Process, target: DialTarget, handlers: WireHandlers) {
+  private dial(instance: number, process: SimulatedProcess, target: DialTarget, handlers: WireHandlers) {
     const { dialMs = () => 0, refuses = () => false } = this.options
-    return Effect.async<void, ReturnType<typeof dialFailure>>((resume) => {
+    return Effect.async<void, ReturnType<typeof toDialCause>>((resume) => {
       const socket = new MemorySocket(instance, target, process, this.ground, handlers, {
         ...this.options,
         onClosed: (closed) => {
@@ -164,12 +164,12 @@ export class MemorySockets {
         if (socket.closedAt !== undefined) return
         if (refuses(target)) {
           give("refused")
-          return resume(Effect.fail(dialFailure("refused", "told to refuse")))
+          return resume(Effect.fail(toDialCause("refused", "told to refuse")))
         }
         this.open.add(socket)
         socket.opened()
         process.post(() => {
-          if (socket.closedAt !== undefined) return resume(Effect.fail(dialFailure("refused", "closed at once")))
+          if (socket.closedAt !== undefined) return resume(Effect.fail(toDialCause("refused", "closed at once")))
           handlers.onOpen(socket.wire)
           resume(Effect.void)
         })
@@ -178,7 +178,7 @@ export class MemorySockets {
         if (socket.openedAt > 0) return
         answer()
         give("timed out")
-        resume(Effect.fail(dialFailure("timeout", `no answer within ${target.timeoutMs} ms`)))
+        resume(Effect.fail(toDialCause("timeout", `no answer within ${target.timeoutMs} ms`)))
       })
       return Effect.sync(() => {
         answer()

@@ -13,17 +13,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { PeerDesk, Peers } from "../ports/Peers.js"
-import { pair, Roads, type SentCall, type Serving } from "./Roads.js"
-import * as SpokenPeers from "./SpokenPeers.js"
+import { Peers, PeerService } from "../ports/Peers.js"
+import * as NetworkPeers from "./NetworkPeers.js"
+import { NetworkState, pair, type SentCall, type Serving } from "./NetworkState.js"
 
-export type { SentCall } from "./Roads.js"
-export type PeerNetworkOptions = SpokenPeers.PeerNetworkOptions
+export type { SentCall } from "./NetworkState.js"
+export type PeerNetworkOptions = NetworkPeers.PeerNetworkOptions
 
 export class PeerNetwork {
   /** milliseconds one way; may be changed at any time */
   delay: (from: string, to: string) => number = () => 0
-  private readonly roads = new Roads((from, to) => this.delay(from, to))
+  private readonly roads = new NetworkState((from, to) => this.delay(from, to))
 
   constructor(private readonly options: PeerNetworkOptions = {}) {}
 
@@ -39,7 +39,7 @@ export class PeerNetwork {
       Effect.acquireRelease(
         Effect.sync(() => {
           this.listen(address)
-          return SpokenPeers.make(this.roads, this.options, address)
+          return NetworkPeers.make(this.roads, this.options, address)
         }),
         () => Effect.sync(() => this.crash(address))
       )
@@ -47,10 +47,10 @@ export class PeerNetwork {
   }
 
   /** Answers at this address by the desk, for as long as the layer lives. */
-  serving(address: string): Layer.Layer<never, never, PeerDesk> {
+  serving(address: string): Layer.Layer<never, never, PeerService> {
     return Layer.scopedDiscard(
       Effect.gen(this, function* () {
-        const serving: Serving = { desk: yield* PeerDesk, runtime: yield* Effect.runtime<never>() }
+        const serving: Serving = { desk: yield* PeerService, runtime: yield* Effect.runtime<never>() }
         yield* Effect.acquireRelease(
           Effect.sync(() => {
             this.roads.serves.set(address, serving)

@@ -32,19 +32,19 @@ import { ProcessIdentity } from "../membership/ProcessIdentity.js"
 import { StateStore } from "../ports/StateStore.js"
 import type { ClientWrapper } from "../socket/ClientWrapper.js"
 import { Bus } from "./Bus.js"
-import * as Ground from "./Ground.js"
+import * as FaultyStore from "./FaultyStore.js"
 import { Crashed, drained, type Instance, type Manager, Member, type StartOptions } from "./Member.js"
 import { MemorySockets, type MemorySocketsOptions } from "./MemorySockets.js"
 import { PeerNetwork } from "./PeerNetwork.js"
-import * as StoreLink from "./StoreLink.js"
+import * as TestRuntime from "./TestRuntime.js"
 
 export type { Published } from "./Bus.js"
-export type { Ground } from "./Ground.js"
+export type { TestRuntime as Ground } from "./TestRuntime.js"
 export { Crashed, type Host, type Instance, type StartOptions } from "./Member.js"
 export type { MemorySocket, MemorySocketsOptions } from "./MemorySockets.js"
 export { PeerNetwork, type PeerNetworkOptions } from "./PeerNetwork.js"
-export type { Process, ProcessOptions } from "./Process.js"
-export type { Fate, StoreCall } from "./StoreLink.js"
+export type { SimulatedProcess as Process, ProcessOptions } from "./SimulatedProcess.js"
+export type { Fate, StoreCall } from "./FaultyStore.js"
 
 type Store = typeof StateStore.Service
 
@@ -62,8 +62,8 @@ export interface TestClusterOptions {
   /** how long an instance waits for the store, milliseconds; default 1000 */
   readonly storeDeadlineMs?: number
   /** What becomes of each call to the store, where nothing of this cluster's own says so; default: done at once. */
-  readonly fate?: (instance: number, call: StoreLink.StoreCall) => StoreLink.Fate
-  readonly ground?: Ground.Ground
+  readonly fate?: (instance: number, call: FaultyStore.StoreCall) => FaultyStore.Fate
+  readonly ground?: TestRuntime.TestRuntime
 }
 
 export class TestCluster {
@@ -77,7 +77,7 @@ export class TestCluster {
   private away = false
 
   private constructor(
-    private readonly ground: Ground.Ground,
+    private readonly ground: TestRuntime.TestRuntime,
     private readonly store: Store,
     /** of the store in memory, for judges; empty where another one is used */
     readonly backend: MemoryState.MemoryBackend,
@@ -91,7 +91,7 @@ export class TestCluster {
   /** A cluster, and its first instances on their way. */
   static make(options: TestClusterOptions = {}): Effect.Effect<TestCluster, never, Scope.Scope> {
     return Effect.gen(function* () {
-      const ground = options.ground ?? (yield* Ground.make)
+      const ground = options.ground ?? (yield* TestRuntime.make)
       const backend = new MemoryState.MemoryBackend()
       const store = options.store ?? Context.get(yield* Layer.build(MemoryState.layer(backend)), StateStore)
       const cluster = new TestCluster(ground, store, backend, options)
@@ -264,7 +264,7 @@ export class TestCluster {
 
   private link({ number, process }: Member): Store {
     const { fate } = this.options
-    return StoreLink.make({
+    return FaultyStore.make({
       ground: this.ground,
       inner: this.store,
       deadlineMs: this.options.storeDeadlineMs ?? 1_000,

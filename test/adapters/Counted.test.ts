@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Metrics from "../../src/observability/Metrics.js"
-import { counted } from "../../src/ports/internal/counted.js"
+import { counted } from "../../src/state/CountedStore.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
 
 it.scoped("each operation of a store is counted once, by its outcome", () =>

@@ -2,12 +2,12 @@
 import { expect } from "vitest"
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { judge } from "../../src/adapters/dapr/Dialect.js"
-import { put, remove, type Store } from "../../src/adapters/dapr/internal/compareAndSet.js"
-import { CallFailed } from "../../src/adapters/dapr/internal/connection.js"
-import { Etags } from "../../src/adapters/dapr/internal/Etags.js"
-import type { Item, Saved, Write } from "../../src/adapters/dapr/internal/StateClient.js"
-import * as StoredText from "../../src/adapters/dapr/internal/storedText.js"
+import { CallFailed } from "../../src/adapters/dapr/sidecar/GrpcConnection.js"
+import { put, remove, type Store } from "../../src/adapters/dapr/state/CompareAndSet.js"
+import { EtagCache } from "../../src/adapters/dapr/state/EtagCache.js"
+import type { Item, Write, WriteOutcome } from "../../src/adapters/dapr/state/StateClient.js"
+import { judge } from "../../src/adapters/dapr/state/StoreDialect.js"
+import * as StoredText from "../../src/adapters/dapr/state/StoredText.js"
 
 const KEY = "k"
 const text = (nonce: string) => StoredText.encode(JSON.stringify({ nonce }))
@@ -16,12 +16,12 @@ const MINE = text("mine")
 const THEIRS = text("theirs")
 const REMOVED = StoredText.tombstone()
 
-const together = (message: string): Saved => ({
-  _tag: "Together",
+const together = (message: string): WriteOutcome => ({
+  _tag: "Ambiguous",
   failure: new CallFailed({ kind: "answered", code: 10, message })
 })
 
-type Saving = (write: Write, stands: Array<Item>, alone: boolean) => Saved | CallFailed | void
+type Saving = (write: Write, stands: Array<Item>, alone: boolean) => WriteOutcome | CallFailed | void
 
 /** One key; what a write says and does to it is the test's to decide. */
 const storeOf = (type: "state.redis" | "state.in-memory", save: Saving) => {
@@ -33,7 +33,7 @@ const storeOf = (type: "state.redis" | "state.in-memory", save: Saving) => {
   const get = () => Effect.sync(() => stands.at(-1))
   const store: Store = {
     dialect,
-    etags: new Etags(dialect.believedFor),
+    etags: new EtagCache(dialect.believedFor),
     deadlineMs: 1000,
     reason: ({ message }) => message,
     client: {
@@ -43,7 +43,7 @@ const storeOf = (type: "state.redis" | "state.in-memory", save: Saving) => {
       save: (write, _, alone) =>
         Effect.suspend(() => {
           writes.push({ ...write, alone })
-          const saved = save(write, stands, alone) ?? (alone ? { _tag: "Surely" as const } : together("it is said"))
+          const saved = save(write, stands, alone) ?? (alone ? { _tag: "Confirmed" as const } : together("it is said"))
           return saved instanceof CallFailed ? saved : Effect.succeed(saved)
         })
     }

@@ -3,8 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net"
 import { Client } from "undici"
 import { afterEach, describe, expect, it } from "vitest"
-import type { Answer } from "../../src/adapters/dapr/internal/exchange.js"
-import { CLIENT_OPTIONS, Posts } from "../../src/adapters/dapr/internal/Posts.js"
+import { type Answer, CLIENT_OPTIONS, PostPool } from "../../src/adapters/dapr/publish/PostPool.js"
 
 const ends: Array<() => Promise<unknown>> = []
 afterEach(async () => {
@@ -19,7 +18,7 @@ const start = async (connections: number, answer: (request: IncomingMessage, res
   server.on("connection", () => opened++)
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const { port } = server.address() as AddressInfo
-  const posts = new Posts(() => new Client(`http://127.0.0.1:${port}`, CLIENT_OPTIONS), connections)
+  const posts = new PostPool(() => new Client(`http://127.0.0.1:${port}`, CLIENT_OPTIONS), connections)
   ends.push(
     () => new Promise((resolve) => server.close(resolve).closeAllConnections()),
     () => posts.destroy()

@@ -1,8 +1,8 @@
 /** How a batch becomes requests, and what answers mean that a real sidecar is hard to bring to. */
 import { describe, expect, it } from "vitest"
 import * as FastCheck from "effect/FastCheck"
-import { bulkBody, requestsOf } from "../../src/adapters/dapr/internal/requests.js"
-import { verdictOf } from "../../src/adapters/dapr/internal/verdict.js"
+import { bulkBody, requestsOf } from "../../src/adapters/dapr/publish/BulkRequests.js"
+import { outcomeOf } from "../../src/adapters/dapr/publish/PublishResponse.js"
 
 const bytesOf = (events: ReadonlyArray<string>) =>
   Buffer.byteLength(events.length === 1 ? events[0]! : bulkBody(events))
@@ -45,7 +45,7 @@ describe("the requests of a batch", () => {
 
 describe("what an answer means", () => {
   const verdict = (status: number, body: unknown, entries = 3) =>
-    verdictOf({ status, body: typeof body === "string" ? body : JSON.stringify(body), sent: true }, entries)
+    outcomeOf({ status, body: typeof body === "string" ? body : JSON.stringify(body), sent: true }, entries)
   const failed = (...failedEntries: ReadonlyArray<{ readonly entryId: string; readonly error?: string }>) => ({
     failedEntries,
     errorCode: "ERR_PUBSUB_PUBLISH_MESSAGE"

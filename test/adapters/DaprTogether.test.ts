@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import type { CallOptions } from "../../src/adapters/dapr/internal/connection.js"
-import { Together } from "../../src/adapters/dapr/internal/Together.js"
+import type { CallOptions } from "../../src/adapters/dapr/sidecar/GrpcConnection.js"
+import { RequestCoalescer } from "../../src/adapters/dapr/state/RequestCoalescer.js"
 
 interface Question {
   readonly key: string
@@ -15,7 +15,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 /** What was asked, alone or together; `together` decides what a request of several comes to. */
 const asking = (together: (keys: ReadonlyArray<string>, signal: AbortSignal) => Promise<ReadonlySet<string>>) => {
   const requests: Array<{ readonly keys: ReadonlyArray<string>; readonly timeoutMs: number }> = []
-  const calls = new Together<Question, string>({
+  const calls = new RequestCoalescer<Question, string>({
     size: ({ bytes }) => bytes ?? 1,
     alone: async (_dapr, { key }, { timeoutMs }) => {
       requests.push({ keys: [key], timeoutMs })

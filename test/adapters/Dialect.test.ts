@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
-import { type Judgement, judge } from "../../src/adapters/dapr/Dialect.js"
+import { judge, type Judgement } from "../../src/adapters/dapr/state/StoreDialect.js"
 
 const ALL = ["ETAG", "TRANSACTIONAL", "TTL"]
 const judged = (type: string, version = "v1", capabilities: ReadonlyArray<string> = ALL): Judgement =>

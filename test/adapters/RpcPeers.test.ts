@@ -17,12 +17,12 @@ import * as RpcPeers from "../../src/adapters/peers/RpcPeers.js"
 import * as HttpListener from "../../src/api/http/HttpListener.js"
 import * as PeerRoute from "../../src/api/http/PeerRoute.js"
 import * as PeerDoor from "../../src/api/rpc/PeerDoor.js"
-import { keyOf, PeerCredential } from "../../src/api/rpc/PeerProof.js"
 import { Settings } from "../../src/config/Settings.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
-import { PeerDesk, Peers } from "../../src/ports/Peers.js"
+import { Peers, PeerService } from "../../src/ports/Peers.js"
+import { keyOf, PeerCredential } from "../../src/rpc/PeerProof.js"
 import { desk, GREETING, ME, peersConformance, type PeersHarness, timed } from "../conformance/PeersConformance.js"
 import { settings } from "../support/FakeDoors.js"
 import { PeerNetwork } from "../support/PeerNetwork.js"
@@ -108,7 +108,8 @@ const inMemory = Effect.gen(function* () {
     peers: Context.get(yield* Layer.build(network.layer(A)), Peers),
     to: B,
     nobody: "http://c:1",
-    serve: (answers) => Effect.asVoid(Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, answers)))),
+    serve: (answers) =>
+      Effect.asVoid(Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerService, answers)))),
     crash: Effect.sync(() => network.crash(B)),
     freeze: Effect.sync(() => network.freeze(B)),
     thaw: Effect.sync(() => network.thaw(B)),
@@ -125,7 +126,7 @@ beforeAll(() =>
     yield* door.serve(desk())
     const peers = yield* speak(PATIENT)
     yield* peers.hello(listener.address, ME)
-    yield* peers.ask(listener.address, ME)
+    yield* peers.probeLease(listener.address, ME)
   }).pipe(Effect.scoped, Effect.runPromise)
 )
 
@@ -395,7 +396,7 @@ describe("the network of tests under the test clock", () => {
       network.delay = () => 100
       const peers = Context.get(yield* Layer.build(network.layer(A)), Peers)
       network.listen(B)
-      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, desk())))
+      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerService, desk())))
 
       const first = yield* Effect.fork(peers.hello(B, ME))
       yield* TestClock.adjust(399)
@@ -422,7 +423,7 @@ describe("the network of tests under the test clock", () => {
       const network = new PeerNetwork()
       const peers = Context.get(yield* Layer.build(network.layer(A)), Peers)
       network.listen(B)
-      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerDesk, desk())))
+      yield* Layer.build(Layer.provide(network.serving(B), Layer.succeed(PeerService, desk())))
       const up = yield* Deferred.make<void>()
       const link = yield* Effect.fork(peers.link(B, ME, () => Deferred.unsafeDone(up, Exit.void)))
       yield* Deferred.await(up)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { decode, encode, encodeKey, tombstone, versionOf } from "../../src/adapters/dapr/internal/storedText.js"
+import { decode, encode, encodeKey, tombstone, versionOf } from "../../src/adapters/dapr/state/StoredText.js"
 
 const guarded = '{"v":1,"id":"c","nonce":"n1","huge":9007199254740993}'
 

@@ -5,8 +5,7 @@ import * as grpc from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { PhaseName } from "../../src/manager/Phase.js"
-import { Health } from "../../src/manager/Health.js"
+import { Health, type PhaseName } from "../../src/manager/Health.js"
 import { open, unary } from "./grpcSupport.js"
 
 const list = () => Effect.succeed({ connections: [], nextPageToken: "" })

@@ -9,9 +9,9 @@ import { Packr } from "msgpackr"
 import { expect } from "vitest"
 import { WebSocket, WebSocketServer } from "ws"
 import { Intake } from "../../src/api/rpc/Intake.js"
-import { answers } from "../../src/api/rpc/Wire.js"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { CALLER } from "../../src/domain/Limits.js"
+import { answers } from "../../src/rpc/Serialization.js"
 import { start } from "../support/FakeDoors.js"
 
 const MIB = 1024 * 1024

@@ -10,13 +10,13 @@ import { once } from "node:events"
 import { Packr } from "msgpackr"
 import { expect } from "vitest"
 import { WebSocket, WebSocketServer } from "ws"
-import * as Session from "../../src/adapters/peers/Session.js"
-import * as Client from "../../src/api/rpc/Client.js"
-import * as Scan from "../../src/api/rpc/MsgPackScan.js"
+import * as PeerSocket from "../../src/adapters/peers/PeerSocket.js"
 import * as PeerAdmission from "../../src/api/rpc/PeerAdmission.js"
-import { keyOf } from "../../src/api/rpc/PeerProof.js"
-import { answers, bodies, frames } from "../../src/api/rpc/Wire.js"
 import { CALLER, PEER } from "../../src/domain/Limits.js"
+import * as Client from "../../src/rpc/Client.js"
+import * as Scan from "../../src/rpc/MsgPackScan.js"
+import { keyOf } from "../../src/rpc/PeerProof.js"
+import { answers, bodies, frames } from "../../src/rpc/Serialization.js"
 import { start } from "../support/FakeDoors.js"
 
 const MIB = 1024 * 1024
@@ -236,7 +236,7 @@ describe("a client", () => {
         const { url } = yield* hostile(bytes, true)
         const incarnation = "01980000-0000-7000-8000-00000000000a"
         const from = { id: "a", incarnation: "", address: url }
-        const session = yield* Session.make(url, { keys: [KEY], me: from, secureOnly: false, tls: undefined, pingMs: 1000, silentPings: 10 }) // prettier-ignore
+        const session = yield* PeerSocket.make(url, { keys: [KEY], me: from, secureOnly: false, tls: undefined, pingMs: 1000, silentPings: 10 }) // prettier-ignore
         expect(
           Exit.isFailure(yield* Effect.exit(session.unary("PeerHello", { from: { ...from, incarnation } }, {})))
         ).toBe(true)

@@ -5,8 +5,8 @@ import { setTimeout as delay } from "node:timers/promises"
 import { expect, it, onTestFinished } from "vitest"
 import { WebSocket, WebSocketServer } from "ws"
 import * as PeerAdmission from "../../src/api/rpc/PeerAdmission.js"
-import { keyOf, openingText, freshNonce } from "../../src/api/rpc/PeerProof.js"
 import { STRANGER } from "../../src/domain/Limits.js"
+import { freshNonce, keyOf, openingText } from "../../src/rpc/PeerProof.js"
 
 it("a crowd that proves nothing is cut down to the limit at once, and a peer among them gets in", async () => {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0 })

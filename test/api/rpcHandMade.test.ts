@@ -12,7 +12,7 @@ import * as TestClock from "effect/TestClock"
 import { once } from "node:events"
 import { expect } from "vitest"
 import { type ClientOptions, WebSocket } from "ws"
-import { ManagerRpcs } from "../../src/api/rpc/ManagerRpcs.js"
+import { ManagerRpcs } from "../../src/rpc/ManagerRpcs.js"
 import { client, start } from "../support/FakeDoors.js"
 
 /** MessagePack with plain maps, as a library of another language writes it. */

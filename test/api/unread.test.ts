@@ -3,10 +3,10 @@ import * as Http2 from "node:http2"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import type * as grpc from "@grpc/grpc-js"
-import { expect, describe, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as Admission from "../../src/api/grpc/Admission.js"
-import { Unread, type UnreadOf } from "../../src/api/rpc/Unread.js"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
+import { Unread, type UnreadOf } from "../../src/manager/Unread.js"
 
 const MIB = 1024 * 1024
 

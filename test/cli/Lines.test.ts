@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest"
-import { LIFECYCLE_NAMES } from "../../src/domain/ConnectionEvent.js"
 import {
   eventJson,
   eventLine,
@@ -9,8 +8,9 @@ import {
   publishedLines,
   replyJson,
   type Style
-} from "../../src/cli/Lines.js"
+} from "../../src/cli/Format.js"
 import { clock } from "../../src/cli/Text.js"
+import { LIFECYCLE_NAMES } from "../../src/domain/ConnectionEvent.js"
 
 const AT = new Date(1_700_000_000_123)
 const plain: Style = { colour: false, columns: undefined }

@@ -44,7 +44,7 @@ describe("the process wsm", () => {
 
   it("a command that calls a manager loads neither gRPC, nor the store, nor the server, nor a whole package", async () => {
     const loaded = await loadedBy(["ls"])
-    expect(loaded.some((url) => url.endsWith("/api/rpc/Client.js"))).toBe(true)
+    expect(loaded.some((url) => url.endsWith("/rpc/Client.js"))).toBe(true)
     const unwanted =
       /grpc|libsql|\/app\/|\/adapters\/|\/manager\/(?!Operations\.js)|\/api\/http\/|node_modules\/(effect|@effect\/[a-z-]+)\/dist\/esm\/index\.js$/
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import { Host, OutputClosed } from "../../src/cli/Host.js"
+import { CliHost, OutputClosed } from "../../src/cli/CliHost.js"
 import { program } from "../../src/cli/Program.js"
 import { builtDist } from "../support/built.js"
 
@@ -33,7 +33,7 @@ export const wsm = (argv: ReadonlyArray<string>, options: HostOptions = {}): Eff
     let endWithin: number | undefined
     const { wrote = () => {} } = options
     const terminal = options.terminal === true
-    const status = yield* Effect.provideService(program(argv, "9.9.9").run, Host, {
+    const status = yield* Effect.provideService(program(argv, "9.9.9").run, CliHost, {
       env: options.env ?? {},
       terminal,
       colour: terminal,

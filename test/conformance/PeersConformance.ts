@@ -12,9 +12,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ConnectionNotOpen, OwnerUnreachable, SendAborted } from "../../src/domain/Errors.js"
 import { CallDeadline } from "../../src/ports/CallDeadline.js"
-import { type PeerDesk, Peers, type SendProgress } from "../../src/ports/Peers.js"
+import { type PeerService, Peers, type SendProgress } from "../../src/ports/Peers.js"
 
-type Desk = PeerDesk["Type"]
+type Desk = PeerService["Type"]
 
 /** One caller, and one peer that the test rules. */
 export interface PeersHarness {
@@ -47,9 +47,9 @@ const AT_ONCE = 700
 export const desk = (says: Partial<Desk> = {}): Desk => ({
   incarnation: () => PEER,
   hello: () => Effect.succeed(GREETING),
-  ask: () => Effect.succeed({ incarnation: PEER, verdict: "reached" }),
-  take: () => Effect.succeed(false),
-  moved: () => Effect.succeed(false),
+  probeLease: () => Effect.succeed({ incarnation: PEER, verdict: "reached" }),
+  offerHandover: () => Effect.succeed(false),
+  confirmHandover: () => Effect.succeed(false),
   call: () => Effect.never,
   send: () => Stream.never,
   open: () => Effect.never,
@@ -85,11 +85,11 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         yield* serve(
           desk({
             hello: (from) => Effect.sync(() => (heard.push(from), GREETING)),
-            ask: (from) => Effect.sync(() => (heard.push(from), { incarnation: undefined, verdict: undefined }))
+            probeLease: (from) => Effect.sync(() => (heard.push(from), { incarnation: undefined, verdict: undefined }))
           })
         )
         expect(yield* peers.hello(to, ME)).toEqual(GREETING)
-        expect(yield* peers.ask(to, ME)).toEqual({ incarnation: undefined, verdict: undefined })
+        expect(yield* peers.probeLease(to, ME)).toEqual({ incarnation: undefined, verdict: undefined })
         expect(heard).toEqual([ME, ME])
       }))
 
@@ -97,8 +97,8 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
       Effect.gen(function* () {
         const verdicts = ["fenced", "reached", "not-reached"] as const
         let next = 0
-        yield* serve(desk({ ask: () => Effect.sync(() => ({ incarnation: "i", verdict: verdicts[next++] })) }))
-        const got = yield* Effect.replicateEffect(peers.ask(to, ME), 3)
+        yield* serve(desk({ probeLease: () => Effect.sync(() => ({ incarnation: "i", verdict: verdicts[next++] })) }))
+        const got = yield* Effect.replicateEffect(peers.probeLease(to, ME), 3)
         expect(got.map(({ verdict }) => verdict)).toEqual(verdicts)
       }))
 
@@ -107,12 +107,12 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         const heard: Array<unknown> = []
         yield* serve(
           desk({
-            take: (...said) => Effect.sync(() => (heard.push(said), true)),
-            moved: (...said) => Effect.sync(() => (heard.push(said), false))
+            offerHandover: (...said) => Effect.sync(() => (heard.push(said), true)),
+            confirmHandover: (...said) => Effect.sync(() => (heard.push(said), false))
           })
         )
-        expect(yield* peers.take(to, ME, HANDOVER)).toBe(true)
-        expect(yield* peers.moved(to, ME, "c1", 8)).toBe(false)
+        expect(yield* peers.offerHandover(to, ME, HANDOVER)).toBe(true)
+        expect(yield* peers.confirmHandover(to, ME, "c1", 8)).toBe(false)
         expect(heard).toEqual([
           [ME, HANDOVER],
           [ME, "c1", 8]
@@ -124,9 +124,9 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         let up = 0
         const failures = yield* Effect.all([
           Effect.flip(peers.hello(nobody, ME)),
-          Effect.flip(peers.ask(nobody, ME)),
-          Effect.flip(peers.take(nobody, ME, HANDOVER)),
-          Effect.flip(peers.moved(nobody, ME, "c1", 8)),
+          Effect.flip(peers.probeLease(nobody, ME)),
+          Effect.flip(peers.offerHandover(nobody, ME, HANDOVER)),
+          Effect.flip(peers.confirmHandover(nobody, ME, "c1", 8)),
           Effect.flip(peers.link(nobody, ME, () => up++)),
           Effect.flip(peers.call(nobody, "Get", RECEIVE)),
           Effect.flip(Stream.runDrain(peers.send(nobody, SEND))),
@@ -140,7 +140,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
       Effect.gen(function* () {
         yield* serve(desk())
         yield* freeze
-        const { ms, value } = yield* timed(Effect.flip(peers.ask(to, ME)))
+        const { ms, value } = yield* timed(Effect.flip(peers.probeLease(to, ME)))
         expect(value).toMatchObject({ _tag: "PeerSilent", address: to, sent: false })
         expect(ms).toBeGreaterThan(deadline * 0.8)
         expect(ms).toBeLessThan(deadline * 3)
@@ -149,11 +149,11 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
     test("a call that had left says so when its answer does not come", ({ freeze, peers, serve, thaw, to }) =>
       Effect.gen(function* () {
         yield* serve(desk())
-        yield* peers.ask(to, ME)
+        yield* peers.probeLease(to, ME)
         yield* freeze
-        expect(yield* Effect.flip(peers.ask(to, ME))).toMatchObject({ _tag: "PeerSilent", sent: true })
+        expect(yield* Effect.flip(peers.probeLease(to, ME))).toMatchObject({ _tag: "PeerSilent", sent: true })
         yield* thaw
-        expect(yield* Effect.retry(peers.ask(to, ME), { times: 5 })).toMatchObject({ verdict: "reached" })
+        expect(yield* Effect.retry(peers.probeLease(to, ME), { times: 5 })).toMatchObject({ verdict: "reached" })
       }))
 
     test("a process that is there and does not serve yet lets its callers wait", ({ deadline, peers, serve, to }) =>
@@ -282,7 +282,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
           )
         yield* serve(
           desk({
-            ask: () => never("ask"),
+            probeLease: () => never("ask"),
             call: () => never("call"),
             send: () => Stream.fromEffect(never("send")),
             open: () => Effect.succeed(Stream.fromEffect(never("open")))
@@ -291,7 +291,7 @@ export const peersConformance = (name: string, harness: Effect.Effect<PeersHarne
         const received = yield* peers.open(to, "Receive", RECEIVE)
         const fibers = yield* Effect.forEach(
           [
-            peers.ask(to, ME),
+            peers.probeLease(to, ME),
             peers.call(to, "Get", RECEIVE),
             Stream.runDrain(peers.send(to, SEND)),
             Stream.runDrain(received)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 
 describe("ByteBudget", () => {
   it("gives up to its limit, exactly, and again what came back", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { conceal } from "../../src/domain/Conceal.js"
+import { conceal } from "../../src/domain/secrets/Conceal.js"
 
 const SECRET = 'S3cret/Value+of "A" ü'
 const said = (text: string, ...values: ReadonlyArray<string>): string => conceal(text, values)

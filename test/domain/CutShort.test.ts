@@ -3,7 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { cutShort } from "../../src/domain/CutShort.js"
+import { interruptWith } from "../../src/common/InterruptWith.js"
 
 /** What is armed, and what was disarmed. */
 const arming = () => {
@@ -24,10 +24,10 @@ describe("an effect that may be cut short", () => {
   it.effect("gives its own outcome, and is disarmed then", () =>
     Effect.gen(function* () {
       const { arm, state } = arming()
-      expect(yield* cutShort(arm)(Effect.succeed(1))).toBe(1)
+      expect(yield* interruptWith(arm)(Effect.succeed(1))).toBe(1)
       expect(state.armed).toBe(false)
-      expect(yield* Effect.flip(cutShort(arm)(Effect.fail("own")))).toBe("own")
-      expect(yield* Effect.exit(cutShort(arm)(Effect.die("defect")))).toEqual(Exit.die("defect"))
+      expect(yield* Effect.flip(interruptWith(arm)(Effect.fail("own")))).toBe("own")
+      expect(yield* Effect.exit(interruptWith(arm)(Effect.die("defect")))).toEqual(Exit.die("defect"))
       expect(state.armed).toBe(false)
     })
   )
@@ -43,7 +43,7 @@ describe("an effect that may be cut short", () => {
           Effect.sync(() => (interrupted = true))
         )
       )
-      const fiber = yield* Effect.fork(Effect.flip(cutShort(arm)(slow)))
+      const fiber = yield* Effect.fork(Effect.flip(interruptWith(arm)(slow)))
       yield* Effect.yieldNow()
       state.cut("cut")
       state.cut("twice")
@@ -61,7 +61,7 @@ describe("an effect that may be cut short", () => {
     Effect.gen(function* () {
       const { arm, state } = arming()
       const go = yield* Deferred.make<number>()
-      const fiber = yield* Effect.fork(cutShort(arm)(Effect.uninterruptible(Deferred.await(go))))
+      const fiber = yield* Effect.fork(interruptWith(arm)(Effect.uninterruptible(Deferred.await(go))))
       yield* Effect.yieldNow()
       state.cut("cut")
       yield* Deferred.succeed(go, 7)
@@ -78,7 +78,7 @@ describe("an effect that may be cut short", () => {
           disarmed = true
         }
       }
-      expect(yield* Effect.flip(cutShort(due)(Effect.never))).toBe("due")
+      expect(yield* Effect.flip(interruptWith(due)(Effect.never))).toBe("due")
       expect(disarmed).toBe(true)
     })
   )
@@ -88,7 +88,7 @@ describe("an effect that may be cut short", () => {
       const { arm, state } = arming()
       let interrupted = false
       const slow = Effect.onInterrupt(Effect.never, () => Effect.sync(() => (interrupted = true)))
-      const fiber = yield* Effect.fork(cutShort(arm)(slow))
+      const fiber = yield* Effect.fork(interruptWith(arm)(slow))
       yield* Effect.yieldNow()
       expect(state.armed).toBe(true)
       yield* Fiber.interrupt(fiber)

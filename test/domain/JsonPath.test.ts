@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import { find, insertField, parsePath, type Path, valueText } from "../../src/domain/json/JsonPath.js"
 import { FEED } from "../../src/domain/Limits.js"
-import { find, insertField, parsePath, valueText, type Path } from "../../src/domain/JsonPath.js"
 
 const at = (path: string): Path => Either.getOrThrow(parsePath(path))
 const textAt = (text: string, path: string): string | undefined => {

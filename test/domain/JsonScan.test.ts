@@ -1,7 +1,7 @@
 import * as FastCheck from "effect/FastCheck"
 import { describe, expect, it } from "vitest"
-import { find, isJson } from "../../src/domain/JsonPath.js"
-import type { Path } from "../../src/domain/JsonScan.js"
+import { find, isJson } from "../../src/domain/json/JsonPath.js"
+import type { Path } from "../../src/domain/json/JsonScan.js"
 import { FEED } from "../../src/domain/Limits.js"
 
 const parses = (text: string): boolean => {

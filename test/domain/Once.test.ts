@@ -2,11 +2,11 @@ import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { Once } from "../../src/domain/Once.js"
+import { OneShot } from "../../src/common/OneShot.js"
 
 it.effect("an outcome comes once, to all who wait and to all who come later; who is interrupted waits no more", () =>
   Effect.gen(function* () {
-    const once = new Once<string, string>()
+    const once = new OneShot<string, string>()
     const waiting = yield* Effect.fork(once.wait)
     const interrupted = yield* Effect.fork(once.wait)
     yield* Effect.yieldNow()

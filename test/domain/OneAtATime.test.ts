@@ -2,12 +2,12 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { OneAtATime } from "../../src/domain/OneAtATime.js"
+import { Mutex } from "../../src/common/Mutex.js"
 
 describe("one at a time", () => {
   it.effect("runs in order, never two at once, and goes on after a failure and after rest", () =>
     Effect.gen(function* () {
-      const line = new OneAtATime()
+      const line = new Mutex()
       const log: Array<string> = []
       const step = (name: string) =>
         line.run(
@@ -29,7 +29,7 @@ describe("one at a time", () => {
 
   it.effect("an interrupted one gives its place away, whether it ran or waited", () =>
     Effect.gen(function* () {
-      const line = new OneAtATime()
+      const line = new Mutex()
       const began = yield* Deferred.make<void>()
       const running = yield* Effect.fork(line.run(Effect.zipRight(Deferred.succeed(began, undefined), Effect.never)))
       yield* Deferred.await(began)

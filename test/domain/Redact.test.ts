@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { redactUrl, redactUrlsIn } from "../../src/domain/Redact.js"
+import { redactUrl, redactUrlsIn } from "../../src/domain/secrets/Redact.js"
 
 describe("a shown URL", () => {
   it.each([

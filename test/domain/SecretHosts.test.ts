@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { refuseBy, secretHostsFault } from "../../src/domain/SecretHosts.js"
-import { canonicalName, isSecretName, twins, variableOf } from "../../src/domain/SecretName.js"
+import { refuseBy, secretHostsFault } from "../../src/domain/secrets/SecretHosts.js"
+import { canonicalName, isSecretName, twins, variableOf } from "../../src/domain/secrets/SecretName.js"
 
 /** `name=target,target; …` */
 const listOf = (text: string) =>

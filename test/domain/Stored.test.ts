@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { decodeStored } from "../../src/domain/Record.js"
+import { decodeStored } from "../../src/domain/stored/ConnectionRecord.js"
 
 describe("a record that cannot be read", () => {
   it("is told by its place: nothing that stands in it is shown", () => {

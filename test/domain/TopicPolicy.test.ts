@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { refuseTopic } from "../../src/domain/TopicPolicy.js"
+import { refuseTopic } from "../../src/domain/validation/TopicPolicy.js"
 
 const judged = (topic: string, topics: ReadonlyArray<string>, lifecycleTopic = "websocketmanager.lifecycle") =>
   refuseTopic(topic, { topics, lifecycleTopic })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { CONNECTED, FAILED } from "../../src/domain/ConnectionStatus.js"
-import type { Trial } from "../../src/domain/Record.js"
-import { nextGroup, onClaim } from "../../src/domain/Trial.js"
+import type { Trial } from "../../src/domain/stored/ConnectionRecord.js"
+import { nextGroup, onClaim } from "../../src/domain/stored/Trial.js"
 
 const claim = (
   trial: Trial | undefined,

@@ -2,8 +2,8 @@ import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import { specHash } from "../../src/domain/SpecHash.js"
-import * as V from "../../src/domain/Validate.js"
+import { specHash } from "../../src/domain/stored/SpecHash.js"
+import * as V from "../../src/domain/validation/Validate.js"
 import { BAD_REQUESTS, type RequestKind, SOME_ID } from "../support/BadRequests.js"
 
 const CHECKS: Record<RequestKind, (request: any) => Either.Either<unknown, { field: string; reason: string }>> = {

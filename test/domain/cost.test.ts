@@ -3,21 +3,21 @@
  * that are made to cost. A quadratic one takes four times as long for twice as much.
  */
 import * as Either from "effect/Either"
-import { growth } from "../support/growth.js"
 import { describe, expect, it } from "vitest"
-import { decodePayload, judge } from "../../src/api/rpc/Strict.js"
 import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import * as CloudEvent from "../../src/domain/CloudEvent.js"
 import { Frame } from "../../src/domain/Frame.js"
-import { find, insertField, parsePath, valueText } from "../../src/domain/JsonPath.js"
-import { readPageToken } from "../../src/domain/PageToken.js"
+import { find, insertField, parsePath, valueText } from "../../src/domain/json/JsonPath.js"
 import { readEvent } from "../../src/domain/ReadEvent.js"
-import { decodeStored } from "../../src/domain/Record.js"
-import { redactUrl } from "../../src/domain/Redact.js"
-import * as Stored from "../../src/domain/Stored.js"
-import { resolveStored } from "../../src/domain/StoredSpec.js"
+import { redactUrl } from "../../src/domain/secrets/Redact.js"
+import { decodeStored } from "../../src/domain/stored/ConnectionRecord.js"
+import * as StoredJson from "../../src/domain/stored/StoredJson.js"
+import { resolveStored } from "../../src/domain/stored/StoredSpec.js"
 import { fillTemplate, parseHeaderValue, parseTemplate } from "../../src/domain/Templates.js"
-import * as V from "../../src/domain/Validate.js"
+import { readPageToken } from "../../src/domain/validation/PageToken.js"
+import * as V from "../../src/domain/validation/Validate.js"
+import { decodePayload, judge } from "../../src/rpc/RequestDecoding.js"
+import { growth } from "../support/growth.js"
 
 const URL = "ws://h/"
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
@@ -99,7 +99,7 @@ const CASES: ReadonlyArray<readonly [name: string, n: number, make: (n: number) 
     ["a record of many tags", 5_000, (n) => stored({ spec: { url: URL }, tags: record(n, "x") }), (t) => decodeStored("c", t)], // prettier-ignore
     ["a record of many steps", 5_000, (n) => stored({ spec: { url: URL, handshake: Array.from({ length: n }, () => ({ sendText: "YQ==" })) } }), (t) => decodeStored("c", t)], // prettier-ignore
     ["a record whose spec is shown", 100_000, (n) => ({ url: `${URL}?${"a=1;".repeat(n / 4)}` }), resolveStored],
-    ["unknown fields inside each other", 500, (n) => nested(n), (value) => Stored.merged(Stored.beyond(value, {}), value)] // prettier-ignore
+    ["unknown fields inside each other", 500, (n) => nested(n), (value) => StoredJson.merged(StoredJson.beyond(value, {}), value)] // prettier-ignore
   ]
 
 describe("what a text costs grows with its length, and no faster", () => {

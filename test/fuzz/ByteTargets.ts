@@ -1,15 +1,15 @@
 /** What reads bytes and stored values: MessagePack of callers and peers, published events, records of the store. */
 import * as Either from "effect/Either"
 import { Packr } from "msgpackr"
-import { judgeOf } from "../../src/api/rpc/Strict.js"
-import { PeerRpcs } from "../../src/api/rpc/PeerRpcs.js"
-import * as Wire from "../../src/api/rpc/Wire.js"
 import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import { encode } from "../../src/domain/CloudEvent.js"
 import { Frame } from "../../src/domain/Frame.js"
-import { decodeHeartbeat, decodeIndex, decodePage } from "../../src/domain/Instance.js"
-import { decodeStored, encodeRecord, isTombstone } from "../../src/domain/Record.js"
 import { readEvent } from "../../src/domain/ReadEvent.js"
+import { decodeStored, encodeRecord, isTombstone } from "../../src/domain/stored/ConnectionRecord.js"
+import { decodeHeartbeat, decodeIndex, decodePage } from "../../src/domain/stored/InstanceRecord.js"
+import { PeerRpcs } from "../../src/rpc/PeerRpcs.js"
+import { judgeOf } from "../../src/rpc/RequestDecoding.js"
+import * as Serialization from "../../src/rpc/Serialization.js"
 import type { Random } from "./Random.js"
 import { must, type Target } from "./Target.js"
 import { jsonValue } from "./TextTargets.js"
@@ -43,7 +43,7 @@ const msgpack: Target = {
   name: "msgpack",
   seed: rpcRequest,
   run: (input) => {
-    for (const kind of [Wire.bodies, Wire.frames, Wire.answers]) {
+    for (const kind of [Serialization.bodies, Serialization.frames, Serialization.answers]) {
       let messages: ReadonlyArray<unknown>
       try {
         messages = kind.unsafeMake().decode(input)

@@ -2,13 +2,13 @@
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import * as Net from "node:net"
-import { ScriptedServer, encodeFrame } from "../support/ScriptedServer.js"
+import { PEER_SUBPROTOCOL } from "../../src/rpc/PeerProof.js"
+import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
 import { rpcRequest, storedRow } from "./ByteTargets.js"
 import { exchange, type Instance } from "./Instance.js"
 import type { Random } from "./Random.js"
 import { must, type Target } from "./Target.js"
 import { jsonValue } from "./TextTargets.js"
-import { PEER_SUBPROTOCOL } from "../../src/api/rpc/PeerProof.js"
 
 /** How long one input may keep its socket. */
 const PATIENCE_MS = 25

@@ -1,10 +1,10 @@
 /** What reads text: the JSON scanner, JSON paths, templates, topic patterns, URLs as they are shown. */
 import * as Either from "effect/Either"
-import * as JsonPath from "../../src/domain/JsonPath.js"
+import * as JsonPath from "../../src/domain/json/JsonPath.js"
 import { FEED } from "../../src/domain/Limits.js"
-import { redactUrl } from "../../src/domain/Redact.js"
+import { redactUrl } from "../../src/domain/secrets/Redact.js"
 import { fillTemplate, parseTemplate } from "../../src/domain/Templates.js"
-import { refuseTopic } from "../../src/domain/TopicPolicy.js"
+import { refuseTopic } from "../../src/domain/validation/TopicPolicy.js"
 import type { Random } from "./Random.js"
 import { must, type Target } from "./Target.js"
 

@@ -2,10 +2,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import type { Core } from "../../src/manager/Core.js"
-import * as Lives from "../../src/manager/Lives.js"
-import * as Phase from "../../src/manager/Phase.js"
-import type { Lease, LeaseChange, Life } from "../../src/membership/Lease.js"
+import * as IncarnationLoop from "../../src/manager/connection/IncarnationLoop.js"
+import type { ManagerContext } from "../../src/manager/connection/ManagerContext.js"
+import * as Health from "../../src/manager/Health.js"
+import type { Incarnation, Lease, LeaseChange } from "../../src/membership/lease/Lease.js"
 import * as Essentials from "../../src/observability/Essentials.js"
 import type { Reclaimer } from "../../src/ownership/Reclaimer.js"
 
@@ -16,7 +16,7 @@ const lifeOf = (incarnation: string) => {
 
 /** What follows the lease works with of a manager, and a lease whose lives the test begins and ends. */
 const bench = Effect.gen(function* () {
-  const listeners = new Set<(change: LeaseChange, life: Life) => void>()
+  const listeners = new Set<(change: LeaseChange, life: Incarnation) => void>()
   let life = lifeOf("first")
   const cut: Array<string> = []
   const restarts: Array<string> = []
@@ -24,7 +24,7 @@ const bench = Effect.gen(function* () {
   const clock = yield* Effect.clock
   const lease = {
     awaitHeld: Effect.suspend(() => (life.ended() ? Effect.never : Effect.succeed(life))),
-    onChange: (listener: (change: LeaseChange, of: Life) => void) => {
+    onChange: (listener: (change: LeaseChange, of: Incarnation) => void) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     }
@@ -34,7 +34,7 @@ const bench = Effect.gen(function* () {
   const core = {
     lease,
     connections,
-    phase: Phase.make(),
+    phase: Health.makePhase(),
     claiming: { over, shut: false },
     events: { emit: () => {} },
     store: { claimOwn: Stream.empty },
@@ -43,7 +43,7 @@ const bench = Effect.gen(function* () {
       () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
       (fiber) => restarts.push(fiber)
     )
-  } as unknown as Core
+  } as unknown as ManagerContext
   const add = (id: string) =>
     connections.set(id, {
       id,
@@ -56,7 +56,7 @@ const bench = Effect.gen(function* () {
     const ended = life
     ended.end()
     life = lifeOf(incarnation)
-    for (const listener of listeners) listener("ended", ended as unknown as Life)
+    for (const listener of listeners) listener("ended", ended as unknown as Incarnation)
   }
   return { core, add, next, cut, restarts, connections, settled }
 })
@@ -79,7 +79,7 @@ describe("who follows this instance's lives", () => {
       })
       add("one")
       add("two")
-      yield* Lives.follow(core, reclaimer, settled)
+      yield* IncarnationLoop.follow(core, reclaimer, settled)
       yield* TestClock.adjust(10)
       expect([begun, restarts]).toEqual([1, ["lives of this instance"]])
       next("second")
@@ -101,7 +101,7 @@ describe("who follows this instance's lives", () => {
         if (begun++ < 2) throw new TypeError("x")
       })
       add("one")
-      yield* Lives.follow(core, reclaimer, settled)
+      yield* IncarnationLoop.follow(core, reclaimer, settled)
       yield* TestClock.adjust("5 seconds")
       expect([begun, connections.size]).toEqual([3, 1])
     })

@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "@effect/vitest"
+import type { ConnectionTable } from "../../src/manager/connection/ConnectionTable.js"
+import { pausing, refusing } from "../../src/manager/connection/Overloaded.js"
 import type { ConnectionManager } from "../../src/manager/ConnectionManager.js"
-import type { ConnectionTable } from "../../src/manager/ConnectionTable.js"
-import { pausing, refusing } from "../../src/manager/Overloaded.js"
 import { make } from "../../src/observability/Overload.js"
 
 /** A connection that buffers so much. */

@@ -5,11 +5,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import { Mutex } from "../../src/common/Mutex.js"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
-import { OneAtATime } from "../../src/domain/OneAtATime.js"
-import type { ManagedConnection } from "../../src/manager/ManagedConnection.js"
-import type { LoopServices } from "../../src/manager/ReceiveLoop.js"
-import * as Supervisor from "../../src/manager/Supervisor.js"
+import type { LoopContext } from "../../src/manager/connection/ConnectionLoop.js"
+import type { ManagedConnection } from "../../src/manager/connection/ManagedConnection.js"
+import * as Supervisor from "../../src/manager/connection/Supervisor.js"
 
 /** A connection whose loop waits for the lease. */
 const waiting = (): ManagedConnection => {
@@ -17,7 +17,7 @@ const waiting = (): ManagedConnection => {
   const connection: Partial<ManagedConnection> = {
     id: "one",
     status: CONNECTING,
-    dialling: new OneAtATime(),
+    dialling: new Mutex(),
     owned: { life } as ManagedConnection["owned"]
   }
   return connection as ManagedConnection
@@ -26,7 +26,7 @@ const waiting = (): ManagedConnection => {
 const neverEnding = (): ManagedConnection => {
   const connection: Partial<ManagedConnection> = {
     id: "one",
-    dialling: new OneAtATime(),
+    dialling: new Mutex(),
     session: {
       subprotocol: "",
       send: () => Effect.void,
@@ -42,8 +42,8 @@ const neverEnding = (): ManagedConnection => {
 
 const supervised = Effect.gen(function* () {
   const scope = yield* Scope.make()
-  const services: Partial<LoopServices> = { lease: { awaitHeld: Effect.never } as unknown as LoopServices["lease"] }
-  return { scope, supervisor: yield* Scope.extend(Supervisor.make(services as LoopServices), scope) }
+  const services: Partial<LoopContext> = { lease: { awaitHeld: Effect.never } as unknown as LoopContext["lease"] }
+  return { scope, supervisor: yield* Scope.extend(Supervisor.make(services as LoopContext), scope) }
 })
 
 it.effect("whoever stops a connection waits for its socket no longer than the supervisor lives", () =>

@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { instanceKey } from "../../src/domain/Key.js"
-import { Lease } from "../../src/membership/Lease.js"
+import { instanceKey } from "../../src/domain/stored/Keys.js"
+import { Lease } from "../../src/membership/lease/Lease.js"
 import { alone } from "./alone.js"
 import { type Node, startFleet } from "./fleetSupport.js"
 

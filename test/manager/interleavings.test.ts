@@ -2,8 +2,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { describe, expect, it, type TestContext, vi } from "vitest"
-import { connectionKey, instanceKey } from "../../src/domain/Key.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import { connectionKey, instanceKey } from "../../src/domain/stored/Keys.js"
 import { alone } from "./alone.js"
 
 const ID = "one"

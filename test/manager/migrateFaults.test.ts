@@ -4,9 +4,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { TestContext } from "vitest"
 import * as MemoryPubSub from "../../src/adapters/embedded/MemoryPubSub.js"
-import { connectionKey } from "../../src/domain/Key.js"
-import type { Node } from "./fleetSupport.js"
-import { startFleet } from "./fleetSupport.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
+import { type Node, startFleet } from "./fleetSupport.js"
 import { allLive, consumer, told, toldTypes } from "./movesSupport.js"
 
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK" } as const

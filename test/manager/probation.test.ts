@@ -1,7 +1,7 @@
 /** Suspects wait for their turn: who asks for one meanwhile has it at once, and keeps it. */
 import { expect, it } from "vitest"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
-import { connectionKey, instanceKey } from "../../src/domain/Key.js"
+import { connectionKey, instanceKey } from "../../src/domain/stored/Keys.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
 

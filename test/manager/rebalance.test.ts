@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
-import { evenOut } from "../../src/manager/Balance.js"
-import type { Node } from "./fleetSupport.js"
-import { startFleet } from "./fleetSupport.js"
+import { evenOut } from "../../src/manager/migration/Balance.js"
+import { type Node, startFleet } from "./fleetSupport.js"
 import { allLive } from "./movesSupport.js"
 
 const PERIODS = { heartbeatTtl: Duration.seconds(6) }

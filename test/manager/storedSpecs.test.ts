@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect, it, type TestContext } from "vitest"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import { CALLER } from "../../src/domain/Limits.js"
-import { connectionKey } from "../../src/domain/Key.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
 

@@ -2,8 +2,8 @@ import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-import { bounded } from "../../src/membership/Bounded.js"
 import type { StateStore, Version } from "../../src/ports/StateStore.js"
+import { bounded } from "../../src/state/BoundedStore.js"
 
 let interrupted = 0
 const never = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))

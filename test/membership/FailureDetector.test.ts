@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as fc from "effect/FastCheck"
-import { marginOf } from "../../src/domain/Instance.js"
-import { judge, nextChange, type Seen } from "../../src/membership/FailureDetector.js"
+import { marginOf } from "../../src/domain/stored/InstanceRecord.js"
+import { judge, nextChange, type Seen } from "../../src/membership/peers/FailureDetector.js"
 
 /** ttl 6 s, margin 500 ms; everything happened at 10 s */
 const AT = 10_000

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { Peers } from "../../src/ports/Peers.js"
 import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
 import { adjust, joined, meddle, start, stored, until } from "./instances.js"
@@ -333,9 +333,9 @@ describe("the store away", () => {
         const here = world()
         const lies = Layer.map(here.network.layer(address("a")), (context) => {
           const through = Context.get(context, Peers)
-          const ask: typeof through.ask = (to, me) =>
-            Effect.map(through.ask(to, me), (asked) => ({ ...asked, verdict: "fenced" }))
-          return Context.make(Peers, { ...through, ask })
+          const ask: typeof through.probeLease = (to, me) =>
+            Effect.map(through.probeLease(to, me), (asked) => ({ ...asked, verdict: "fenced" }))
+          return Context.make(Peers, { ...through, probeLease: ask })
         })
         const a = yield* joined(here.backend, at(here, "a", { peers: lies }))
         const b = yield* joined(here.backend, at(here, "b"))

@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
-import type { LifeState } from "../../src/membership/Life.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
+import type { IncarnationState } from "../../src/membership/lease/Incarnation.js"
 import { joined, meddle, start, stored, until, writes } from "./instances.js"
 
 const KEY = instanceKey("one")
@@ -123,13 +123,13 @@ describe("the heartbeat of a lone instance", () => {
       one.faults.only = ({ key }) => key === KEY
       one.faults.swallowResponse(1)
       yield* until(() => stored(backend, KEY).beat === 1)
-      const sentAt = (life as LifeState).sinceBeat() - 2000
+      const sentAt = (life as IncarnationState).sinceBeat() - 2000
       expect(sentAt).toBeLessThan(100)
       // its answer never comes: the next attempt does not fit, and reads back what the first has written
       yield* until(() => one.faults.calls.at(-1)?.operation === "get")
       expect(stored(backend, KEY).beat).toBe(1)
-      expect((life as LifeState).sinceBeat()).toBeGreaterThanOrEqual(1000)
-      expect((life as LifeState).sinceBeat()).toBeLessThan(1300)
+      expect((life as IncarnationState).sinceBeat()).toBeGreaterThanOrEqual(1000)
+      expect((life as IncarnationState).sinceBeat()).toBeLessThan(1300)
       expect(one.lease.life()).toBe(life)
       expect(one.changes).toEqual(["held"])
     })

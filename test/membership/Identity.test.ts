@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { describe, expect, it } from "@effect/vitest"
+import { parseUuid, uuidv7, uuidv8FromRequest } from "../../src/common/Uuid.js"
+import { nextEpoch } from "../../src/domain/stored/ConnectionRecord.js"
 import * as InstanceId from "../../src/membership/InstanceId.js"
 import * as ProcessIdentity from "../../src/membership/ProcessIdentity.js"
-import { nextEpoch } from "../../src/domain/Ownership.js"
-import { parseUuid, uuidv7, uuidv8FromRequest } from "../../src/domain/Uuid.js"
 
 describe.runIf(process.platform === "linux")("the process behind a record", () => {
   it("is gone when it was killed, and only then", async () => {

@@ -7,14 +7,14 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import * as NoPeers from "../../src/adapters/peers/NoPeers.js"
+import * as SuspendAwareClock from "../../src/common/SuspendAwareClock.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
-import { instanceKey } from "../../src/domain/Key.js"
-import * as Elapsed from "../../src/membership/Elapsed.js"
-import { type JoiningServices, join } from "../../src/membership/Joining.js"
-import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
-import { LifeState } from "../../src/membership/Life.js"
-import * as Periods from "../../src/membership/Periods.js"
-import { View } from "../../src/membership/View.js"
+import { instanceKey } from "../../src/domain/stored/Keys.js"
+import { join, type JoinContext } from "../../src/membership/Join.js"
+import { IncarnationState } from "../../src/membership/lease/Incarnation.js"
+import * as LeaseController from "../../src/membership/lease/LeaseController.js"
+import * as LeaseTimings from "../../src/membership/lease/LeaseTimings.js"
+import { MemberTable } from "../../src/membership/peers/MemberTable.js"
 import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { Peers } from "../../src/ports/Peers.js"
@@ -25,17 +25,17 @@ import { SETTINGS } from "./instances.js"
 const joiner = (backend: MemoryBackend) =>
   Effect.gen(function* () {
     const faults = yield* FaultyStateStore.make(backend)
-    const elapsed = yield* Elapsed.make
-    const periods = Periods.make(SETTINGS as unknown as SettingsShape)
+    const elapsed = yield* SuspendAwareClock.make
+    const periods = LeaseTimings.make(SETTINGS as unknown as SettingsShape)
     const world = yield* Layer.build(Layer.mergeAll(NoPeers.layer, Layer.provideMerge(Essentials.layer, Metrics.layer)))
-    const services: JoiningServices = {
+    const services: JoinContext = {
       elapsed,
       periods,
       store: faults.store,
       peers: Context.get(world, Peers),
       metrics: Context.get(world, Metrics),
       essentials: Context.get(world, Essentials),
-      board: LeaseBoard.make(new LifeState("none", elapsed, periods)),
+      board: LeaseController.make(new IncarnationState("none", elapsed, periods)),
       wake: yield* Effect.makeLatch(false),
       identity: { bootId: "boot", pidNamespace: "ns", pid: 1, processStart: "1", isGone: () => false },
       instanceId: "one",
@@ -70,7 +70,7 @@ it.scoped("of the tries to join a store that takes no writes, the last are remem
     faults.only = ({ operation }) => operation === "create"
     faults.unavailable = true
     for (let i = 0; i < 1020; i++) services.own.add(`try-${i}`)
-    const joining = yield* Effect.fork(join(services, new View("first")))
+    const joining = yield* Effect.fork(join(services, new MemberTable("first")))
     yield* TestClock.adjust("5 seconds")
     expect(faults.count("create")).toBeGreaterThan(8)
     expect(services.own.size).toBe(1024)

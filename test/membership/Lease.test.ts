@@ -1,16 +1,16 @@
 import { describe, expect, it } from "@effect/vitest"
-import type { Elapsed, Mark } from "../../src/membership/Elapsed.js"
-import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
-import { LifeState } from "../../src/membership/Life.js"
+import type { Instant, SuspendAwareClock } from "../../src/common/SuspendAwareClock.js"
+import { IncarnationState } from "../../src/membership/lease/Incarnation.js"
+import * as LeaseController from "../../src/membership/lease/LeaseController.js"
 
 const PERIODS = { interval: 2000, ttl: 6000, margin: 500, lease: 5500, deadline: 1000, eighth: 250 }
 
 /** Two clocks, set by hand. */
 const clocks = () => {
   const at = { monotonic: 0, wall: 1_000_000 }
-  const elapsed: Elapsed = {
+  const elapsed: SuspendAwareClock = {
     now: () => at.wall,
-    mark: (): Mark => ({ ...at }),
+    mark: (): Instant => ({ ...at }),
     since: (mark) => Math.max(at.monotonic - mark.monotonic, at.wall - mark.wall)
   }
   const pass = (ms: number, suspended = false) => {
@@ -22,8 +22,8 @@ const clocks = () => {
 
 const held = () => {
   const { elapsed, pass } = clocks()
-  const life = new LifeState("life", elapsed, PERIODS)
-  const board = LeaseBoard.make(life)
+  const life = new IncarnationState("life", elapsed, PERIODS)
+  const board = LeaseController.make(life)
   const changes: Array<string> = []
   board.lease.onChange((change) => changes.push(change))
   life.renew(elapsed.mark())

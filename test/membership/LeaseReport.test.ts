@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
-import * as Elapsed from "../../src/membership/Elapsed.js"
-import * as LeaseBoard from "../../src/membership/LeaseBoard.js"
-import { report } from "../../src/membership/LeaseWatch.js"
-import { LifeState } from "../../src/membership/Life.js"
-import * as Periods from "../../src/membership/Periods.js"
+import * as SuspendAwareClock from "../../src/common/SuspendAwareClock.js"
+import { IncarnationState } from "../../src/membership/lease/Incarnation.js"
+import * as LeaseController from "../../src/membership/lease/LeaseController.js"
+import { report } from "../../src/membership/lease/LeaseGuard.js"
+import * as LeaseTimings from "../../src/membership/lease/LeaseTimings.js"
 import { shiftedClock } from "../support/shiftedClock.js"
 import { SETTINGS, start, until } from "./instances.js"
 
@@ -46,9 +46,9 @@ describe("a lease that is lost, in the log", () => {
   it.scoped("while the store does not answer: for how long it has not", () =>
     logged((lines) =>
       Effect.gen(function* () {
-        const elapsed = yield* Elapsed.make
-        const life = new LifeState("life", elapsed, Periods.make(SETTINGS))
-        const board = LeaseBoard.make(life)
+        const elapsed = yield* SuspendAwareClock.make
+        const life = new IncarnationState("life", elapsed, LeaseTimings.make(SETTINGS))
+        const board = LeaseController.make(life)
         yield* Effect.forkScoped(report(board, life))
         board.renew(life, elapsed.mark())
         board.joined(life)

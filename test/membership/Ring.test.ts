@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { ALL_UP_TO, neighbours, NEXT } from "../../src/membership/Ring.js"
+import { ALL_UP_TO, neighbours, NEXT } from "../../src/membership/peers/Ring.js"
 
 const ids = (count: number) => Array.from({ length: count }, (_, i) => `instance-${i}`)
 

@@ -1,7 +1,7 @@
 /** Rows that somebody wrote by hand, copied, or broke: each costs itself alone, and the fleet is judged all the same. */
 import { describe, expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { fleet, it, world } from "./fleets.js"
 import { adjust, joined, meddle, stored, until } from "./instances.js"
 

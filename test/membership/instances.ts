@@ -14,14 +14,14 @@ import * as NoPeers from "../../src/adapters/peers/NoPeers.js"
 import { Settings } from "../../src/config/Settings.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { InstanceId } from "../../src/membership/InstanceId.js"
-import { type LeaseChange, Lease } from "../../src/membership/Lease.js"
+import { Lease, type LeaseChange } from "../../src/membership/lease/Lease.js"
 import { type InstanceEvent, Membership, type Victim } from "../../src/membership/Membership.js"
 import { ProcessIdentity } from "../../src/membership/ProcessIdentity.js"
 import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { ConnectionStore } from "../../src/ownership/ConnectionStore.js"
 import { Reclaimer } from "../../src/ownership/Reclaimer.js"
-import { PeerDesk, type Peers } from "../../src/ports/Peers.js"
+import { type Peers, PeerService } from "../../src/ports/Peers.js"
 import { StateStore, type Version } from "../../src/ports/StateStore.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
 import type { PeerNetwork } from "../support/PeerNetwork.js"
@@ -155,15 +155,15 @@ export const start = (backend: MemoryState.MemoryBackend, options: InstanceOptio
 
 /** As far as membership goes. */
 const desk = Layer.effect(
-  PeerDesk,
+  PeerService,
   Effect.map(Membership, ({ ask, hello, incarnation }) => {
     const beyond = Effect.dieMessage("not a matter of membership")
     return {
       incarnation,
-      ask,
+      probeLease: ask,
       hello,
-      take: () => beyond,
-      moved: () => beyond,
+      offerHandover: () => beyond,
+      confirmHandover: () => beyond,
       call: () => beyond,
       open: () => beyond,
       send: () => Stream.die("not a matter of membership")

@@ -4,12 +4,12 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { InvalidRequest, SendTimeout } from "../../src/domain/Errors.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ResolvedCorrelation } from "../../src/domain/Spec.js"
-import * as Correlator from "../../src/messaging/Correlator.js"
-import type { CorrelatorRequest } from "../../src/messaging/Waiters.js"
+import * as Correlator from "../../src/messaging/correlation/Correlator.js"
+import type { CorrelatorRequest } from "../../src/messaging/correlation/ReplyMatcher.js"
 
 const JSON_FIELD: ResolvedCorrelation = { mode: "json-field", requestPath: "$.id", replyPath: "$.id" }
 const ENVELOPE: ResolvedCorrelation = { ...JSON_FIELD, mode: "envelope" }
@@ -34,7 +34,7 @@ const connection = () => {
     sent,
     texts: () => sent.map(({ message }) => message.toString()),
     reply: (content: string | Buffer) =>
-      correlator.offer(Buffer.isBuffer(content) ? content : Buffer.from(content), Buffer.isBuffer(content)),
+      correlator.tryMatch(Buffer.isBuffer(content) ? content : Buffer.from(content), Buffer.isBuffer(content)),
     ask: (
       message: string | Uint8Array,
       correlation = JSON_FIELD,
@@ -144,12 +144,12 @@ describe("JSON_FIELD", () => {
         const waiting = yield* begin(c.ask('{"id":1}'))
         const wrapped = yield* begin(c.ask("x", ENVELOPE))
         const reply = Buffer.from('{"id":1,"payload":7}')
-        expect(c.correlator.offer(reply, false, reply.length - 1)).toBe(false)
-        expect(c.correlator.offer(reply, false, reply.length)).toBe(true)
+        expect(c.correlator.tryMatch(reply, false, reply.length - 1)).toBe(false)
+        expect(c.correlator.tryMatch(reply, false, reply.length)).toBe(true)
         yield* Fiber.join(waiting)
         yield* Fiber.interrupt(wrapped)
         const next = yield* begin(c.ask("x", NEXT))
-        expect(c.correlator.offer(reply, false, 1)).toBe(true)
+        expect(c.correlator.tryMatch(reply, false, 1)).toBe(true)
         expect(yield* textOf(next)).toBe(reply.toString())
       })
   )
@@ -286,7 +286,7 @@ describe("PREFIX", () => {
       const { ask, correlator, reply, sent } = connection()
       const fiber = yield* begin(ask("x", PREFIX))
       const id = sent[0]!.message.subarray(0, 16)
-      expect(correlator.offer(id, false)).toBe(false)
+      expect(correlator.tryMatch(id, false)).toBe(false)
       expect(reply(Buffer.from(id))).toBe(true)
       expect((yield* Fiber.join(fiber)).response.length).toBe(0)
     })
@@ -413,7 +413,7 @@ describe.each([
       const echo = (out: Uint8Array, binary: boolean) =>
         Effect.sync(() => {
           const content = mode === "ENVELOPE" ? Buffer.from('{"id":1,"payload":"p"}') : Buffer.from(out)
-          expect(correlator.offer(content, binary)).toBe(true)
+          expect(correlator.tryMatch(content, binary)).toBe(true)
         })
       const result = yield* Effect.either(ask(message, correlation, { send: echo }))
       expect(Either.isRight(result)).toBe(true)

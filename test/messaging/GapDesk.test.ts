@@ -1,12 +1,12 @@
 import { expect, it } from "vitest"
-import type { Alarm } from "../../src/messaging/Alarm.js"
-import { GapDesk } from "../../src/messaging/Gaps.js"
+import { GapReporter } from "../../src/messaging/publish/Gaps.js"
+import type { Timer } from "../../src/messaging/publish/Timer.js"
 
 it("a gap that cannot be told is reported, and costs the others none of theirs", async () => {
   const told: Array<string> = []
   const failed: Array<unknown> = []
-  const alarm = { set: () => {}, cancel: () => {} } as Pick<Alarm, "set" | "cancel"> as Alarm
-  const desk = new GapDesk(
+  const alarm = { set: () => {}, cancel: () => {} } as Pick<Timer, "set" | "cancel"> as Timer
+  const desk = new GapReporter(
     () => alarm,
     () => 0,
     (defect) => failed.push(defect)

@@ -3,10 +3,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ResolvedCorrelation } from "../../src/domain/Spec.js"
-import * as Correlator from "../../src/messaging/Correlator.js"
+import * as Correlator from "../../src/messaging/correlation/Correlator.js"
 
 const NEXT: ResolvedCorrelation = { mode: "next", requestPath: "$.id", replyPath: "$.id" }
 const JSON_FIELD: ResolvedCorrelation = { ...NEXT, mode: "json-field" }
@@ -41,7 +41,7 @@ const connection = (bytes = 100_000) => {
     settle,
     reply: (text: string) =>
       Effect.zipLeft(
-        Effect.sync(() => correlator.offer(Buffer.from(text), false)),
+        Effect.sync(() => correlator.tryMatch(Buffer.from(text), false)),
         settle
       )
   }

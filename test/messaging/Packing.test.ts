@@ -1,11 +1,11 @@
 /** Packs and batches under a limit: never over it, and full although a text may become six times as long. */
 import { describe, expect, it } from "vitest"
 import * as FastCheck from "effect/FastCheck"
-import { encodedSize, encode } from "../../src/domain/CloudEvent.js"
+import { Fifo } from "../../src/common/Fifo.js"
+import { encode, encodedSize } from "../../src/domain/CloudEvent.js"
 import { Frame, type FrameOrigin, FramePack } from "../../src/domain/Frame.js"
-import { Backlog } from "../../src/messaging/Backlog.js"
-import { formPack } from "../../src/messaging/Packing.js"
-import { Batch } from "../../src/messaging/Source.js"
+import { formPack } from "../../src/messaging/publish/FrameBuffer.js"
+import { Batch } from "../../src/messaging/publish/Source.js"
 
 const KIB = 1024
 const origin: FrameOrigin = {
@@ -18,7 +18,7 @@ const origin: FrameOrigin = {
 const frame = (data: Buffer, sequence = 1, binary = false) =>
   new Frame(origin, sequence, 1_700_000_000_000, binary, data)
 const packsOf = (frames: ReadonlyArray<Frame>, maxEventBytes: number) => {
-  const queue = new Backlog<Frame>()
+  const queue = new Fifo<Frame>()
   for (const one of frames) queue.push(one)
   const packs: Array<ReadonlyArray<Frame>> = []
   while (queue.length > 0) packs.push(formPack(queue, 1000, Infinity, maxEventBytes))

@@ -1,10 +1,10 @@
 import { expect, it } from "vitest"
-import { Pump } from "../../src/messaging/Pump.js"
+import { TurnScheduler } from "../../src/messaging/publish/TurnScheduler.js"
 
 it("what sending throws is told, and the next turn sends again", async () => {
   const told: Array<unknown> = []
   let sent = 0
-  const pump = new Pump(
+  const pump = new TurnScheduler(
     () => {
       sent++
       if (sent < 3) throw new Error(`defect ${sent}`)

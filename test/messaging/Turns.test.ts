@@ -2,12 +2,12 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Turns from "../../src/messaging/Turns.js"
+import * as NextTurns from "../../src/messaging/correlation/NextTurns.js"
 
 describe("turns", () => {
   it.effect("who is interrupted between its turn coming and its beginning leaves the turn to the next", () =>
     Effect.gen(function* () {
-      const turns = Turns.make()
+      const turns = NextTurns.make()
       const latch = yield* Effect.makeLatch(false)
       const ran: Array<string> = []
       const take = (name: string) => Effect.fork(turns.take(Effect.sync(() => ran.push(name))))
@@ -28,7 +28,7 @@ describe("turns", () => {
 
   it.effect("who is sent away does not take the turn of the one that runs", () =>
     Effect.gen(function* () {
-      const turns = Turns.make()
+      const turns = NextTurns.make()
       const latch = yield* Effect.makeLatch(false)
       const first = yield* Effect.fork(turns.take(latch.await))
       yield* Effect.yieldNow()

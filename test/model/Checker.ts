@@ -1,7 +1,7 @@
 /** Sees everything, tells no instance, and keeps what does not fit the promises of one to four. */
-import type { ConnectionRecord } from "../../src/domain/Record.js"
 import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import { encode } from "../../src/domain/CloudEvent.js"
+import type { ConnectionRecord } from "../../src/domain/stored/ConnectionRecord.js"
 import type { Published } from "../../src/testing/Bus.js"
 import type { MemorySocket } from "../../src/testing/MemorySockets.js"
 import { Frames } from "./Frames.js"

@@ -1,5 +1,5 @@
 /** What a directed scenario is, and what most of them begin with. */
-import type { Fate, StoreCall } from "../../src/testing/StoreLink.js"
+import type { Fate, StoreCall } from "../../src/testing/FaultyStore.js"
 import { type Weather, World } from "./World.js"
 
 export interface Scenario {

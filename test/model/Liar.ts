@@ -4,20 +4,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
-import { type Asked, type Peer, PeerDesk, Peers } from "../../src/ports/Peers.js"
-import { Process } from "../../src/testing/Process.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
+import { type LeaseProbe, type Peer, Peers, PeerService } from "../../src/ports/Peers.js"
+import { SimulatedProcess } from "../../src/testing/SimulatedProcess.js"
 import type { World } from "./World.js"
 
 export class Liar {
   readonly me: Peer = { id: "liar", incarnation: "0198aaaa-0000-7000-8000-000000000001", address: "http://liar.test:1" }
   private readonly peers: Peers["Type"]
   /** it never freezes, and its clock is right */
-  private readonly process: Process
+  private readonly process: SimulatedProcess
   private beats = 0
 
   constructor(private readonly world: World) {
-    this.process = new Process(world.time.ground)
+    this.process = new SimulatedProcess(world.time.ground)
     const { network } = world.cluster
     this.peers = Context.get(Effect.runSync(Layer.buildWithScope(network.layer(this.me.address), world.scope)), Peers)
   }
@@ -85,19 +85,19 @@ export class Liar {
   }
 
   /** Answers at its address: counts whoever says hello, and says this to whoever asks. */
-  answers(asked: Partial<Asked>): void {
+  answers(asked: Partial<LeaseProbe>): void {
     const { address, incarnation } = this.me
-    const desk = PeerDesk.of({
+    const desk = PeerService.of({
       incarnation: () => incarnation,
       hello: () => Effect.succeed({ incarnation, counted: true, acts: true }),
-      ask: () => Effect.succeed({ incarnation, verdict: undefined, ...asked }),
-      take: () => Effect.succeed(true),
-      moved: () => Effect.succeed(true),
+      probeLease: () => Effect.succeed({ incarnation, verdict: undefined, ...asked }),
+      offerHandover: () => Effect.succeed(true),
+      confirmHandover: () => Effect.succeed(true),
       call: () => Effect.never,
       send: () => Stream.never,
       open: () => Effect.never
     })
-    const serving = Layer.provide(this.world.cluster.network.serving(address), Layer.succeed(PeerDesk, desk))
+    const serving = Layer.provide(this.world.cluster.network.serving(address), Layer.succeed(PeerService, desk))
     this.world.time.run(this.within(Layer.buildWithScope(serving, this.world.scope)))
   }
 }

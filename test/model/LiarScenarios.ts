@@ -1,5 +1,5 @@
 /** Directed scenarios of a peer that lies, and of a row in the store that does: the promises hold all the same. */
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { fleet, LOST, only, type Scenario, writes } from "./Directing.js"
 import { Liar } from "./Liar.js"
 import { settle } from "./Plan.js"

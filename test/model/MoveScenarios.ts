@@ -1,5 +1,5 @@
 /** Planned moves, in both modes, and what can happen to either end of one in the middle of it. */
-import { connectionKey } from "../../src/domain/Key.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { fleet, LOST, type Scenario, writes } from "./Directing.js"
 import { settle } from "./Plan.js"
 import type { World } from "./World.js"

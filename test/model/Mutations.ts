@@ -24,15 +24,15 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   // ------------------------------------------------------------ what ends whoever runs it
   {
     name: "no record is ever put into quarantine",
-    edits: [edit("domain/Trial.ts", "if (under && trial.alone === true", "if (!under && trial?.alone === true")],
+    edits: [edit("domain/stored/Trial.ts", "if (under && trial.alone === true", "if (!under && trial?.alone === true")],
     found: "a record that ends whatever runs it costs two",
     kind: "P4 a record ended a third instance"
   },
   {
     name: "suspects are not dialled apart",
     edits: [
-      edit("domain/Trial.ts", "const waits = deaths > 0 && died", "const waits = false"),
-      edit("domain/Trial.ts", "if (under && trial.alone === true &&", "if (under &&")
+      edit("domain/stored/Trial.ts", "const waits = deaths > 0 && died", "const waits = false"),
+      edit("domain/stored/Trial.ts", "if (under && trial.alone === true &&", "if (under &&")
     ],
     found: "three instances that are killed",
     kind: "P4 neighbours are in quarantine"
@@ -42,7 +42,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "skip the fence",
     edits: [
       edit(
-        "membership/Fencing.ts",
+        "membership/peers/Fence.ts",
         "    if (!life.valid()) return true\n",
         '    if (life.valid()) {\n      conclude(fleet, known, { ...record, status: "dead" })\n      return true\n    }\n'
       )
@@ -53,7 +53,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "reuse an epoch",
     edits: [
       edit(
-        "domain/Ownership.ts",
+        "domain/stored/ConnectionRecord.ts",
         "Math.max(old + 1, Math.floor(nowMillis / 1000))",
         "old || Math.floor(nowMillis / 1000)"
       )
@@ -64,37 +64,35 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "act after the lease has expired",
     edits: [
       edit(
-        "membership/Life.ts",
+        "membership/lease/Incarnation.ts",
         "if (this.remaining() > 0) return true",
         "if (this.endedBy === undefined) return true"
       ),
-      edit("membership/Life.ts", "  lapse(): void {\n    this.#lapsed = true\n", "  lapse(): void {\n")
+      edit("membership/lease/Incarnation.ts", "  lapse(): void {\n    this.#lapsed = true\n", "  lapse(): void {\n")
     ],
     found: "an instance that is cut off alone"
   },
   {
     name: "forget the nonce",
-    edits: [
-      edit("membership/GuardedWrite.ts", "nonceOf(found.value.value) === nonce", 'nonceOf(found.value.value) === ""')
-    ],
+    edits: [edit("state/GuardedWrite.ts", "nonceOf(found.value.value) === nonce", 'nonceOf(found.value.value) === ""')],
     found: "a create whose answer is lost"
   },
   {
     name: "claim without the page",
-    edits: [edit("ownership/Claim.ts", "      tenure.pages.add(id),\n", "      Effect.void,\n")],
+    edits: [edit("ownership/takeover/Claim.ts", "      tenure.pages.add(id),\n", "      Effect.void,\n")],
     found: "a process is killed"
   },
   // ------------------------------------------------------------ what goes wrong without it
   {
     name: "pages are not sealed",
     edits: [
-      edit("ownership/Sealing.ts", "if (found !== undefined && page.sealed)", "if (found !== undefined)"),
+      edit("ownership/takeover/SealPages.ts", "if (found !== undefined && page.sealed)", "if (found !== undefined)"),
       edit(
-        "ownership/Sealing.ts",
+        "ownership/takeover/SealPages.ts",
         "      there.push({ n: from + i, found: at })\n",
         "      if (at !== undefined) there.push({ n: from + i, found: at })\n"
       ),
-      edit("ownership/Sealing.ts", "if (sealed.at(-1)?.page.end === true) return sealed", "return sealed")
+      edit("ownership/takeover/SealPages.ts", "if (sealed.at(-1)?.page.end === true) return sealed", "return sealed")
     ],
     found: "a page that is made late"
   },
@@ -102,9 +100,9 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a third, dead owner on the victim's page is skipped",
     edits: [
       edit(
-        "ownership/Sorting.ts",
-        "    if (ended !== undefined) {\n      return Effect.succeed<Verdict>",
-        "    if (ended !== undefined && former.isIt({ id: stored.owner, incarnation: stored.incarnation })) {\n      return Effect.succeed<Verdict>"
+        "ownership/takeover/Reconcile.ts",
+        "    if (ended !== undefined) {\n      return Effect.succeed<Disposition>",
+        "    if (ended !== undefined && former.isIt({ id: stored.owner, incarnation: stored.incarnation })) {\n      return Effect.succeed<Disposition>"
       )
     ],
     found: "a third, dead owner"
@@ -113,7 +111,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a tombstone is not put",
     edits: [
       edit(
-        "ownership/Sorting.ts",
+        "ownership/takeover/Reconcile.ts",
         "    if (version !== undefined && former.renewed.has(version)) return",
         "    if (version === undefined || former.renewed.has(version)) return"
       )
@@ -124,7 +122,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a tombstone is not renewed",
     edits: [
       edit(
-        "ownership/Sorting.ts",
+        "ownership/takeover/Reconcile.ts",
         "    if (version !== undefined && former.renewed.has(version)) return",
         "    if (version !== undefined) return"
       )
@@ -135,7 +133,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "an offer to whom is taken over is not withdrawn",
     edits: [
       edit(
-        "ownership/Sorting.ts",
+        "ownership/takeover/Reconcile.ts",
         'former.isIt(offered.handover) && (ended === undefined || ended === "mine")',
         "former === undefined"
       )
@@ -145,11 +143,15 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   {
     name: "a lost claim is taken for somebody else's success",
     edits: [
-      edit("ownership/Takeover.ts", 'sorted.some((one) => one !== "done")', 'sorted.some((one) => one === "open")'),
       edit(
-        "ownership/Claim.ts",
-        "if (stored !== undefined && ended === undefined && !tenure.wants.has(id))",
-        "if (stored !== undefined && (ended === undefined || ended !== undefined) && !tenure.wants.has(id))"
+        "ownership/takeover/Takeover.ts",
+        'sorted.some((one) => one !== "done")',
+        'sorted.some((one) => one === "open")'
+      ),
+      edit(
+        "ownership/takeover/Claim.ts",
+        "if (stored !== undefined && ended === undefined && !tenure.retained.has(id))",
+        "if (stored !== undefined && (ended === undefined || ended !== undefined) && !tenure.retained.has(id))"
       )
     ],
     found: "a claim that is lost to a late write"
@@ -158,16 +160,16 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a takeover is answered from memory",
     edits: [
       edit(
-        "ownership/Takeover.ts",
-        '      if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"\n',
-        '      if (room.owned.has(id)) return "done"\n      if (tenure.wants.has(id) || room.busy.has(id) || room.doomed.has(id)) return "open"\n'
+        "ownership/takeover/Takeover.ts",
+        '      if (tenure.retained.has(id) || room.busy.has(id) || room.pendingRemoval.has(id)) return "open"\n',
+        '      if (context.owned.has(id)) return "done"\n      if (tenure.retained.has(id) || context.busy.has(id) || context.pendingRemoval.has(id)) return "open"\n'
       )
     ],
     found: "what an instance believes to own"
   },
   {
     name: "a write is repeated without a lease",
-    edits: [edit("membership/GuardedWrite.ts", "if (!write.mayWrite()) {", "if (!write.mayWrite() && !unknown) {")],
+    edits: [edit("state/GuardedWrite.ts", "if (!write.mayWrite()) {", "if (!write.mayWrite() && !unknown) {")],
     found: "a write is repeated under a lease only"
   },
   {
@@ -184,7 +186,11 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   {
     name: "an index entry is removed by its id alone",
     edits: [
-      edit("ownership/IndexEntries.ts", "([id, incarnation]) => gone[id] !== incarnation)", "([id]) => !(id in gone))")
+      edit(
+        "ownership/takeover/IndexCleanup.ts",
+        "([id, incarnation]) => gone[id] !== incarnation)",
+        "([id]) => !(id in gone))"
+      )
     ],
     found: "the index entry of somebody taken over"
   },
@@ -213,9 +219,9 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   {
     name: "nobody is told of a life that ends before its pages are its own",
     edits: [
-      edit("ownership/Tenures.ts", "Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)", "Effect.void"),
+      edit("ownership/records/PageTenures.ts", "Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)", "Effect.void"),
       edit(
-        "manager/Lives.ts",
+        "manager/connection/IncarnationLoop.ts",
         "        yield* Effect.raceFirst(ended, work)",
         "        yield* claimFormer(core)\n        yield* Effect.raceFirst(ended, work)"
       )
@@ -224,19 +230,21 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   },
   {
     name: "the silence of those who do not count a stranger is counted",
-    edits: [edit("membership/Links.ts", "      else if (acts) known.triedAt = now\n", "      else void acts\n")],
+    edits: [
+      edit("membership/peers/PeerLinks.ts", "      else if (acts) known.triedAt = now\n", "      else void acts\n")
+    ],
     found: "a stranger says hello"
   },
   {
     name: "who waits for an id counts the silence of its holder, which does not count it",
-    edits: [edit("membership/Joining.ts", "if (greeting.value.acts) seen.heardAt = elapsed.mark().monotonic", "")],
+    edits: [edit("membership/Join.ts", "if (greeting.value.acts) seen.heardAt = elapsed.mark().monotonic", "")],
     found: "one waits for an id"
   },
   {
     name: "a hello is believed without a record",
     edits: [
       edit(
-        "membership/Answering.ts",
+        "membership/peers/MembershipView.ts",
         "  const counted = view.hear(from)\n",
         "  if (!view.known.has(from.id)) {\n" +
           "    const now = elapsed.mark().monotonic\n" +
@@ -253,7 +261,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a hello ends what one alone extends",
     edits: [
       edit(
-        "membership/PeerRenewal.ts",
+        "membership/peers/PeerRenewal.ts",
         "else if (view.lastGood !== undefined) life.extendAlone",
         "else if (view.met.size === 0) life.extendAlone"
       )
@@ -263,22 +271,22 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   },
   {
     name: "a member that says `fenced` is believed against the store",
-    edits: [edit("membership/PeerRenewal.ts", "if (Option.isSome(read)) {", "if (Option.isNone(read)) {")],
+    edits: [edit("membership/peers/PeerRenewal.ts", "if (Option.isSome(read)) {", "if (Option.isNone(read)) {")],
     found: "a member that lies says",
     kind: "P6"
   },
   {
     name: "a copy of a living record is another instance",
     edits: [
-      edit("domain/Instance.ts", "(record) => record.id === id,", "(record) => record.id !== '',"),
-      edit("membership/Holders.ts", "    if (id === me.id) return false\n", "    if (id !== '') return false\n")
+      edit("domain/stored/InstanceRecord.ts", "(record) => record.id === id,", "(record) => record.id !== '',"),
+      edit("membership/peers/Holders.ts", "    if (id === me.id) return false\n", "    if (id !== '') return false\n")
     ],
     found: "a copy of a living record",
     kind: "P2"
   },
   {
     name: "every id of the index is read",
-    edits: [edit("domain/Instance.ts", "isInstanceId(entry[0]) && typeof", "entry[0] !== '' && typeof")],
+    edits: [edit("domain/stored/InstanceRecord.ts", "isInstanceId(entry[0]) && typeof", "entry[0] !== '' && typeof")],
     found: "an index that names what can be no instance",
     kind: "P2"
   },
@@ -286,32 +294,36 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a lapsed lease is revived by a peer's answer, or by being alone",
     edits: [
       edit(
-        "membership/Life.ts",
+        "membership/lease/Incarnation.ts",
         "if (this.valid()) this.#alone = mark",
         "this.#lapsed = false\n    this.#alone = mark"
       ),
-      edit("membership/Life.ts", "if (!this.valid() || (before", "if (this.ended() || (before"),
+      edit("membership/lease/Incarnation.ts", "if (!this.valid() || (before", "if (this.ended() || (before"),
       edit(
-        "membership/Life.ts",
+        "membership/lease/Incarnation.ts",
         "    this.#grants.set(incarnation, mark)\n",
         "    this.#grants.set(incarnation, mark)\n    this.#lapsed = false\n"
       ),
-      edit("membership/PeerRenewal.ts", "+ periods.eighth || !life.valid()) continue", "+ periods.eighth) continue"),
-      edit("membership/PeerRenewal.ts", "        if (!life.valid()) return\n", ""),
-      edit("membership/PeerRenewal.ts", '"PeerRefused" && life.valid())', '"PeerRefused")')
+      edit(
+        "membership/peers/PeerRenewal.ts",
+        "+ periods.eighth || !life.valid()) continue",
+        "+ periods.eighth) continue"
+      ),
+      edit("membership/peers/PeerRenewal.ts", "        if (!life.valid()) return\n", ""),
+      edit("membership/peers/PeerRenewal.ts", '"PeerRefused" && life.valid())', '"PeerRefused")')
     ],
     found: "a lease that ran out is renewed by a beat only"
   },
   {
     name: "a lease counts from the last sending of a repeated beat",
-    edits: [edit("membership/Heartbeat.ts", "sent.get(record.right.nonce))", "[...sent.values()].at(-1))")],
+    edits: [edit("membership/lease/Heartbeat.ts", "sent.get(record.right.nonce))", "[...sent.values()].at(-1))")],
     found: "a lease counts from the sending"
   },
   {
     name: "a joiner overwrites its own fenced record with the same incarnation",
     edits: [
       edit(
-        "membership/Joining.ts",
+        "membership/Join.ts",
         "if (own.has(view.incarnation)) view.incarnation = uuidv7(elapsed.now())",
         "void uuidv7"
       )
@@ -322,7 +334,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a joiner overwrites a live record without waiting",
     edits: [
       edit(
-        "membership/Joining.ts",
+        "membership/Join.ts",
         "if (isFree(record)) return yield* begin(version)",
         "if (isFree(record) || version !== undefined) return yield* begin(version)"
       )
@@ -333,7 +345,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "epoch 1 again after an expired tombstone",
     edits: [
       edit(
-        "domain/Ownership.ts",
+        "domain/stored/ConnectionRecord.ts",
         "Math.max(old + 1, Math.floor(nowMillis / 1000))",
         "Math.max(old + 1, nowMillis > 0 ? 0 : 1)"
       )
@@ -344,25 +356,31 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "silence is counted while not listening",
     edits: [
       edit(
-        "membership/FailureDetector.ts",
+        "membership/peers/FailureDetector.ts",
         "listeningSince === undefined || hello === undefined",
         "hello === undefined"
       ),
-      edit("membership/FailureDetector.ts", "Math.max(changedAt, listeningSince, hello)", "Math.max(changedAt, hello)")
+      edit(
+        "membership/peers/FailureDetector.ts",
+        "Math.max(changedAt, listeningSince, hello)",
+        "Math.max(changedAt, hello)"
+      )
     ],
     found: "the store away for all"
   },
   // ------------------------------------------------------------ promises 3 and 4
   {
     name: "a takeover tells no gap",
-    edits: [edit("manager/ReceiveLoop.ts", 'c.inherited === undefined ? undefined : "takeover"', "undefined")],
+    edits: [
+      edit("manager/connection/ConnectionLoop.ts", 'c.inherited === undefined ? undefined : "takeover"', "undefined")
+    ],
     found: "a process is killed"
   },
   {
     name: "a takeover does not say where the stream was left",
     edits: [
       edit(
-        "manager/Adoption.ts",
+        "manager/connection/Registry.ts",
         "adoptStored(core, owned, before, before.last)",
         "adoptStored(core, owned, before, { ...before.last, sequence: 0 })"
       )
@@ -371,14 +389,14 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   },
   {
     name: "what was dropped passes for published",
-    edits: [edit("manager/Publishing.ts", "openLane(core, c, last)", "openLane(core, c)")],
+    edits: [edit("manager/connection/ConnectionLane.ts", "openLane(core, c, last)", "openLane(core, c)")],
     found: "what was dropped with the lease"
   },
   {
     name: "a buffer has no bound",
     edits: [
       edit(
-        "messaging/FrameBuffer.ts",
+        "messaging/publish/FrameBuffer.ts",
         "return this.frames >= this.frameLimit || this.bytes + size > this.byteLimit",
         "return this.frames + size < 0"
       )
@@ -389,7 +407,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "what is dropped with the lease keeps its place in memory",
     edits: [
       edit(
-        "manager/Publishing.ts",
+        "manager/connection/ConnectionLane.ts",
         "  const lost = lane.discard()\n  c.lane",
         "  const lost = lane.pendingFrames()\n  c.lane"
       )
@@ -402,7 +420,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "break before make, and the source keeps its socket until it hears of the target",
     edits: [
       edit(
-        "manager/Giving.ts",
+        "manager/migration/MigrationSource.ts",
         "        yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)\n        c.change",
         "        c.change"
       )
@@ -414,7 +432,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "the source goes on after the target has confirmed",
     edits: [
       edit(
-        "manager/Giving.ts",
+        "manager/migration/MigrationSource.ts",
         "      yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)\n",
         "      void closing\n"
       )
@@ -426,12 +444,12 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "a connection that is being moved outlives the lease of its source",
     edits: [
       edit(
-        "manager/Lives.ts",
+        "manager/connection/IncarnationLoop.ts",
         "            if (c.owned.life !== life) continue\n",
         "            if (c.owned.life !== life || c.moving !== undefined) continue\n"
       ),
       edit(
-        "manager/Adoption.ts",
+        "manager/connection/Registry.ts",
         "filter((c) => c.owned.life.ended())",
         "filter((c) => c.owned.life.ended() && c.moving === undefined)"
       )
@@ -443,8 +461,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "an offer is taken back in memory alone",
     edits: [
       edit(
-        "ownership/Offering.ts",
-        "    return rewrite(room, owned, (record) => ({ ...record, handover: undefined }), { patient: true }).pipe(",
+        "ownership/takeover/Handover.ts",
+        "    return rewrite(context, owned, (record) => ({ ...record, handover: undefined }), { patient: true }).pipe(",
         "    return Effect.succeed(true).pipe("
       )
     ],
@@ -456,7 +474,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "what the store forgot is forgotten",
     edits: [
       edit(
-        "ownership/Tenures.ts",
+        "ownership/records/PageTenures.ts",
         "      for (const owned of held) if (!owned.removing) forgotten",
         "      for (const owned of []) forgotten"
       )
@@ -468,8 +486,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     name: "what the store forgot begins with its old epoch",
     edits: [
       edit(
-        "ownership/Claiming.ts",
-        "      const epoch = nextEpoch(before.epoch, room.elapsed.now())\n      const { incarnation }",
+        "ownership/takeover/RestartRecovery.ts",
+        "      const epoch = nextEpoch(before.epoch, context.elapsed.now())\n      const { incarnation }",
         "      const { epoch } = before\n      const { incarnation }"
       )
     ],

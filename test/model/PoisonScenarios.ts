@@ -1,5 +1,5 @@
 /** A record that ends whatever runs it: whoever opens a socket for it is killed in the same moment. */
-import { connectionKey } from "../../src/domain/Key.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { fleet, type Scenario } from "./Directing.js"
 import { settle } from "./Plan.js"
 import { whose } from "./Sockets.js"

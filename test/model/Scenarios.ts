@@ -4,13 +4,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
+import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import { fleet, LOST, only, type Scenario, writes } from "./Directing.js"
 import { LIARS } from "./LiarScenarios.js"
 import { FRAME_LIMIT } from "./Limits.js"
 import { MOVES } from "./MoveScenarios.js"
-import { POISON } from "./PoisonScenarios.js"
 import { settle } from "./Plan.js"
+import { POISON } from "./PoisonScenarios.js"
 import { whose } from "./Sockets.js"
 
 export const SCENARIOS: ReadonlyArray<Scenario> = [

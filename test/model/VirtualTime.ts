@@ -9,11 +9,11 @@ import hooks from "node:perf_hooks"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import type * as Scheduler from "effect/Scheduler"
-import type { Ground } from "../../src/testing/Ground.js"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import * as Random from "effect/Random"
+import type { TestRuntime } from "../../src/testing/TestRuntime.js"
 
 /** Where every run begins: milliseconds since 1970. */
 export const START = Date.UTC(2031, 0, 1)
@@ -53,7 +53,7 @@ export class VirtualTime {
 
   constructor(private readonly random: Rng) {}
 
-  get ground(): Ground {
+  get ground(): TestRuntime {
     return {
       clock: this.clock,
       scheduler: this.scheduler,

@@ -9,11 +9,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import { uuidv7, uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { CONNECTED, CONNECTING, FAILED } from "../../src/domain/ConnectionStatus.js"
-import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
-import { uuidv7, uuidv8FromRequest } from "../../src/domain/Uuid.js"
+import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import type { Owned } from "../../src/ownership/ConnectionStore.js"
-import type { NewConnection } from "../../src/ownership/Creating.js"
+import type { NewConnection } from "../../src/ownership/operations/Create.js"
 import { type Instance, joined, meddle, start, stored, until, writes } from "../membership/instances.js"
 import { shiftedClock } from "../support/shiftedClock.js"
 
@@ -168,7 +168,7 @@ describe("creating", () => {
         one.faults.only = ({ key }) => key.includes(lost)
         one.faults.swallowResponse(1)
         const owned = yield* stepping(created(one))
-        expect(owned.owned()).toBe(true)
+        expect(owned.isOwned()).toBe(true)
         expect(page(backend).ids).toContain(owned.id)
         expect(record(backend, owned.id).epoch).toBe(owned.epoch)
       }
@@ -221,7 +221,7 @@ describe("creating", () => {
       yield* stepping(Effect.flip(one.store.create(asked, { ...REPEATABLE, onLate: (owned) => late.push(owned) })))
       one.faults.heal()
       yield* until(() => late.length > 0)
-      expect(late[0]!.owned()).toBe(true)
+      expect(late[0]!.isOwned()).toBe(true)
       expect(record(backend, asked.id)).toMatchObject({ owner: "one", epoch: late[0]!.epoch })
     })
   )
@@ -252,7 +252,7 @@ describe("creating", () => {
       yield* one.store.remove(first)
       const second = yield* created(one, asked, REPEATABLE)
       expect(second.epoch).toBeGreaterThan(first.epoch)
-      expect(first.owned()).toBe(false)
+      expect(first.isOwned()).toBe(false)
       expect(page(backend).ids).toEqual([asked.id])
     })
   )
@@ -343,7 +343,7 @@ describe("writing and removing", () => {
       one.store.note(owned, () => ({ status: FAILED }))
       yield* until(() => gone.length > 0)
       expect(gone).toEqual([owned.id])
-      expect(owned.owned()).toBe(false)
+      expect(owned.isOwned()).toBe(false)
       expect(record(backend, owned.id)).toMatchObject({ owner: "two", status: CONNECTING })
       yield* until(() => page(backend).ids.length === 0)
     })
@@ -737,7 +737,7 @@ describe("a connection whose owner has ended, claimed on request", () => {
       }
       expect(late).toEqual([theirs[0].id])
       const claimed = Option.getOrThrow(yield* stepping(one.store.claim(theirs[1].id)))
-      expect(claimed.owned.owned()).toBe(true)
+      expect(claimed.owned.isOwned()).toBe(true)
       expect(record(backend, theirs[1].id)).toMatchObject({ owner: "one", epoch: claimed.owned.epoch })
     })
   )
@@ -773,7 +773,7 @@ describe("when the life ends", () => {
       const owned = yield* created(one)
       yield* meddle(backend, instanceKey("one"), (value) => ({ ...value, status: "dead", nonce: "x" }))
       yield* until(owned.life.ended)
-      expect(owned.owned()).toBe(false)
+      expect(owned.isOwned()).toBe(false)
       yield* until(one.lease.valid)
       const claimed = yield* claims(one)
       expect(claimed).toMatchObject([{ owned: { id: owned.id }, reason: "restart" }])

@@ -5,10 +5,10 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import { StateStoreUnavailable } from "../../src/domain/Errors.js"
-import { encodeHeartbeat, encodeIndex, type HeartbeatStatus } from "../../src/domain/Instance.js"
-import { INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
-import type { Life } from "../../src/membership/Lease.js"
-import * as IndexEntries from "../../src/ownership/IndexEntries.js"
+import { encodeHeartbeat, encodeIndex, type HeartbeatStatus } from "../../src/domain/stored/InstanceRecord.js"
+import { INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
+import type { Incarnation } from "../../src/membership/lease/Lease.js"
+import * as IndexCleanup from "../../src/ownership/takeover/IndexCleanup.js"
 import { StateStore } from "../../src/ports/StateStore.js"
 
 const record = (id: string, status: HeartbeatStatus) =>
@@ -40,7 +40,7 @@ it.scoped(
       const backend = new MemoryState.MemoryBackend()
       const store = Context.get(yield* Layer.build(MemoryState.layer(backend)), StateStore)
       const there = () => Object.keys(JSON.parse(backend.entries.get(INDEX_KEY)!.value).ids)
-      const life: Life = {
+      const life: Incarnation = {
         incarnation: "mine",
         valid: () => true,
         ended: () => false,
@@ -57,7 +57,7 @@ it.scoped(
         getMany: (keys: ReadonlyArray<string>) =>
           Effect.suspend(() => (away ? new StateStoreUnavailable({ reason: "away" }) : store.getMany(keys)))
       } as StateStore["Type"]
-      yield* Effect.forkScoped(IndexEntries.tidy(reached, life))
+      yield* Effect.forkScoped(IndexCleanup.tidy(reached, life))
       yield* TestClock.adjust("1 second")
       expect(there()).toHaveLength(4)
       // the first look failed: the next one comes soon

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { FAILED } from "../../src/domain/ConnectionStatus.js"
-import { connectionKey } from "../../src/domain/Key.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { type Instance, meddle, until, writes } from "../membership/instances.js"
 import { create, member, onPages, record, stepping } from "./survivors.js"
 
@@ -25,7 +25,7 @@ describe("a planned move", () => {
       const { backend, owned, source, target } = yield* two
       const told: Array<string> = []
       source.store.onDisowned(({ id }) => told.push(id))
-      expect(yield* source.store.offer(owned, peer(target))).toBe(true)
+      expect(yield* source.store.offerHandover(owned, peer(target))).toBe(true)
       expect(record(backend, owned.id)).toMatchObject({ owner: "source", epoch: owned.epoch, handover: peer(target) })
       target.faults.calls.length = 0
       const claimed = Option.getOrThrow(yield* target.store.claimHandover(owned.id, owned.epoch))
@@ -36,7 +36,7 @@ describe("a planned move", () => {
       expect(record(backend, owned.id).handover).toBeUndefined()
       // the source takes it back too late: it reads, and lets go
       expect(yield* source.store.takeBack(owned)).toBe(false)
-      expect(owned.owned()).toBe(false)
+      expect(owned.isOwned()).toBe(false)
       expect(told).toEqual([owned.id])
       yield* until(() => onPages(backend, "source").length === 0)
       expect(onPages(backend, "target")).toEqual([owned.id])
@@ -50,14 +50,14 @@ describe("a planned move", () => {
       const nobody = (one: Instance, epoch = owned.epoch) =>
         Effect.map(one.store.claimHandover(owned.id, epoch), (claimed) => expect(Option.isNone(claimed)).toBe(true))
       yield* nobody(target)
-      yield* source.store.offer(owned, peer(target))
+      yield* source.store.offerHandover(owned, peer(target))
       yield* nobody(other)
       yield* nobody(target, owned.epoch + 1)
       expect(yield* source.store.takeBack(owned)).toBe(true)
       yield* nobody(target)
-      yield* source.store.offer(owned, { id: "target", incarnation: "a former one" })
+      yield* source.store.offerHandover(owned, { id: "target", incarnation: "a former one" })
       yield* nobody(target)
-      expect(owned.owned()).toBe(true)
+      expect(owned.isOwned()).toBe(true)
       expect(record(backend, owned.id)).toMatchObject({ owner: "source", epoch: owned.epoch })
       expect([...onPages(backend, "other"), ...onPages(backend, "target")]).toEqual([])
     })
@@ -68,7 +68,7 @@ describe("a planned move", () => {
     () =>
       Effect.gen(function* () {
         const { backend, owned, source, target } = yield* two
-        yield* source.store.offer(owned, peer(target))
+        yield* source.store.offerHandover(owned, peer(target))
         target.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
         target.faults.slow = Duration.seconds(1)
         const claiming = yield* Effect.fork(target.store.claimHandover(owned.id, owned.epoch))
@@ -77,7 +77,7 @@ describe("a planned move", () => {
         expect(yield* stepping(claiming.await)).toMatchObject({ _tag: "Success", value: { _tag: "None" } })
         expect(record(backend, owned.id)).toMatchObject({ owner: "source", epoch: owned.epoch })
         yield* until(() => onPages(backend, "target").length === 0)
-        expect(owned.owned()).toBe(true)
+        expect(owned.isOwned()).toBe(true)
       })
   )
 
@@ -86,7 +86,7 @@ describe("a planned move", () => {
     () =>
       Effect.gen(function* () {
         const { backend, owned, source, target } = yield* two
-        yield* source.store.offer(owned, peer(target))
+        yield* source.store.offerHandover(owned, peer(target))
         source.faults.calls.length = 0
         source.store.note(owned, () => ({ status: FAILED }))
         yield* TestClock.adjust("6 seconds")
@@ -102,13 +102,13 @@ describe("a planned move", () => {
       const { backend, owned, source, target } = yield* two
       source.faults.only = ({ key }) => key === connectionKey(owned.id)
       source.faults.swallowResponse(1)
-      const offering = yield* Effect.fork(source.store.offer(owned, peer(target)))
+      const offering = yield* Effect.fork(source.store.offerHandover(owned, peer(target)))
       yield* TestClock.adjust("100 millis")
       yield* Effect.fork(offering.interruptAsFork(offering.id()))
       yield* until(() => record(backend, owned.id).handover !== undefined)
       yield* TestClock.adjust("3 seconds")
       expect(yield* source.store.takeBack(owned)).toBe(true)
-      expect(owned.owned()).toBe(true)
+      expect(owned.isOwned()).toBe(true)
     })
   )
 
@@ -116,9 +116,9 @@ describe("a planned move", () => {
     Effect.gen(function* () {
       const { backend, owned, source, target } = yield* two
       yield* meddle(backend, connectionKey(owned.id), (found) => ({ ...found, owner: "elsewhere" }))
-      expect(yield* source.store.offer(owned, peer(target))).toBe(false)
-      expect(owned.owned()).toBe(false)
-      expect(yield* source.store.offer(owned, peer(target))).toBe(false)
+      expect(yield* source.store.offerHandover(owned, peer(target))).toBe(false)
+      expect(owned.isOwned()).toBe(false)
+      expect(yield* source.store.offerHandover(owned, peer(target))).toBe(false)
     })
   )
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { uuidv7 } from "../../src/domain/Uuid.js"
-import { place } from "../../src/ownership/Placement.js"
+import { uuidv7 } from "../../src/common/Uuid.js"
+import { place } from "../../src/ownership/takeover/Placement.js"
 
 const connections = (n: number): ReadonlyArray<string> => Array.from({ length: n }, (_, i) => uuidv7(i))
 const fleets = FastCheck.uniqueArray(FastCheck.stringMatching(/^[a-z0-9][a-z0-9.-]{0,20}$/), {

@@ -2,8 +2,8 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { RECONNECTING } from "../../src/domain/ConnectionStatus.js"
-import { instanceKey, pageKey } from "../../src/domain/Key.js"
-import { place } from "../../src/ownership/Placement.js"
+import { instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
+import { place } from "../../src/ownership/takeover/Placement.js"
 import { until } from "../membership/instances.js"
 import { createMany, heartbeat, index, isDone, kill, member, onPages, page, record, vanishes } from "./survivors.js"
 
@@ -27,7 +27,7 @@ describe("taking over", () => {
             expect({ from, reason }).toEqual({ from: "a", reason: "dead" })
             expect(place(mine.id, ["b", "c"])).toBe(survivor.id)
             expect(mine.epoch).toBeGreaterThan(before.epoch)
-            expect(mine.owned()).toBe(true)
+            expect(mine.isOwned()).toBe(true)
             expect(record(backend, mine.id)).toMatchObject({
               owner: survivor.id,
               incarnation: survivor.lease.life().incarnation,

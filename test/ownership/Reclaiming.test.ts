@@ -7,8 +7,8 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
-import { connectionKey, INDEX_KEY, instanceKey, PAGE_SIZE, pageKey } from "../../src/domain/Key.js"
-import { uuidv8FromRequest } from "../../src/domain/Uuid.js"
+import { uuidv8FromRequest } from "../../src/common/Uuid.js"
+import { connectionKey, INDEX_KEY, instanceKey, PAGE_SIZE, pageKey } from "../../src/domain/stored/Keys.js"
 import { meddle, until } from "../membership/instances.js"
 import {
   connection,
@@ -164,7 +164,7 @@ describe("an id on a victim's page", () => {
       const c = yield* member(backend, "c")
       const owned = yield* create(c)
       const { incarnation } = a.lease.life()
-      expect(yield* c.store.offer(owned, { id: "a", incarnation })).toBe(true)
+      expect(yield* c.store.offerHandover(owned, { id: "a", incarnation })).toBe(true)
       a.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
       a.faults.landLate(Duration.seconds(20), 1000)
       yield* Effect.fork(Effect.ignore(a.store.claimHandover(owned.id, owned.epoch)))
@@ -178,7 +178,7 @@ describe("an id on a victim's page", () => {
       expect(record(backend, owned.id).handover).toBeUndefined()
       // it adopts what somebody else wrote, and owns it as before
       expect(yield* c.store.takeBack(owned)).toBe(true)
-      expect(owned.owned()).toBe(true)
+      expect(owned.isOwned()).toBe(true)
     })
   )
 
@@ -198,9 +198,9 @@ describe("an id on a victim's page", () => {
       yield* kill(backend, a)
       yield* until(() => isDone(backend, "a"))
       expect(told).toEqual([mine.id])
-      expect(mine.owned()).toBe(false)
+      expect(mine.isOwned()).toBe(false)
       const claimed = b.claimed.find(({ owned }) => owned.id === mine.id)
-      expect(claimed?.owned.owned()).toBe(true)
+      expect(claimed?.owned.isOwned()).toBe(true)
       expect(record(backend, mine.id)).toMatchObject({ owner: "b", epoch: claimed?.owned.epoch })
       expect(claimed!.owned.epoch).toBeGreaterThan(epoch)
       expect(onPages(backend, "b")).toContain(mine.id)
@@ -260,7 +260,7 @@ describe("a claim", () => {
       const b = yield* member(backend, "b")
       const c = yield* member(backend, "c", { reclaims: false })
       const owned = yield* create(c)
-      expect(yield* c.store.offer(owned, { id: "b", incarnation: b.lease.life().incarnation })).toBe(true)
+      expect(yield* c.store.offerHandover(owned, { id: "b", incarnation: b.lease.life().incarnation })).toBe(true)
       b.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
       b.faults.slow = Duration.millis(1900)
       const claiming = yield* Effect.fork(b.store.claimHandover(owned.id, owned.epoch))

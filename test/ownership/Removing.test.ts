@@ -9,10 +9,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import { uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
-import { connectionKey, instanceKey, pageKey } from "../../src/domain/Key.js"
-import { uuidv8FromRequest } from "../../src/domain/Uuid.js"
-import type { NewConnection } from "../../src/ownership/Creating.js"
+import { connectionKey, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
+import type { NewConnection } from "../../src/ownership/operations/Create.js"
 import { type Instance, joined, meddle, stored, until } from "../membership/instances.js"
 
 const asked: NewConnection = {

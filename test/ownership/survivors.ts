@@ -5,18 +5,18 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
+import { uuidv7 } from "../../src/common/Uuid.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { CONNECTED } from "../../src/domain/ConnectionStatus.js"
-import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/Key.js"
-import { uuidv7 } from "../../src/domain/Uuid.js"
+import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import type { Owned } from "../../src/ownership/ConnectionStore.js"
-import type { NewConnection } from "../../src/ownership/Creating.js"
-import type { Claimed } from "../../src/ownership/Owned.js"
+import type { NewConnection } from "../../src/ownership/operations/Create.js"
+import type { OrphanClaim } from "../../src/ownership/records/OwnedConnection.js"
 import { type Instance, joined, meddle, stored } from "../membership/instances.js"
 
 export interface Survivor extends Instance {
   /** what it took over, in order */
-  readonly claimed: Array<Claimed & { readonly at: number }>
+  readonly claimed: Array<OrphanClaim & { readonly at: number }>
 }
 
 export const connection = (over: Partial<NewConnection> = {}): NewConnection => ({

@@ -15,12 +15,12 @@ import { Packr } from "msgpackr"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
 import { WebSocket, WebSocketServer } from "ws"
 import * as FileState from "../../src/adapters/embedded/FileState.js"
-import * as Session from "../../src/adapters/peers/Session.js"
-import { freshNonce, keyOf, openingText, PEER_SUBPROTOCOL } from "../../src/api/rpc/PeerProof.js"
-import { INDEX_KEY, instanceKey } from "../../src/domain/Key.js"
-import { uuidv7 } from "../../src/domain/Uuid.js"
+import * as PeerSocket from "../../src/adapters/peers/PeerSocket.js"
+import { uuidv7 } from "../../src/common/Uuid.js"
+import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import type { Peer } from "../../src/ports/Peers.js"
 import { StateStore } from "../../src/ports/StateStore.js"
+import { freshNonce, keyOf, openingText, PEER_SUBPROTOCOL } from "../../src/rpc/PeerProof.js"
 import { built } from "../cli/support.js"
 import { PEER_CA, PEER_CERT, PEER_KEY } from "../support/peerCertificates.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
@@ -68,7 +68,7 @@ const liar = (address = "http://127.0.0.1:9"): Peer => ({ id: "liar", incarnatio
 /** As an instance that has the secret, and may say what it likes. */
 const proved = (to: string, me: Peer, secret = SECRET) =>
   scoped(
-    Session.make(to, { keys: [keyOf(secret)], me, secureOnly: false, tls: undefined, pingMs: 2000, silentPings: 99 })
+    PeerSocket.make(to, { keys: [keyOf(secret)], me, secureOnly: false, tls: undefined, pingMs: 2000, silentPings: 99 })
   )
 
 const rssOf = (pid: number): number =>

@@ -5,9 +5,9 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import { layer, ManagerClient } from "../../src/api/rpc/Client.js"
 import type { Connection, WatchResponse } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
+import { layer, ManagerClient } from "../../src/rpc/Client.js"
 import { start } from "../cli/support.js"
 
 type Client = ManagerClient["Type"]

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { describe as described } from "../../src/domain/CallbackGuard.js"
+import { describe as described } from "../../src/common/CallbackGuard.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { eventually, expectFrame, open, sessionsLayer, specOf, text } from "./support.js"
 

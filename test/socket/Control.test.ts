@@ -95,14 +95,14 @@ describe("floods of control frames", () => {
       yield* Effect.forEach(Array.from({ length: FLOODS }), () => open(specOf(server.url, { keepAlive })), {
         concurrency: FLOODS
       })
-      const { ReadTurn } = yield* Effect.promise(() => import("../../src/socket/ReadTurn.js"))
-      const counted = ReadTurn.prototype.frame
-      ReadTurn.prototype.frame = function (this: InstanceType<typeof ReadTurn>, ...args) {
+      const { ReadFairness } = yield* Effect.promise(() => import("../../src/socket/wire/ReadFairness.js"))
+      const counted = ReadFairness.prototype.frame
+      ReadFairness.prototype.frame = function (this: InstanceType<typeof ReadFairness>, ...args) {
         inTurn++
         seen++
         counted.apply(this, args)
       }
-      yield* Effect.addFinalizer(() => Effect.sync(() => (ReadTurn.prototype.frame = counted)))
+      yield* Effect.addFinalizer(() => Effect.sync(() => (ReadFairness.prototype.frame = counted)))
       for (const peer of server.peers) for (let i = 0; i < 16; i++) peer.raw(BLOCK)
       yield* eventually(() => seen === FLOODS * 16 * 32 * 1024, 20_000)
       counting = false

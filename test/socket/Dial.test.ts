@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { Metrics } from "../../src/observability/Metrics.js"
 import type { Resolve } from "../../src/socket/ClientWrapper.js"
-import { Sessions } from "../../src/socket/Session.js"
+import { Sessions } from "../../src/socket/wire/Session.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TEST_CERT } from "../support/testCertificate.js"
 import {

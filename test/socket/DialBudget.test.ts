@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-import * as DialBudget from "../../src/socket/DialBudget.js"
+import * as DialBudget from "../../src/socket/dial/DialBudget.js"
 
 const HOST = "feed.example:443"
 

@@ -1,6 +1,6 @@
-import { growth } from "../support/growth.js"
 import { describe, expect, it } from "vitest"
-import * as EgressPolicy from "../../src/socket/EgressPolicy.js"
+import * as EgressPolicy from "../../src/socket/dial/EgressPolicy.js"
+import { growth } from "../support/growth.js"
 
 const policy = (
   egress: "public" | "any",

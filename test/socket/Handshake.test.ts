@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest"
 import { FEED } from "../../src/domain/Limits.js"
 import type { ExpectStep, HandshakeStep } from "../../src/domain/Spec.js"
 import { parseTemplate } from "../../src/domain/Templates.js"
-import * as Handshake from "../../src/socket/Handshake.js"
-import type { Timers } from "../../src/socket/Timers.js"
+import * as Handshake from "../../src/socket/dial/Handshake.js"
+import type { Timers } from "../../src/socket/wire/Timers.js"
 
 const text = (data: string): HandshakeStep => ({
   kind: "text",

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { ResolvedKeepAlive } from "../../src/domain/Spec.js"
-import { KeepAlive, type KeepAliveTarget } from "../../src/socket/KeepAlive.js"
-import { makeTimers, MAX_TIMER_MS, type Timers } from "../../src/socket/Timers.js"
+import { KeepAlive, type KeepAliveTarget } from "../../src/socket/wire/KeepAlive.js"
+import { makeTimers, MAX_TIMER_MS, type Timers } from "../../src/socket/wire/Timers.js"
 
 /** Time that goes when it is told to. */
 const virtualTime = () => {

@@ -1,7 +1,7 @@
 /** Pings to a peer that does not read: one of each kind at most, under the budget of its connection. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { eventually, open, sessionsLayer, specOf } from "./support.js"
 

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { once } from "node:events"
 import { WebSocket, WebSocketServer } from "ws"
 import type { AddressInfo } from "node:net"
-import { ReadTurn, type Reading } from "../../src/socket/ReadTurn.js"
+import { ReadFairness, type Reading } from "../../src/socket/wire/ReadFairness.js"
 import { eventually, open, sessionsLayer, specOf } from "./support.js"
 
 const FLOODS = 8
@@ -70,7 +70,7 @@ describe("many floods at once", () => {
 
   it.live("hold up those that bring much, never one that brings little, and let go of one in each turn", () =>
     Effect.promise(async () => {
-      const turns = new ReadTurn()
+      const turns = new ReadFairness()
       const log: Array<string> = []
       const reading = (name: string): Reading => ({
         held: false,

@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import type { ResolvedReconnect } from "../../src/domain/Spec.js"
-import * as ReconnectPolicy from "../../src/socket/ReconnectPolicy.js"
+import * as ReconnectPolicy from "../../src/socket/dial/ReconnectPolicy.js"
 import { specOf } from "./support.js"
 
 const policy = specOf("ws://x").reconnect

@@ -2,10 +2,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import type { BufferFull, ConnectionNotOpen } from "../../src/domain/Errors.js"
 import { CALLER } from "../../src/domain/Limits.js"
-import { SendQueue, type SendTarget } from "../../src/socket/SendQueue.js"
+import { SendQueue, type SendTarget } from "../../src/socket/wire/SendQueue.js"
 
 /** A socket that keeps what it is given until it is told to let it go. */
 const slowSocket = (indivisibleBytes = 0) => {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest"
-import { SlidingCount, WINDOW } from "../../src/socket/SlidingCount.js"
+import { SlidingCount, WINDOW } from "../../src/socket/wire/SlidingCount.js"
 
 const AT = 1_800_000_000_000
 

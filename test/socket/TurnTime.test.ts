@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises"
 import { expect, it } from "vitest"
-import { perTurn } from "../../src/socket/TurnTime.js"
+import { perTurn } from "../../src/socket/wire/Timers.js"
 
 it("the clock is read once a turn of the event loop, and anew in the next", async () => {
   let clock = 1000

@@ -1,8 +1,8 @@
 /** Messages that are not yet whole: bounded for the instance, and at the cost of those who keep most. */
-import { deflateRawSync, constants } from "node:zlib"
+import { constants, deflateRawSync } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { Sessions } from "../../src/socket/Session.js"
+import { Sessions } from "../../src/socket/wire/Session.js"
 import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
 import { eventually, open, sessionsLayer, specOf } from "./support.js"
 

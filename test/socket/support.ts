@@ -4,21 +4,21 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { Settings } from "../../src/config/Settings.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
-import { ByteBudget } from "../../src/domain/ByteBudget.js"
 import type { TargetForbidden } from "../../src/domain/Errors.js"
 import { CALLER } from "../../src/domain/Limits.js"
 import type { ExpectStep, ResolvedSpec } from "../../src/domain/Spec.js"
 import { specTemplates } from "../../src/domain/SpecTemplates.js"
 import { parseTemplate } from "../../src/domain/Templates.js"
-import { resolveSpec } from "../../src/domain/Validate.js"
+import { resolveSpec } from "../../src/domain/validation/Validate.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { SecretMissing, Secrets } from "../../src/ports/Secrets.js"
 import * as ClientWrapper from "../../src/socket/ClientWrapper.js"
-import * as DialBudget from "../../src/socket/DialBudget.js"
-import { type DialFailure, type SessionOptions, type Session, Sessions } from "../../src/socket/Session.js"
-import { layer } from "../../src/socket/Sessions.js"
+import * as DialBudget from "../../src/socket/dial/DialBudget.js"
+import { layer } from "../../src/socket/SessionsLive.js"
+import { type DialCause, type Session, type SessionOptions, Sessions } from "../../src/socket/wire/Session.js"
 
 /** Every default of the contract. */
 export const specOf = (url: string, more: Partial<ResolvedSpec> = {}): ResolvedSpec => {
@@ -100,7 +100,7 @@ export interface Opened {
 export const open = (
   spec: ResolvedSpec,
   options: Partial<SessionOptions> = {}
-): Effect.Effect<Opened, DialFailure | TargetForbidden, Sessions | Scope.Scope> =>
+): Effect.Effect<Opened, DialCause | TargetForbidden, Sessions | Scope.Scope> =>
   Effect.gen(function* () {
     const sessions = yield* Sessions
     const frames: Array<string> = []

@@ -20,13 +20,13 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { GrpcListener } from "../../src/api/grpc/Server.js"
+import { GrpcListener } from "../../src/api/grpc/GrpcServer.js"
 import { HttpListener } from "../../src/api/http/HttpListener.js"
-import * as Client from "../../src/api/rpc/Client.js"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
 import * as ServerLayer from "../../src/app/ServerLayer.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import type { StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../../src/domain/Methods.js"
+import * as Client from "../../src/rpc/Client.js"
 
 export const DOORS = ["rpc-ws", "rpc-http", "grpc"] as const
 export type DoorName = (typeof DOORS)[number]

@@ -6,16 +6,16 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
 import * as HttpListener from "../../src/api/http/HttpListener.js"
-import * as Server from "../../src/api/http/Server.js"
-import * as Client from "../../src/api/rpc/Client.js"
+import * as HttpServer from "../../src/api/http/HttpServer.js"
 import * as RpcDoor from "../../src/api/rpc/RpcDoor.js"
-import * as StreamQuota from "../../src/api/rpc/StreamQuota.js"
 import { defaults } from "../../src/config/Load.js"
 import { Settings } from "../../src/config/Settings.js"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { Health } from "../../src/manager/Health.js"
+import * as StreamQuota from "../../src/manager/StreamQuota.js"
 import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
+import * as Client from "../../src/rpc/Client.js"
 import * as FakeManager from "./FakeManager.js"
 
 export const settings = (changes: Partial<SettingsShape> = {}): SettingsShape => ({
@@ -61,7 +61,7 @@ export const start = (options: DoorsOptions = {}) =>
       Layer.sync(StreamQuota.StreamQuota, () => StreamQuota.make(options.quota ?? StreamQuota.MAX_STREAMS)),
       Layer.provideMerge(HttpListener.layer, Layer.succeed(Settings, settings(options.settings)))
     )
-    const served = Server.layer({ advertised: options.advertised ?? "http://advertised.example:5001" })
+    const served = HttpServer.layer({ advertised: options.advertised ?? "http://advertised.example:5001" })
     const context = yield* Layer.build(served.pipe(Layer.provideMerge(RpcDoor.layer), Layer.provideMerge(base))).pipe(
       Logger.withMinimumLogLevel(LogLevel.None)
     )

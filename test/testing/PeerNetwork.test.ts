@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type { Scheduler } from "effect/Scheduler"
-import { PeerDesk, Peers } from "../../src/ports/Peers.js"
+import { PeerService, Peers } from "../../src/ports/Peers.js"
 import { PeerNetwork } from "../../src/testing/PeerNetwork.js"
 
 const A = "http://a.test:1"
@@ -25,11 +25,11 @@ it.scopedLive("a call whose peer dies while it answers ends all the same: nobody
     }
     const there = network
       .serving(B)
-      .pipe(Layer.provideMerge(network.layer(B)), Layer.provide(Layer.succeed(PeerDesk, desk as never)))
+      .pipe(Layer.provideMerge(network.layer(B)), Layer.provide(Layer.succeed(PeerService, desk as never)))
     yield* Effect.withScheduler(Layer.build(there), process)
     const peers = yield* Effect.map(Layer.build(network.layer(A)), (context) => context.unsafeMap.get(Peers.key))
     const me = { id: "a", incarnation: "1", address: A }
-    const call = yield* Effect.forkDaemon(Effect.flip((peers as Peers["Type"]).moved(B, me, "id", 1)))
+    const call = yield* Effect.forkDaemon(Effect.flip((peers as Peers["Type"]).confirmHandover(B, me, "id", 1)))
     yield* Deferred.await(asked)
     dead = true
     network.crash(B)

@@ -8,16 +8,16 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { DeadlineQueue } from "../../common/DeadlineQueue.js"
 import { encodedSize, fits, makeEncoder } from "../../domain/CloudEvent.js"
 import { NotAvailable, PubSubUnavailable } from "../../domain/Errors.js"
-import { type Publish, PubSub, type PublishFailure, type TopicEvent } from "../../ports/PubSub.js"
-import { ask } from "./internal/ask.js"
-import { componentsOf, messageOf, missing, TOKEN_HINT } from "./internal/metadata.js"
-import { Deadlines } from "./internal/deadlines.js"
-import { makeOutcomes } from "./internal/outcomes.js"
-import { Publishing, type PublishingHost } from "./internal/publishing.js"
-import { CLOUD_EVENTS, requestsOf } from "./internal/requests.js"
+import { type Publish, type PublishFailure, PubSub, type TopicEvent } from "../../ports/PubSub.js"
+import { CLOUD_EVENTS, requestsOf } from "./publish/BulkRequests.js"
+import { PublishBatch, type PublishContext } from "./publish/PublishBatch.js"
+import { makePublishHealth } from "./publish/PublishHealth.js"
 import { Sidecar } from "./Sidecar.js"
+import { httpGet } from "./sidecar/HttpGet.js"
+import { componentsOf, messageOf, missing, TOKEN_HINT } from "./sidecar/Metadata.js"
 
 export interface Options {
   /** the name of the pub/sub component (WSM_PUBSUB) */
@@ -52,12 +52,12 @@ export const make = (options: Options): Effect.Effect<typeof PubSub.Service, Not
 
     const patience = Duration.toMillis(options.deadline ?? DEADLINE)
     const encode = makeEncoder()
-    const outcomes = makeOutcomes()
-    const host: PublishingHost = {
+    const outcomes = makePublishHealth()
+    const host: PublishContext = {
       posts: sidecar.posts,
       headers: [...Object.entries(sidecar.headers).flat(), "content-type", CLOUD_EVENTS],
       bulkHeaders: [...Object.entries(sidecar.headers).flat(), "content-type", "application/json"],
-      deadlines: new Deadlines(patience),
+      deadlines: new DeadlineQueue(patience),
       outcomes
     }
     const passesOn = PASSING_ON.has(sidecar.components.find(({ name }) => name === component)?.type.toLowerCase() ?? "")
@@ -83,14 +83,14 @@ export const make = (options: Options): Effect.Effect<typeof PubSub.Service, Not
         isBelow(events[0]!, maxBytes)
       if (verbatim) events[0] += FOR_THE_CUT
       const paths = { single: `${single}/${name}${verbatim ? VERBATIM : ""}`, bulk: `${bulk}/${name}` }
-      return new Publishing(host, paths, requestsOf(indices, events, maxBytes), refused, done).giveUp
+      return new PublishBatch(host, paths, requestsOf(indices, events, maxBytes), refused, done).giveUp
     }
     const publish = (topic: string, batch: ReadonlyArray<TopicEvent>) =>
       Effect.async<ReadonlyArray<PublishFailure>, PubSubUnavailable>((resume) =>
         Effect.sync(start(topic, batch, resume))
       )
 
-    const loaded = ask(sidecar.http, { path: "/v1.0/metadata", headers: sidecar.headers, patience }).pipe(
+    const loaded = httpGet(sidecar.http, { path: "/v1.0/metadata", headers: sidecar.headers, patience }).pipe(
       Effect.mapError(({ message }) => `the sidecar: ${message}`),
       Effect.flatMap(({ body, status }) => {
         if (status !== 200) {

@@ -8,11 +8,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { isSecretName } from "../../domain/SecretName.js"
+import { isSecretName } from "../../domain/secrets/SecretName.js"
 import { SecretMissing, Secrets } from "../../ports/Secrets.js"
-import { ask, type Asked } from "./internal/ask.js"
-import { messageOf } from "./internal/metadata.js"
 import { Sidecar } from "./Sidecar.js"
+import { type HttpAnswer, httpGet } from "./sidecar/HttpGet.js"
+import { messageOf } from "./sidecar/Metadata.js"
 
 export interface DaprSecretsOptions {
   /** the secret store component */
@@ -37,7 +37,7 @@ export const make = (
   ): Effect.Effect<Redacted.Redacted<string>, SecretMissing> => {
     const missing = (reason: string) => new SecretMissing({ name: full, reason })
     const path = `/v1.0/secrets/${encodeURIComponent(component)}/${encodeURIComponent(name)}`
-    return ask(http, { path, headers, patience }).pipe(
+    return httpGet(http, { path, headers, patience }).pipe(
       Effect.mapError(({ message }) => missing(`${store} was not reached: ${message}`)),
       Effect.flatMap((answer) => {
         if (answer.status !== 200) return Effect.fail(missing(refusal(answer, name)))
@@ -50,7 +50,7 @@ export const make = (
     )
   }
 
-  const refusal = ({ body, status }: Asked, name: string): string => {
+  const refusal = ({ body, status }: HttpAnswer, name: string): string => {
     if (status === 204 || status === 404) return `${store} has no secret ${name}`
     if (status === 403)
       return `the sidecar may not read the secret ${name} of ${store}: see the scopes of its Configuration`

@@ -12,20 +12,20 @@ import { cut, NotAvailable, StateStoreUnavailable } from "../../domain/Errors.js
 import {
   StateStore,
   ValueTooLarge,
-  VersionMismatch,
   type Version,
   type Versioned,
+  VersionMismatch,
   type WriteOptions
 } from "../../ports/StateStore.js"
-import { type Dialect, judge, TESTED_STORES } from "./Dialect.js"
-import * as CompareAndSet from "./internal/compareAndSet.js"
-import { type CallFailed, DEADLINE_EXCEEDED, UNAUTHENTICATED } from "./internal/connection.js"
-import { Etags } from "./internal/Etags.js"
-import { TOKEN_HINT } from "./internal/metadata.js"
-import { readMany } from "./internal/readMany.js"
-import * as StateClient from "./internal/StateClient.js"
-import * as StoredText from "./internal/storedText.js"
 import { type Component, Sidecar } from "./Sidecar.js"
+import { type CallFailed, DEADLINE_EXCEEDED, UNAUTHENTICATED } from "./sidecar/GrpcConnection.js"
+import { TOKEN_HINT } from "./sidecar/Metadata.js"
+import { bulkRead } from "./state/BulkRead.js"
+import * as CompareAndSet from "./state/CompareAndSet.js"
+import { EtagCache } from "./state/EtagCache.js"
+import * as StateClient from "./state/StateClient.js"
+import { judge, type StoreDialect, TESTED_STORES } from "./state/StoreDialect.js"
+import * as StoredText from "./state/StoredText.js"
 
 export interface Options {
   /** `WSM_STATE_STORE`: name of the component */
@@ -56,7 +56,7 @@ export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | 
       const store = make({
         client,
         dialect,
-        etags: new Etags(dialect.believedFor),
+        etags: new EtagCache(dialect.believedFor),
         deadlineMs: Duration.toMillis(options.deadline ?? Duration.millis(1800)),
         reason: (failure) => reasonOf(failure, component, at)
       })
@@ -96,7 +96,7 @@ const choose = (components: ReadonlyArray<Component>, { allowUntested, component
           ` if its compare-and-set is not exact. Tested: ${TESTED_STORES}`
       )
     }
-    return { component, dialect: judgement.dialect } satisfies { component: Component; dialect: Dialect }
+    return { component, dialect: judgement.dialect } satisfies { component: Component; dialect: StoreDialect }
   })
 
 const isStore = ({ type }: Component): boolean => type.startsWith("state.")
@@ -133,7 +133,7 @@ const make = (store: CompareAndSet.Store): StateStore["Type"] => {
       CompareAndSet.see(store, StoredText.encodeKey(key), deadlineMs).pipe(
         Effect.mapBoth({ onFailure: unavailable, onSuccess: versioned })
       ),
-    getMany: (keys) => Effect.mapError(readMany(store, keys), unavailable),
+    getMany: (keys) => Effect.mapError(bulkRead(store, keys), unavailable),
     create: (key, value, options) => write(key, value, undefined, options),
     replace: (key, value, expected, options) => write(key, value, expected, options),
     remove: (key, expected) =>

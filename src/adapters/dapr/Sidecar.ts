@@ -5,13 +5,13 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Dispatcher } from "undici"
 import type { NotAvailable } from "../../domain/Errors.js"
-import { ask } from "./internal/ask.js"
-import type { Endpoint } from "./internal/connection.js"
-import * as Metadata from "./internal/metadata.js"
-import { CLIENT_OPTIONS, Posts } from "./internal/Posts.js"
-import { OUTBOUND, ready, type SidecarOptions } from "./internal/ready.js"
+import { CLIENT_OPTIONS, PostPool } from "./publish/PostPool.js"
+import type { Endpoint } from "./sidecar/GrpcConnection.js"
+import { httpGet } from "./sidecar/HttpGet.js"
+import * as Metadata from "./sidecar/Metadata.js"
+import { OUTBOUND, type SidecarOptions, waitReady } from "./sidecar/WaitReady.js"
 
-export type { Component } from "./internal/metadata.js"
+export type { Component } from "./sidecar/Metadata.js"
 
 export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar")<
   Sidecar,
@@ -20,7 +20,7 @@ export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar
     /** HTTP/1.1 to the sidecar, its connections kept; closed with the layer. */
     readonly http: Dispatcher
     /** The same for publishes, which are many. */
-    readonly posts: Posts
+    readonly posts: PostPool
     /** Headers that every HTTP request carries: the token, where there is one. */
     readonly headers: Readonly<Record<string, string>>
     /** What was loaded when the sidecar became ready. */
@@ -31,7 +31,7 @@ export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar
 >() {}
 
 /** For one answer; the sidecar is on this host. */
-const PATIENCE = 2000
+const SIDECAR_ANSWER_TIMEOUT_MS = 2000
 /** Requests that wait for an answer hold one each. */
 const CONNECTIONS = 64
 
@@ -51,13 +51,13 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
         (pool) => Effect.promise(() => pool.destroy())
       )
       const posts = yield* Effect.acquireRelease(
-        Effect.sync(() => new Posts(() => new Client(originOf(endpoint), CLIENT_OPTIONS), CONNECTIONS)),
+        Effect.sync(() => new PostPool(() => new Client(originOf(endpoint), CLIENT_OPTIONS), CONNECTIONS)),
         (made) => Effect.promise(() => made.destroy())
       )
       const headers: Record<string, string> =
         endpoint.apiToken === undefined ? {} : { "dapr-api-token": Redacted.value(endpoint.apiToken) }
-      const get = (path: string) => ask(http, { path, headers, patience: PATIENCE })
-      const components = yield* ready(options, get)
+      const get = (path: string) => httpGet(http, { path, headers, patience: SIDECAR_ANSWER_TIMEOUT_MS })
+      const components = yield* waitReady(options, get)
       return {
         endpoint,
         http,

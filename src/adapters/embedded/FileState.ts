@@ -10,10 +10,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { StateStoreUnavailable } from "../../domain/Errors.js"
-import { StateStore, VersionMismatch, type Version, type Versioned, type WriteOptions } from "../../ports/StateStore.js"
-import * as Database from "./internal/database.js"
-import { tooLarge } from "./internal/limits.js"
-import { asUnavailable, isBusy, makePatient } from "./internal/patience.js"
+import {
+  StateStore,
+  tooLarge,
+  type Version,
+  type Versioned,
+  VersionMismatch,
+  type WriteOptions
+} from "../../ports/StateStore.js"
+import * as Database from "./internal/Database.js"
+import { asUnavailable, isBusy, makePatient } from "./internal/RetryOnBusy.js"
 
 /** Keys in one statement of getMany: bounds the time the event loop is held. */
 const KEYS_AT_ONCE = 100

@@ -7,9 +7,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { BoundedBuffer } from "../../domain/BoundedBuffer.js"
+import { DropOldestBuffer } from "../../common/DropOldestBuffer.js"
 import { CALLER } from "../../domain/Limits.js"
-import { type Publish, PubSub, type PublishFailure, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
+import { type Publish, type PublishFailure, PubSub, type Subscription, type TopicEvent } from "../../ports/PubSub.js"
 
 /** How often a publish stands back for readers that are ready to run. */
 const STAND_BACK = 8
@@ -22,7 +22,7 @@ const OVERHEAD_BYTES = 128
 const NONE: ReadonlyArray<PublishFailure> = []
 const NO_FAILURES: Effect.Effect<ReadonlyArray<PublishFailure>> = Effect.succeed(NONE)
 
-type Reader = BoundedBuffer<TopicEvent>
+type Reader = DropOldestBuffer<TopicEvent>
 
 /** Lives as long as it has readers. */
 interface Topic {
@@ -60,7 +60,7 @@ export const make = (): typeof PubSub.Service => {
     Effect.acquireRelease(
       Effect.sync(() => {
         const filled = Effect.unsafeMakeLatch(false)
-        const reader: Reader = new BoundedBuffer(() => filled.unsafeOpen(), CALLER.READER_ITEMS, CALLER.READER_BYTES)
+        const reader: Reader = new DropOldestBuffer(() => filled.unsafeOpen(), CALLER.READER_ITEMS, CALLER.READER_BYTES)
         const take: Subscription["take"] = Effect.suspend(() => {
           if (reader.size === 0) return Effect.zipRight(filled.await, take)
           filled.unsafeClose()

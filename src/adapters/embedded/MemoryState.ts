@@ -7,8 +7,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { StateStore, VersionMismatch, type Version, type Versioned, type WriteOptions } from "../../ports/StateStore.js"
-import { tooLarge } from "./internal/limits.js"
+import {
+  StateStore,
+  tooLarge,
+  type Version,
+  type Versioned,
+  VersionMismatch,
+  type WriteOptions
+} from "../../ports/StateStore.js"
 
 type Written = ReturnType<(typeof StateStore.Service)["create"]>
 

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto"
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { StateStoreUnavailable } from "../../domain/Errors.js"
-import { secure } from "./internal/files.js"
+import { secure } from "./internal/PrivateFiles.js"
 
 const NAME = "peer-secret"
 

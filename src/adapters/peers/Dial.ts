@@ -3,14 +3,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { WebSocket } from "ws"
-import { isUntrusted, TRUST_IT } from "../../api/rpc/Certificates.js"
-import { PEER_SUBPROTOCOL } from "../../api/rpc/PeerProof.js"
-import { PEERS_PATH } from "../../api/rpc/PeerRpcs.js"
-import { MAX_BODY_BYTES } from "../../api/rpc/Wire.js"
 import { cut } from "../../domain/Errors.js"
 import { type PeerFailure, PeerRefused, PeerSilent } from "../../ports/Peers.js"
+import { PEER_SUBPROTOCOL } from "../../rpc/PeerProof.js"
+import { PEERS_PATH } from "../../rpc/PeerRpcs.js"
+import { isUntrusted, MAX_BODY_BYTES, TRUST_IT } from "../../rpc/Serialization.js"
 import * as DialPolicy from "./DialPolicy.js"
-import { type Proving, prove } from "./Proving.js"
+import { prove, type Proving } from "./Proving.js"
 
 export interface DialOptions extends Omit<Proving, "to"> {
   /** between hosts in TLS alone */

@@ -12,10 +12,10 @@ export const layer: Layer.Layer<Peers> = Layer.succeed(
   Peers,
   Peers.of({
     hello: fails,
-    ask: fails,
+    probeLease: fails,
     link: fails,
-    take: fails,
-    moved: fails,
+    offerHandover: fails,
+    confirmHandover: fails,
     call: fails,
     send: (to) => Stream.fail(silent(to)),
     open: fails

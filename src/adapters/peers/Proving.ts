@@ -4,9 +4,9 @@
  */
 import type { IncomingMessage } from "node:http"
 import type { RawData, WebSocket } from "ws"
-import { atMost, freshNonce, type Keys, openingText, textOf, verifyListener } from "../../api/rpc/PeerProof.js"
 import { STRANGER } from "../../domain/Limits.js"
 import type { Peer } from "../../ports/Peers.js"
+import { atMost, freshNonce, type Keys, openingText, textOf, verifyListener } from "../../rpc/PeerProof.js"
 
 export interface Proving {
   readonly keys: Keys

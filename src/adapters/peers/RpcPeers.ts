@@ -14,26 +14,26 @@ import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
-import { PeerCredential } from "../../api/rpc/PeerProof.js"
-import { DEADLINE_HEADER } from "../../api/rpc/PeerRpcs.js"
-import { encodablePayload } from "../../api/rpc/Strict.js"
+import { evictOldest } from "../../common/EvictOldest.js"
 import { Settings } from "../../config/Settings.js"
 import type { InvalidRequest, ManagerError } from "../../domain/Errors.js"
-import { keepLatest } from "../../domain/Latest.js"
 import type { Method } from "../../domain/Methods.js"
 import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
 import {
   type Greeting,
   type Peer,
   type PeerFailure,
+  type PeerHealth,
   PeerRefused,
   Peers,
   PeerSilent,
-  type SendProgress,
-  type Verdict
+  type SendProgress
 } from "../../ports/Peers.js"
-import * as Kept from "./Kept.js"
-import * as Session from "./Session.js"
+import { PeerCredential } from "../../rpc/PeerProof.js"
+import { DEADLINE_HEADER } from "../../rpc/PeerRpcs.js"
+import { encodablePayload } from "../../rpc/RequestDecoding.js"
+import * as PeerSocket from "./PeerSocket.js"
+import * as SessionPool from "./SessionPool.js"
 
 const HANDOVER_TIMEOUT_MS = 2_000
 /** How often a socket is pinged: often enough that a host that came back without the process says so soon. */
@@ -85,11 +85,11 @@ const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string
   })
 
 /** Addresses of which it is known what was said; one that is forgotten is said again. */
-const REMEMBERED = 1024
+const MAX_REMEMBERED_COMPLAINTS = 1024
 
 /** Says why a peer cannot be spoken to, once until it can: a token or a certificate is for the operator to mend. */
 const complaining = (
-  dial: (address: string, me: Peer, silentPings: number) => ReturnType<typeof Session.make>
+  dial: (address: string, me: Peer, silentPings: number) => ReturnType<typeof PeerSocket.make>
 ): typeof dial => {
   const said = new Map<string, string>()
   return (address, me, silentPings) =>
@@ -98,7 +98,7 @@ const complaining = (
       Effect.tapErrorTag("PeerSilent", ({ reason }) =>
         Effect.suspend(() => {
           if (said.get(address) === reason) return Effect.void
-          keepLatest(said.set(address, reason), REMEMBERED)
+          evictOldest(said.set(address, reason), MAX_REMEMBERED_COMPLAINTS)
           return Effect.logWarning(`the instance at ${address} cannot be spoken to: ${reason}`)
         })
       )
@@ -129,19 +129,19 @@ const make = Effect.gen(function* () {
   // an instance that is silent for a whole lease is dead to all others
   const silentPings = Math.max(2, Math.ceil(Duration.toMillis(heartbeatTtl) / PING_MS))
   const dial = complaining((address, me, silentPings) =>
-    Session.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls: files() })
+    PeerSocket.make(address, { keys, me, pingMs: PING_MS, secureOnly, silentPings, tls: files() })
   )
-  const urgent = yield* Kept.make((address, me) => dial(address, me, silentPings))
-  const forwarded = yield* Kept.make((address, me) => dial(address, me, silentPings))
+  const urgent = yield* SessionPool.make((address, me) => dial(address, me, silentPings))
+  const forwarded = yield* SessionPool.make((address, me) => dial(address, me, silentPings))
   /** the instance that passes calls on: of no incarnation in particular, since its trust depends on none */
   const nobody: Peer = { ...self, incarnation: "" }
 
   /** One exchange on a kept session, within its time. */
   const on = <A, R>(
-    session: Effect.Effect<Session.Session, PeerFailure>,
+    session: Effect.Effect<PeerSocket.PeerSocket, PeerFailure>,
     address: string,
     ms: number | undefined,
-    exchange: (session: Session.Session) => Effect.Effect<A, Broken, R>
+    exchange: (session: PeerSocket.PeerSocket) => Effect.Effect<A, Broken, R>
   ): Effect.Effect<A, ManagerError | PeerFailure, R> =>
     Effect.suspend(() => {
       let sent = false
@@ -173,15 +173,15 @@ const make = Effect.gen(function* () {
 
   const peers: Peers["Type"] = {
     hello: (to, from) => Effect.map(ask<Hello>(to, halfBeat, "PeerHello", { from }), greeting),
-    ask: (to, from) =>
+    probeLease: (to, from) =>
       Effect.map(
-        ask<{ readonly incarnation: string | null; readonly verdict: Verdict | null }>(to, halfBeat, "PeerAsk", {
+        ask<{ readonly incarnation: string | null; readonly verdict: PeerHealth | null }>(to, halfBeat, "PeerAsk", {
           from
         }),
         ({ incarnation, verdict }) => ({ incarnation: incarnation ?? undefined, verdict: verdict ?? undefined })
       ),
-    take: (to, from, handover) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerTake", { from, handover }),
-    moved: (to, from, id, epoch) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerMoved", { from, id, epoch }),
+    offerHandover: (to, from, handover) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerTake", { from, handover }),
+    confirmHandover: (to, from, id, epoch) => ask<boolean>(to, HANDOVER_TIMEOUT_MS, "PeerMoved", { from, id, epoch }),
     link: (to, from, up) =>
       Effect.gen(function* () {
         const session = yield* dial(to, from, LINK_SILENT_PINGS)

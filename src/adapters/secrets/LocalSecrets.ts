@@ -17,7 +17,7 @@ import {
   twins,
   VARIABLE_PREFIX,
   variableOf
-} from "../../domain/SecretName.js"
+} from "../../domain/secrets/SecretName.js"
 import { SecretMissing, Secrets } from "../../ports/Secrets.js"
 
 export interface LocalSecretsOptions {

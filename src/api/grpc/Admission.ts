@@ -6,9 +6,9 @@
  */
 import type * as grpc from "@grpc/grpc-js"
 import * as Http2 from "node:http2"
-import { ByteBudget } from "../../domain/ByteBudget.js"
+import { ByteBudget } from "../../common/ByteBudget.js"
 import { CALLER, STRANGER } from "../../domain/Limits.js"
-import { passing, type Unread, type UnreadOf } from "../rpc/Unread.js"
+import { passing, type Unread, type UnreadOf } from "../../manager/Unread.js"
 import * as Answers from "./Answers.js"
 
 /** What a stream holds beside its headers, roughly. */

@@ -3,7 +3,7 @@
  * fit waits, and with it the call that writes: grpc-js hands over one message of a call at a time.
  */
 import type * as Http2 from "node:http2"
-import { PAGE_BYTES, type UnreadOf } from "../rpc/Unread.js"
+import { PAGE_BYTES, type UnreadOf } from "../../manager/Unread.js"
 
 type Written = (error?: Error | null) => void
 

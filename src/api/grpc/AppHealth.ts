@@ -10,8 +10,8 @@ import { Health } from "../../manager/Health.js"
 /** What a sidecar asks of its application: this service, and subscriptions and bindings, of which there are none. */
 export const CALLBACKS = "/dapr.proto.runtime.v1.AppCallback"
 
-const NOTHING = Buffer.alloc(0)
-const empty = { serialize: () => NOTHING, deserialize: () => NOTHING }
+const EMPTY_MESSAGE = Buffer.alloc(0)
+const empty = { serialize: () => EMPTY_MESSAGE, deserialize: () => EMPTY_MESSAGE }
 
 /** Both messages are empty: success is the answer. */
 const definition: grpc.ServiceDefinition = {
@@ -31,6 +31,6 @@ export const addTo = (server: grpc.Server): Effect.Effect<void, never, Health> =
     const check: grpc.handleUnaryCall<Buffer, Buffer> = (_call, callback) =>
       health.phase() === "left"
         ? callback({ code: grpc.status.UNAVAILABLE, details: "everything is given away" })
-        : callback(null, NOTHING)
+        : callback(null, EMPTY_MESSAGE)
     server.addService(definition, { HealthCheck: check })
   })

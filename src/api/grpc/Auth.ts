@@ -4,13 +4,13 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http2"
-import { type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js"
+import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"
 import * as Redacted from "effect/Redacted"
 import type { SettingsShape } from "../../config/SettingsShape.js"
 import { Unauthenticated } from "../../domain/Errors.js"
 import { STRANGER } from "../../domain/Limits.js"
 import { CALLBACKS } from "./AppHealth.js"
-import { HEALTH } from "./Health.js"
+import { HEALTH } from "./GrpcHealth.js"
 import { statusOfError } from "./Status.js"
 
 /** Health needs no token; and what a sidecar asks of an application at its start gets the answer that there is none of it. */

@@ -1,7 +1,7 @@
 /** What is too large for a gRPC message, which would end its stream: left out, and counted in the next item's `missed`. */
 
 /** 16 MiB of a frame, and what stands around it. */
-export const MAX_MESSAGE_BYTES = 17 * 1024 * 1024
+export const GRPC_MESSAGE_MAX_BYTES = 17 * 1024 * 1024
 
 /** The encoder of one stream: undefined for an item that cannot be carried. */
 export const counting = <Item extends { readonly missed: number }>(
@@ -10,7 +10,7 @@ export const counting = <Item extends { readonly missed: number }>(
   let missed = 0
   return (item) => {
     const encoded = encode(missed === 0 ? item : { ...item, missed: item.missed + missed })
-    if (encoded.length > MAX_MESSAGE_BYTES) {
+    if (encoded.length > GRPC_MESSAGE_MAX_BYTES) {
       missed += item.missed + 1
       return undefined
     }

@@ -7,7 +7,7 @@ import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
 import ipaddr from "ipaddr.js"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
-import { MAX_BODY_BYTES } from "../rpc/Wire.js"
+import { MAX_BODY_BYTES } from "../../rpc/Serialization.js"
 import * as Problem from "./Problem.js"
 
 /** Open without the token: probes, and the console's page itself. */

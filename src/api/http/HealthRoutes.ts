@@ -9,7 +9,7 @@ import type * as Layer from "effect/Layer"
 import { type DependencyHealth, Health } from "../../manager/Health.js"
 import { Metrics } from "../../observability/Metrics.js"
 import { render } from "../../observability/Prometheus.js"
-import * as Respond from "./Respond.js"
+import * as Problem from "./Problem.js"
 
 const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,12 +25,12 @@ export const layer: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | Healt
     Effect.gen(function* () {
       const health = yield* Health
       const metrics = yield* Metrics
-      yield* router.add("GET", "/alive", Respond.empty(200))
-      yield* router.add("GET", "/health/live", Respond.line(200, "live"))
+      yield* router.add("GET", "/alive", Problem.empty(200))
+      yield* router.add("GET", "/health/live", Problem.line(200, "live"))
       yield* router.add(
         "GET",
         "/health/ready",
-        Effect.sync(() => (health.ready() ? Respond.line(200, "ready") : Respond.line(503, health.phase())))
+        Effect.sync(() => (health.ready() ? Problem.line(200, "ready") : Problem.line(503, health.phase())))
       )
       yield* router.add(
         "GET",

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { Settings } from "../../config/Settings.js"
-import { redactUrlsIn } from "../../domain/Redact.js"
-import { withoutUserinfo } from "../../domain/Userinfo.js"
+import { redactUrlsIn } from "../../domain/secrets/Redact.js"
+import { withoutUserinfo } from "../../domain/secrets/Userinfo.js"
 import { Essentials } from "../../observability/Essentials.js"
 
 class CallFailed extends Data.TaggedError("CallFailed")<{ readonly reason: string }> {}

@@ -5,9 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { PermissionDenied } from "../../domain/Errors.js"
+import { PEER_SUBPROTOCOL } from "../../rpc/PeerProof.js"
+import { PEERS_PATH } from "../../rpc/PeerRpcs.js"
 import { PeerDoor } from "../rpc/PeerDoor.js"
-import { PEER_SUBPROTOCOL } from "../rpc/PeerProof.js"
-import { PEERS_PATH } from "../rpc/PeerRpcs.js"
 import { PeerListener, refuseUpgrade, webSocketServer } from "./HttpListener.js"
 import * as Problem from "./Problem.js"
 

@@ -1,4 +1,5 @@
 /** Errors over HTTP: `application/problem+json`, status and fields as in the contract's table. */
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { cut, ERROR_TABLE, errorFields, type ManagerError } from "../../domain/Errors.js"
 
 export const PROBLEM_JSON = "application/problem+json"
@@ -26,3 +27,13 @@ export const fromStatus = (status: number, title: string, detail: string): Probl
   status,
   body: JSON.stringify({ type: "about:blank", title, status, detail: cut(detail) })
 })
+
+/** Answers of the HTTP routes. */
+export const problem = ({ body, status }: Problem): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(body, { status, contentType: PROBLEM_JSON })
+
+/** One line for people. */
+export const line = (status: number, text: string): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(`${text}\n`, { status })
+
+export const empty = (status: number): HttpServerResponse.HttpServerResponse => HttpServerResponse.empty({ status })

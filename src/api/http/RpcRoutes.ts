@@ -6,13 +6,13 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import { QuotaExceeded } from "../../domain/Errors.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import { clientOf, StreamQuota } from "../../manager/StreamQuota.js"
 import type { Metrics } from "../../observability/Metrics.js"
-import * as HttpCalls from "../rpc/HttpCalls.js"
-import { clientOf, StreamQuota } from "../rpc/StreamQuota.js"
-import { bodies, MAX_BODY_BYTES } from "../rpc/Wire.js"
+import { bodies, MAX_BODY_BYTES } from "../../rpc/Serialization.js"
+import * as HttpRpc from "../rpc/HttpRpc.js"
 import * as Body from "./Body.js"
 import * as Problem from "./Problem.js"
-import * as Respond from "./Respond.js"
+import * as Respond from "./Problem.js"
 
 const tooLarge = Problem.fromStatus(413, "Content Too Large", `a body has at most ${MAX_BODY_BYTES} bytes`)
 
@@ -25,7 +25,7 @@ const closing = (problem: Problem.Problem) =>
 export const layer: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | ConnectionManager | Metrics | StreamQuota> =
   HttpLayerRouter.use((router) =>
     Effect.gen(function* () {
-      const calls = yield* HttpCalls.make
+      const calls = yield* HttpRpc.make
       const quota = yield* StreamQuota
       yield* router.add("POST", "/rpc", (request) => {
         const incoming = NodeHttpServerRequest.toIncomingMessage(request)

@@ -6,7 +6,7 @@
  */
 import type { Socket } from "node:net"
 import type { WebSocket } from "ws"
-import { ByteBudget } from "../../domain/ByteBudget.js"
+import { ByteBudget } from "../../common/ByteBudget.js"
 
 /** As much as a socket gives in one piece, and what small requests and acknowledgements need. */
 const FREE_BYTES = 64 * 1024

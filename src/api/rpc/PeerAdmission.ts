@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
 import { STRANGER } from "../../domain/Limits.js"
 import type { Peer } from "../../ports/Peers.js"
-import { atMost, challengeText, freshNonce, type Keys, textOf, verifyDialler } from "./PeerProof.js"
+import { atMost, challengeText, freshNonce, type Keys, textOf, verifyDialler } from "../../rpc/PeerProof.js"
 
 export interface Admission {
   readonly keys: Keys

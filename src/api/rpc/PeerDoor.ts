@@ -19,23 +19,23 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
-import { ByteBudget } from "../../domain/ByteBudget.js"
+import { ByteBudget } from "../../common/ByteBudget.js"
 import type { ManagerError } from "../../domain/Errors.js"
 import { PEER } from "../../domain/Limits.js"
 import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "../../domain/Methods.js"
+import { StreamQuota } from "../../manager/StreamQuota.js"
+import { Unread } from "../../manager/Unread.js"
 import { Essentials } from "../../observability/Essentials.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
-import { type Handover, type Peer, PeerDesk } from "../../ports/Peers.js"
+import { type HandoverOffer, type Peer, PeerService } from "../../ports/Peers.js"
+import { PeerCredential } from "../../rpc/PeerProof.js"
+import { DEADLINE_HEADER, PeerRpcs } from "../../rpc/PeerRpcs.js"
+import { judgeOf } from "../../rpc/RequestDecoding.js"
 import * as PeerAdmission from "./PeerAdmission.js"
-import { PeerCredential } from "./PeerProof.js"
-import { DEADLINE_HEADER, PeerRpcs } from "./PeerRpcs.js"
 import * as SocketProtocol from "./SocketProtocol.js"
-import { StreamQuota } from "./StreamQuota.js"
-import { judgeOf } from "./Strict.js"
-import { Unread } from "./Unread.js"
 
 type Served = RpcGroup.Rpcs<typeof PeerRpcs>
-type Desk = PeerDesk["Type"]
+type Desk = PeerService["Type"]
 
 export class PeerDoor extends Context.Tag("websocketmanager/api/rpc/PeerDoor")<
   PeerDoor,
@@ -114,18 +114,18 @@ const handlers = (
         Effect.map(hello(from), (greeting) => ({ ...greeting, incarnation: greeting.incarnation ?? null }))
       ),
     PeerAsk: ({ from }: { readonly from: Peer }, call: Call) =>
-      Effect.flatMap(as(from, call), ({ ask }) =>
+      Effect.flatMap(as(from, call), ({ probeLease: ask }) =>
         Effect.map(ask(from), ({ incarnation, verdict }) => ({
           incarnation: incarnation ?? null,
           verdict: verdict ?? null
         }))
       ),
-    PeerTake: ({ from, handover }: { readonly from: Peer; readonly handover: Handover }, call: Call) =>
-      Effect.flatMap(as(from, call), ({ take }) => take(from, handover)),
+    PeerTake: ({ from, handover }: { readonly from: Peer; readonly handover: HandoverOffer }, call: Call) =>
+      Effect.flatMap(as(from, call), ({ offerHandover: take }) => take(from, handover)),
     PeerMoved: (
       { epoch, from, id }: { readonly from: Peer; readonly id: string; readonly epoch: number },
       call: Call
-    ) => Effect.flatMap(as(from, call), ({ moved }) => moved(from, id, epoch)),
+    ) => Effect.flatMap(as(from, call), ({ confirmHandover: moved }) => moved(from, id, epoch)),
     PeerSend: (request: Parameters<Desk["send"]>[0], call: Call) =>
       Stream.unwrap(
         Effect.map(Effect.zip(desk, deadlineOf(call)), ([{ send }, at]) =>
@@ -211,10 +211,10 @@ export const layer: Layer.Layer<PeerDoor, never, PeerCredential | Essentials> = 
 )
 
 /** The door answers by the desk for as long as this lives. A forwarded stream holds a place in this instance's quota too. */
-export const serving: Layer.Layer<never, never, PeerDoor | PeerDesk | StreamQuota> = Layer.scopedDiscard(
+export const serving: Layer.Layer<never, never, PeerDoor | PeerService | StreamQuota> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const door = yield* PeerDoor
-    const desk = yield* PeerDesk
+    const desk = yield* PeerService
     const quota = yield* StreamQuota
     yield* door.serve({
       ...desk,

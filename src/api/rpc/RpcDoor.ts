@@ -5,22 +5,25 @@
  * Started after the manager; stopped before it, so that no call reaches a manager that is stopping. On stopping every client's
  * socket is closed with 1001, and its calls end with that.
  */
+import type { Headers } from "@effect/platform/Headers"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { IncomingHttpHeaders } from "node:http"
+import * as Stream from "effect/Stream"
 import type { WebSocket } from "ws"
 import { CALLER } from "../../domain/Limits.js"
+import type { StreamMethod, StreamTypes } from "../../domain/Methods.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
+import * as Executor from "../../manager/Executor.js"
+import { StreamQuota } from "../../manager/StreamQuota.js"
 import { Essentials } from "../../observability/Essentials.js"
 import { Metrics } from "../../observability/Metrics.js"
-import * as Executor from "./Executor.js"
-import * as Handlers from "./Handlers.js"
-import { ManagerRpcs } from "./ManagerRpcs.js"
+import { ManagerRpcs } from "../../rpc/ManagerRpcs.js"
+import { judge } from "../../rpc/RequestDecoding.js"
+import { CLIENT_HEADER } from "../../rpc/Serialization.js"
 import * as SocketProtocol from "./SocketProtocol.js"
-import { StreamQuota } from "./StreamQuota.js"
-import { judge } from "./Strict.js"
 
 export class RpcDoor extends Context.Tag("websocketmanager/api/rpc/RpcDoor")<
   RpcDoor,
@@ -52,7 +55,7 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
       unreadBytes: CALLER.UNREAD_BYTES,
       large: LARGE
     })
-    const handlers = ManagerRpcs.toLayer(Handlers.make(executor, ({ clientId, headers }) => opened(clientId, headers)))
+    const handlers = ManagerRpcs.toLayer(makeHandlers(executor, ({ clientId, headers }) => opened(clientId, headers)))
     yield* RpcServer.make(ManagerRpcs, { disableFatalDefects: true }).pipe(
       Effect.provideService(RpcServer.Protocol, protocol),
       Effect.provide(handlers),
@@ -65,3 +68,39 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
     return { accept: (socket, headers) => void accept(socket, headers) }
   })
 )
+
+// ------------------------------------------------------------ The handlers of the RPC group over one door's executor. A caller's own timeout arrives as interruption
+
+/** Told when a stream has begun, before its first item. */
+export type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
+
+export const makeHandlers = ({ call, open }: Executor.Executor, onOpened: OnOpened) => {
+  const stream =
+    <K extends StreamMethod>(method: K) =>
+    (request: StreamTypes[K][0], info: { readonly clientId: number; readonly headers: Headers }) =>
+      Stream.unwrapScoped(Effect.tap(open(method, request, info.headers[CLIENT_HEADER] ?? ""), onOpened(info)))
+
+  return ManagerRpcs.of({
+    Connect: (request) => call("Connect", request),
+    Disconnect: (request) => call("Disconnect", request),
+    Reconnect: (request) => call("Reconnect", request),
+    Get: (request) => call("Get", request),
+    List: (request) => call("List", request),
+    StartPublish: (request) => call("StartPublish", request),
+    StopPublish: (request) => call("StopPublish", request),
+    Send: (request) => call("Send", request),
+    SendRaw: (request) => call("SendRaw", request),
+    Receive: stream("Receive"),
+    Subscribe: stream("Subscribe"),
+    SetTag: (request) => call("SetTag", request),
+    GetTag: (request) => call("GetTag", request),
+    SetTags: (request) => call("SetTags", request),
+    GetTags: (request) => call("GetTags", request),
+    DeleteTag: (request) => call("DeleteTag", request),
+    Watch: stream("Watch"),
+    ListInstances: (request) => call("ListInstances", request),
+    Migrate: (request) => call("Migrate", request),
+    Drain: (request) => call("Drain", request),
+    Rebalance: (request) => call("Rebalance", request)
+  })
+}

@@ -3,11 +3,11 @@ import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import type * as M from "../../domain/Messages.js"
 import type { ConnectRequest } from "../../domain/Spec.js"
-import type { Host, OutputClosed } from "../Host.js"
-import { CONNECTION_HEADER, connectionBlock, connectionRow } from "../Lines.js"
-import { argument, flag, optional, optionalText, repeated, repeatedText } from "../Parameters.js"
+import type { CliHost, OutputClosed } from "../CliHost.js"
+import { CONNECTION_HEADER, connectionBlock, connectionRow } from "../Format.js"
 import { fileReader } from "../FromFile.js"
-import { withManager } from "../Server.js"
+import { argument, flag, optional, optionalText, repeated, repeatedText } from "../Parameters.js"
+import { withManager } from "../RemoteManager.js"
 import { jsonLine, table } from "../Text.js"
 import { choice, duration, integer, keyValue, size } from "../Values.js"
 import { hint, print, remote } from "./shared.js"
@@ -38,7 +38,7 @@ const status = choice({
 } as const)
 
 /** A connection, the way that was asked for. */
-const show = (connection: M.Connection, json: boolean): Effect.Effect<void, OutputClosed, Host> =>
+const show = (connection: M.Connection, json: boolean): Effect.Effect<void, OutputClosed, CliHost> =>
   print(json ? jsonLine({ connection }) : connectionBlock(connection))
 
 const connectOptions = {

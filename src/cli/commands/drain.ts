@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ManagerClient } from "../../api/rpc/Client.js"
 import type * as M from "../../domain/Messages.js"
-import { Host } from "../Host.js"
+import type { ManagerClient } from "../../rpc/Client.js"
+import { CliHost } from "../CliHost.js"
 import { optional } from "../Parameters.js"
-import { withManager } from "../Server.js"
+import { withManager } from "../RemoteManager.js"
 import { bar, block, jsonLine, plain } from "../Text.js"
 import { choice, duration } from "../Values.js"
 import { hint, print, remote } from "./shared.js"
@@ -53,7 +53,7 @@ const watched = (manager: ManagerClient["Type"]): Effect.Effect<Option.Option<Pr
 /** A terminal gets a bar that moves, anything else a line a second on standard error; until interrupted. */
 const show = ({ gone, instance, total }: Progress) =>
   Effect.gen(function* () {
-    const host = yield* Host
+    const host = yield* CliHost
     const began = yield* Clock.currentTimeMillis
     const every = host.terminal ? "200 millis" : "1 second"
     const draw = Effect.gen(function* () {

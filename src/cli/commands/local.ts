@@ -6,14 +6,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { CATALOGUE, flagOf, isSecret, KEYS } from "../../config/Catalogue.js"
 import * as Kinds from "../../config/Kinds.js"
-import { type Loaded, load } from "../../config/Load.js"
+import { load, type Loaded } from "../../config/Load.js"
 import { fileVariable } from "../../config/SecretFile.js"
 import type { SettingsShape } from "../../config/SettingsShape.js"
 import { helpText, loadedRows } from "../../config/Table.js"
+import { CliHost } from "../CliHost.js"
 import { CommandFailed, Ended } from "../Failure.js"
-import { Host } from "../Host.js"
 import { argument, flag, optional, optionalText } from "../Parameters.js"
-import { DEFAULT_SERVER } from "../Server.js"
+import { DEFAULT_SERVER } from "../RemoteManager.js"
 import { SettingFlags } from "../SettingFlags.js"
 import { jsonLine, plain, size as shownSize, table } from "../Text.js"
 import { duration, integer, rate, size } from "../Values.js"
@@ -53,8 +53,8 @@ export const isSetting = (command: string, option: string): boolean =>
     : (command === "serve" || command === "check-config") && SETTING_NAMES.has(option)
 
 /** The settings of this process. A bad one is one line; a variable that is no setting is a warning. */
-const settings: Effect.Effect<Loaded, CommandFailed, Host | SettingFlags> = Effect.gen(function* () {
-  const { complain, env, terminal } = yield* Host
+const settings: Effect.Effect<Loaded, CommandFailed, CliHost | SettingFlags> = Effect.gen(function* () {
+  const { complain, env, terminal } = yield* CliHost
   const flags = yield* SettingFlags
   const loaded = yield* Either.mapLeft(
     load({ env, flags, terminal }),
@@ -69,7 +69,7 @@ const GRACE_MILLIS = 5000
 
 const serve = Command.make("serve", settingOptions, () =>
   Effect.gen(function* () {
-    const host = yield* Host
+    const host = yield* CliHost
     const loaded = yield* settings
     yield* host.endWithin(Duration.toMillis(loaded.settings.drainTimeout) + GRACE_MILLIS)
     const { serve } = yield* Effect.promise(() => import("../../app/Serve.js"))
@@ -153,7 +153,7 @@ const feed = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
-      const host = yield* Host
+      const host = yield* CliHost
       const { feed } = yield* Effect.promise(() => import("../Feed.js"))
       const perSecond = options.rate ?? 10
       const url = yield* feed({

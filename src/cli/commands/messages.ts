@@ -2,11 +2,11 @@
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import { OCTET_STREAM, TEXT_PLAIN } from "../../domain/Frame.js"
+import { CliHost } from "../CliHost.js"
 import { UsageError } from "../Failure.js"
-import { Host } from "../Host.js"
-import { frameJson, frameLine, publishedJson, publishedLines, replyJson, replyLine } from "../Lines.js"
+import { frameJson, frameLine, publishedJson, publishedLines, replyJson, replyLine } from "../Format.js"
 import { argument, flag, optional } from "../Parameters.js"
-import { withManager } from "../Server.js"
+import { withManager } from "../RemoteManager.js"
 import { duration } from "../Values.js"
 import { correlation, id } from "./connections.js"
 import { count, follow, hint, print, remote } from "./shared.js"
@@ -14,7 +14,7 @@ import { count, follow, hint, print, remote } from "./shared.js"
 /** The message as bytes: TEXT itself, or `-` for standard input; in base64 where asked. */
 const messageBytes = (text: string, base64: boolean) =>
   Effect.gen(function* () {
-    const { stdin } = yield* Host
+    const { stdin } = yield* CliHost
     const given = text === "-" ? yield* stdin : Buffer.from(text)
     if (!base64) return given
     const encoded = Buffer.from(given).toString("latin1").trim()
@@ -42,7 +42,7 @@ const send = Command.make(
   },
   ({ base64, correlation, id, json, raw, server, text, timeout }) =>
     Effect.gen(function* () {
-      const host = yield* Host
+      const host = yield* CliHost
       const message = new Uint8Array(yield* messageBytes(text, base64))
       const request = { id, message, contentType: base64 ? OCTET_STREAM : TEXT_PLAIN }
       yield* withManager(server, (manager) =>

@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { CliHost, type OutputClosed } from "../CliHost.js"
 import { CommandFailed } from "../Failure.js"
-import { Host, type OutputClosed } from "../Host.js"
-import type { Style } from "../Lines.js"
+import type { Style } from "../Format.js"
 import { flag, optional } from "../Parameters.js"
-import { DEFAULT_SERVER } from "../Server.js"
+import { DEFAULT_SERVER } from "../RemoteManager.js"
 import { integer, serverUrl } from "../Values.js"
 
 /** The options of every command that talks to a manager. */
@@ -18,12 +18,12 @@ export const remote = {
 export const count = optional("count", "N", integer(1, 1_000_000_000), "End after N of them")
 
 /** One line on standard output. */
-export const print = (line: string): Effect.Effect<void, OutputClosed, Host> =>
-  Effect.flatMap(Host, ({ write }) => write(`${line}\n`))
+export const print = (line: string): Effect.Effect<void, OutputClosed, CliHost> =>
+  Effect.flatMap(CliHost, ({ write }) => write(`${line}\n`))
 
 /** A word to the person at the terminal, beside the output; programs do not get it. */
-export const hint = (line: string): Effect.Effect<void, never, Host> =>
-  Effect.flatMap(Host, ({ complain, terminal }) => (terminal ? complain(line) : Effect.void))
+export const hint = (line: string): Effect.Effect<void, never, CliHost> =>
+  Effect.flatMap(CliHost, ({ complain, terminal }) => (terminal ? complain(line) : Effect.void))
 
 /**
  * Prints what comes, a line each, until the person ends it. A stream that ends by itself before `count` items is a
@@ -40,9 +40,9 @@ export const follow = <A, E>(
     readonly what: string
     readonly ended: string
   }
-): Effect.Effect<void, E | CommandFailed | OutputClosed, Host | Scope.Scope> =>
+): Effect.Effect<void, E | CommandFailed | OutputClosed, CliHost | Scope.Scope> =>
   Effect.gen(function* () {
-    const host = yield* Host
+    const host = yield* CliHost
     const items = yield* opened
     yield* hint(`following ${options.what}; Ctrl-C ends it`)
     let seen = 0

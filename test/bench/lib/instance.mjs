@@ -22,7 +22,7 @@ const UP = /^websocketmanager is up: http (\S+)/m
  * @param {Set<{ kill: (signal: NodeJS.Signals) => unknown }>} options.children it is one of these while it runs
  */
 export const startInstance = async ({ children, dist, flags, log }) => {
-  const { layer, ManagerClient } = await import(pathToFileURL(join(dist, "api/rpc/Client.js")).href)
+  const { layer, ManagerClient } = await import(pathToFileURL(join(dist, "rpc/Client.js")).href)
   const ports = ["--http-port", "0", "--grpc-port", "0", "--log-level", log === undefined ? "none" : "debug"]
   const errors = log === undefined ? "inherit" : openSync(log, "a")
   const child = spawn(process.execPath, [join(dist, "main.js"), "serve", ...ports, ...flags], {

@@ -1,0 +1,43 @@
+/**
+ * The right to act, as one comparison of two numbers.
+ *
+ * The hot path asks `valid()` before each batch, dial and write; only the Heartbeat renews it. Elapsed time is the
+ * larger of what the monotonic and the wall clock say, because the monotonic clock of a suspended machine may stand
+ * still (architecture, section 2, Renewing).
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+
+/** One life of this instance: minted for every joining, ended by a fence or by leaving. */
+export interface Incarnation {
+  /** UUIDv7 */
+  readonly incarnation: string
+  /** Whether this life may act now. A comparison, nothing else. */
+  readonly valid: () => boolean
+  /** Milliseconds until the lease runs out; negative when it has. */
+  readonly remaining: () => number
+  /** False once this incarnation was fenced or has left: it will never act again. */
+  readonly ended: () => boolean
+  /**
+   * Whether the last beat went out, and the store did not answer or said that it is away. False from the first beat that
+   * lands, once the store has answered in any way, and after a freeze until an attempt has failed since.
+   */
+  readonly storeAway: () => boolean
+}
+
+/** What happened to the lease. `lost`: ran out, sockets must be closed; `held`: valid again; `ended`: fenced or left. */
+export type LeaseChange = "held" | "lost" | "ended"
+
+export class Lease extends Context.Tag("websocketmanager/membership/Lease")<
+  Lease,
+  {
+    /** The present life; a new one after a fence. Work keeps the life that began it. */
+    readonly life: () => Incarnation
+    /** Shorthand for `life().valid()`. */
+    readonly valid: () => boolean
+    /** Waits until this instance has joined and its lease is valid. */
+    readonly awaitHeld: Effect.Effect<Incarnation>
+    /** Calls back, synchronously, on each change, until the returned function is called. */
+    readonly onChange: (listener: (change: LeaseChange, life: Incarnation) => void) => () => void
+  }
+>() {}

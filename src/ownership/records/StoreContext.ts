@@ -1,0 +1,55 @@
+/** What the parts of the connection store share: what is owned, what is under way, and the present life's pages. */
+import type * as Deferred from "effect/Deferred"
+import type * as Scope from "effect/Scope"
+import type { FifoSemaphore } from "../../common/FifoSemaphore.js"
+import type { SuspendAwareClock } from "../../common/SuspendAwareClock.js"
+import type { StateStoreUnavailable } from "../../domain/Errors.js"
+import type { ConnectionRecord } from "../../domain/stored/ConnectionRecord.js"
+import type { Incarnation } from "../../membership/lease/Lease.js"
+import type { Membership } from "../../membership/Membership.js"
+import type { Essentials } from "../../observability/Essentials.js"
+import type { StateStore } from "../../ports/StateStore.js"
+import type { OwnedConnection, OwnedConnectionState } from "./OwnedConnection.js"
+import type { Pages } from "./Pages.js"
+
+/** What belongs to one life. */
+export interface PageTenure {
+  readonly life: Incarnation
+  readonly pages: Pages
+  /** ids that are being created or claimed: they stay on their page */
+  readonly retained: Map<string, number>
+  /** the pages of the former life are mine; fails when the life ends before they are */
+  readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
+  /** what the store forgot, by id: to be created anew, by the next life where this one does not come to it */
+  readonly forgotten: Map<string, ConnectionRecord>
+}
+
+export interface StoreContext {
+  readonly store: StateStore["Type"]
+  readonly membership: Membership["Type"]
+  readonly essentials: Essentials["Type"]
+  readonly instanceId: string
+  readonly elapsed: SuspendAwareClock
+  readonly scope: Scope.Scope
+  readonly owned: Map<string, OwnedConnectionState>
+  /** ids that shall be tombstones, whatever this or a later life of ours finds of them */
+  readonly pendingRemoval: Set<string>
+  /** ids that are being created or removed; done when that is settled */
+  readonly busy: Map<string, Deferred.Deferred<void>>
+  readonly disowned: Set<(owned: OwnedConnection) => void>
+  /** creates that are under way at once; the others wait for their turn */
+  readonly creates: FifoSemaphore
+  /** record writes that are open */
+  open: number
+  tenure: PageTenure | undefined
+}
+
+export const retain = (tenure: PageTenure, id: string): void => {
+  tenure.retained.set(id, (tenure.retained.get(id) ?? 0) + 1)
+}
+
+export const releaseRetained = (tenure: PageTenure, id: string): void => {
+  const rest = (tenure.retained.get(id) ?? 0) - 1
+  if (rest > 0) tenure.retained.set(id, rest)
+  else tenure.retained.delete(id)
+}
