@@ -79,7 +79,7 @@ const make = Effect.gen(function* () {
   const probation = yield* Probation.make({
     steady,
     store,
-    start: (c) => loops.start(c, { onlyIfOpens: false })
+    start: (c) => loops.start(c, { failFast: false })
   })
   yield* Effect.forkScoped(essentials.essential("probation", probation.loop))
   const supervisor: Supervisor.Supervisor = {
@@ -135,7 +135,7 @@ const make = Effect.gen(function* () {
       store.onDisowned((owned) => {
         const c = core.connections.get(owned.id)
         // of a planned move the giving end takes care
-        if (c?.owned === owned && c.moving === undefined) core.fork(abandon(core, c))
+        if (c?.owned === owned && !c.isMoving()) core.fork(abandon(core, c))
       })
     ),
     (unsubscribe) => Effect.sync(unsubscribe)

@@ -2,12 +2,14 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import * as IncarnationLoop from "../../src/manager/connection/IncarnationLoop.js"
 import type { ManagerContext } from "../../src/manager/connection/ManagerContext.js"
 import * as Health from "../../src/manager/Health.js"
 import type { Incarnation, Lease, LeaseChange } from "../../src/membership/lease/Lease.js"
 import * as Essentials from "../../src/observability/Essentials.js"
 import type { Reclaimer } from "../../src/ownership/Reclaimer.js"
+import { managedConnection } from "../support/managedConnection.js"
 
 const lifeOf = (incarnation: string) => {
   let over = false
@@ -44,14 +46,7 @@ const bench = Effect.gen(function* () {
       (fiber) => restarts.push(fiber)
     )
   } as unknown as ManagerContext
-  const add = (id: string) =>
-    connections.set(id, {
-      id,
-      owned: { life },
-      spec: { reconnect: {} },
-      correlator: { abort: () => {} },
-      readers: new Set()
-    })
+  const add = (id: string) => connections.set(id, managedConnection(life, CONNECTING, id))
   const next = (incarnation: string): void => {
     const ended = life
     ended.end()

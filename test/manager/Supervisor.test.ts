@@ -5,39 +5,28 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
-import { Mutex } from "../../src/common/Mutex.js"
-import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import type { LoopContext } from "../../src/manager/connection/ConnectionLoop.js"
 import type { ManagedConnection } from "../../src/manager/connection/ManagedConnection.js"
 import * as Supervisor from "../../src/manager/connection/Supervisor.js"
+import type { Session } from "../../src/socket/wire/Session.js"
+import { managedConnection } from "../support/managedConnection.js"
 
 /** A connection whose loop waits for the lease. */
-const waiting = (): ManagedConnection => {
-  const life = { valid: () => false, ended: () => false }
-  const connection: Partial<ManagedConnection> = {
-    id: "one",
-    status: CONNECTING,
-    dialling: new Mutex(),
-    owned: { life } as ManagedConnection["owned"]
-  }
-  return connection as ManagedConnection
-}
+const waiting = (): ManagedConnection => managedConnection({ valid: () => false, ended: () => false })
 
 const neverEnding = (): ManagedConnection => {
-  const connection: Partial<ManagedConnection> = {
-    id: "one",
-    dialling: new Mutex(),
-    session: {
-      subprotocol: "",
-      send: () => Effect.void,
-      pause: () => {},
-      resume: () => {},
-      close: () => {},
-      terminate: () => {},
-      ended: Effect.never
-    }
+  const connection = waiting()
+  const session: Session = {
+    subprotocol: "",
+    send: () => Effect.void,
+    pause: () => {},
+    resume: () => {},
+    close: () => {},
+    terminate: () => {},
+    ended: Effect.never
   }
-  return connection as ManagedConnection
+  connection.opened(session, 0)
+  return connection
 }
 
 const supervised = Effect.gen(function* () {
@@ -62,11 +51,11 @@ it.effect("whoever stops a connection leaves alone what dials for it under the n
   Effect.gen(function* () {
     const { scope, supervisor } = yield* supervised
     const former = neverEnding()
-    former.lastCloseCode = 4321
+    former.closedWith(4321)
     const stopping = yield* Effect.fork(supervisor.stop(former, 1000, ""))
     yield* Effect.yieldNow()
     const next = waiting()
-    yield* supervisor.start(next, { onlyIfOpens: false })
+    yield* supervisor.start(next, { failFast: false })
     const opening = yield* Effect.fork(next.opening)
     yield* TestClock.adjust("2 seconds")
     expect(Exit.isSuccess(yield* Fiber.await(stopping))).toBe(true)

@@ -408,8 +408,8 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "manager/connection/ConnectionLane.ts",
-        "  const lost = lane.discard()\n  c.lane",
-        "  const lost = lane.pendingFrames()\n  c.lane"
+        "  const lost = lane.discard()\n  c.laneClosed",
+        "  const lost = lane.pendingFrames()\n  c.laneClosed"
       )
     ],
     found: "what waits when the lease is lost",
@@ -446,12 +446,12 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       edit(
         "manager/connection/IncarnationLoop.ts",
         "            if (c.owned.life !== life) continue\n",
-        "            if (c.owned.life !== life || c.moving !== undefined) continue\n"
+        "            if (c.owned.life !== life || c.isMoving()) continue\n"
       ),
       edit(
         "manager/connection/Registry.ts",
         "filter((c) => c.owned.life.ended())",
-        "filter((c) => c.owned.life.ended() && c.moving === undefined)"
+        "filter((c) => c.owned.life.ended() && !c.isMoving())"
       )
     ],
     found: "make before break: the source is cut off alone once it is claimed",

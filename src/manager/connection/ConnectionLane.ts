@@ -13,11 +13,11 @@ import type { ManagerContext } from "./ManagerContext.js"
  */
 export const openLane = (core: ManagerContext, c: ManagedConnection, start: Position = c.position()): void => {
   // Removed while a call waited for the store: nobody would close this lane.
-  if (c.topic === "" || c.gone) return
+  if (c.topic === "" || c.isGone()) return
   const refused = refuseTopic(c.topic, core.settings)
   if (refused !== undefined) {
     // Of a record that was made elsewhere, or under other settings: the socket stays, and everybody can see why it is mute.
-    c.lastError = refused
+    c.failedWith(refused)
     core.events.emit("error", c, { error: "PermissionDenied", message: refused })
     return
   }
@@ -25,9 +25,8 @@ export const openLane = (core: ManagerContext, c: ManagedConnection, start: Posi
   /** A lane that was closed still drains, and must not hold up the socket of its successor. */
   const reading = (paused: boolean) => () => {
     if (c.lane !== lane) return
-    c.paused = paused
-    if (paused) c.session?.pause()
-    else c.session?.resume()
+    if (paused) c.pauseReading()
+    else c.resumeReading()
   }
   const underLease = mayPublish(c, core.settings.onLeaseLoss)
   const lane: Lane = core.publisher.lane({
@@ -35,14 +34,14 @@ export const openLane = (core: ManagerContext, c: ManagedConnection, start: Posi
     topic: c.topic,
     buffer: c.spec.buffer,
     publishing: c.spec.publishing,
-    mayPublish: () => !c.publishingHeld && underLease(),
+    mayPublish: () => !c.isHeld() && underLease(),
     onPause: reading(true),
     onResume: reading(false),
     onGap: (cause, last, first, lost) => gap(core, c, cause, last, first, lost),
     counters: c.counters,
     start
   })
-  c.lane = lane
+  c.laneOpened(lane)
 }
 
 /** What waits in a lane that was closed is published as long as its life may do so, and dropped, counted, once that has ended. */
@@ -58,13 +57,10 @@ export const endWithLife = (core: ManagerContext, c: ManagedConnection, lane: La
 
 /** No further frame goes to the topic; what waits is still published. */
 export const closeLane = (core: ManagerContext, c: ManagedConnection): void => {
-  const { lane } = c
+  const lane = c.laneClosed()
   lane?.close()
-  c.lane = undefined
   if (lane !== undefined) endWithLife(core, c, lane)
-  if (!c.paused) return
-  c.paused = false
-  c.session?.resume()
+  if (c.paused) c.resumeReading()
 }
 
 /**
@@ -76,8 +72,8 @@ export const dropWaiting = (core: ManagerContext, c: ManagedConnection): void =>
   if (lane === undefined) return
   const last = lane.lastPublished()
   const lost = lane.discard()
-  c.lane = undefined
-  c.paused = false
+  c.laneClosed()
+  c.pauseForgotten()
   openLane(core, c, last)
   if (lost > 0) gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
 }

@@ -58,10 +58,7 @@ export const run = (c: ManagedConnection, services: LoopContext, options: LoopOp
 
 const letGo = (c: ManagedConnection, held: Held): Effect.Effect<void> =>
   Effect.suspend(() => {
-    if (c.session !== undefined) {
-      c.session = undefined
-      c.correlator.abort()
-    }
+    c.sessionEnded()
     const { scope } = held
     held.scope = undefined
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
@@ -92,7 +89,7 @@ const reconnecting = (
       Schedule.driver(
         ReconnectPolicy.schedule(c.spec.reconnect).pipe(
           Schedule.modifyDelayEffect((attempt, delay) => {
-            c.attempts = attempt
+            c.attempted(attempt)
             return Effect.as(announce(lost!, delay), delay)
           })
         )
@@ -107,10 +104,10 @@ const reconnecting = (
         // Most of its life a connection is here: nothing else is on the stack.
         const end = yield* dialled.session.ended
         yield* letGo(c, held)
-        if (c.stopping) return
+        if (c.isHalted()) return
         // the target's is dialled: until it is open, or it is taken back, there is none
-        if (c.overlapping) return c.change("lost")
-        c.lastCloseCode = end.closeCode
+        if (c.isOverlapping()) return c.change("lost")
+        c.closedWith(end.closeCode)
         const up = Number((yield* Clock.currentTimeNanos) - dialled.at) / 1e6
         lost = sessionEnded(c, events, end, up >= c.spec.reconnect.stableAfterMs)
       } else {
@@ -118,7 +115,7 @@ const reconnecting = (
         lost = dialled
       }
       if (lost.stable) {
-        c.attempts = 0
+        c.attempted(0)
         driver = undefined
       }
       if (lost.decision === "stop") return yield* finish(c, services, "disconnected", lost)
@@ -163,7 +160,7 @@ const dial = (
       yield* lease.awaitHeld
       if (!life.valid()) yield* Effect.sleep("100 millis")
     }
-    c.cutForLease = false
+    c.dialBegins()
     const attempt = String(c.attempts + 1)
     const before: Position = c.everOpen || c.inherited === undefined ? c.position() : c.inherited
     const firstSequence = c.sequence + 1
@@ -191,10 +188,7 @@ const dial = (
     const openedAt = yield* Clock.currentTimeMillis
     const opening = yield* Clock.currentTimeNanos
     const cause = c.everOpen ? "reconnect" : c.inherited === undefined ? undefined : "takeover"
-    c.session = session
-    if (c.paused) session.pause()
-    c.connectedAt = openedAt
-    c.change("opened")
+    c.opened(session, openedAt)
     events.emit("connected", c, { attempt, subprotocol: session.subprotocol })
     if (cause !== undefined) {
       services.metrics.gaps(cause).add(1)
@@ -202,8 +196,7 @@ const dial = (
       events.emit("gap", c, gapAttributes(cause, before, first, "unknown"))
     }
     store.note(c.owned, () => statusChange(c))
-    if (options.first.done(Exit.void)) c.opening = Effect.void
-    c.whenOpen?.()
+    c.openTold(options.first.done(Exit.void))
 
     return { session, at: opening }
   })
@@ -228,12 +221,12 @@ const dialFailed = (
     const expensive = isQuarantined(c)
     if (!expensive) {
       const tag = failure._tag === "DialFailure" && failure.defect !== undefined ? "Fault" : error._tag
-      c.lastError = `${tag}: ${error.message}`
+      c.failedWith(`${tag}: ${error.message}`)
       services.events.emit("error", c, { error: tag, message: error.message }, whereThrown(failure))
     }
     const told = options.first.done(Exit.fail(error))
     const closeCode = failure._tag === "DialFailure" ? (failure.closeCode ?? 1006) : 1006
-    if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.lastCloseCode = failure.closeCode
+    if (failure._tag === "DialFailure" && failure.closeCode !== undefined) c.closedWith(failure.closeCode)
     const lost: Lost = expensive
       ? quarantined(c, closeCode)
       : {

@@ -30,7 +30,7 @@ export const follow = (
           for (const c of core.connections.values()) {
             if (c.owned.life !== life) continue
             if (change === "lost" && leaseLossRule(c, core.settings.onLeaseLoss) === "continue") continue
-            c.cutForLease = true
+            c.leaseLost()
             const { leaveCode } = c.spec.reconnect
             if (leaveCode !== undefined) c.session?.close(leaveCode, "lease lost")
             c.session?.terminate()

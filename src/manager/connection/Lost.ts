@@ -21,12 +21,9 @@ export interface Lost {
 
 /** Told and counted; whether it is once too often. */
 export const tooExpensive = (c: ManagedConnection, events: Events["Type"], ms: number): boolean => {
-  const now = performance.now()
-  const { since, times } = c.tooExpensive
-  const isLate = times === 0 || now - since > FEED.TOO_EXPENSIVE_WITHIN_MS
-  c.tooExpensive = isLate ? { times: 1, since: now } : { times: times + 1, since }
+  c.tookTooLong(performance.now(), FEED.TOO_EXPENSIVE_WITHIN_MS)
   const message = `its frames took ${Math.round(ms)} ms of one turn of the event loop, over ${FEED.TURN_MS}`
-  c.lastError = `TooExpensive: ${message}`
+  c.failedWith(`TooExpensive: ${message}`)
   events.emit("error", c, { error: "TooExpensive", message })
   return isQuarantined(c)
 }
@@ -44,7 +41,7 @@ export const sessionEnded = (c: ManagedConnection, events: Events["Type"], end: 
   if (end.cause !== "closed" || end.closeCode === 1006 || decision === "give-up") {
     const error = weCutIt ? "LeaseLost" : decision === "give-up" ? "PeerRefused" : LOST_BY[end.cause]
     const message = decision === "give-up" ? `closed with ${end.closeCode} ${reason}`.trimEnd() : reason
-    c.lastError = `${error}: ${message}`
+    c.failedWith(`${error}: ${message}`)
     events.emit("error", c, { error, message }, whereThrown(end))
   }
   return {
@@ -65,7 +62,7 @@ export const LEASE_LOST = toDialCause("refused", "this instance lost its lease")
 
 /** No further dial until somebody says Reconnect: what it does to this instance it would do to the next one. What it did was told each time. */
 export const quarantined = (c: ManagedConnection, closeCode: number): Lost => {
-  c.lastError = `${QUARANTINED}: ${c.lastError}`
+  c.failedWith(`${QUARANTINED}: ${c.lastError}`)
   const lost = { decision: "give-up", retryAfterMs: undefined, metric: "closed", stable: false } as const
   return { ...lost, closeCode, reason: QUARANTINED }
 }

@@ -95,7 +95,7 @@ export const owned = (
 /** Refuses a call that waited its turn while its connection was removed, given away or fenced. */
 export const stillOwned = (core: ManagerContext, c: ManagedConnection) =>
   Effect.gen(function* () {
-    if (!c.gone) return
+    if (!c.isGone()) return
     const now = yield* owned(core, c.id)
     if (now === c) return yield* new InstanceDraining({ id: core.instanceId })
     return yield* new OwnerUnreachable({ owner: core.instanceId })
@@ -103,7 +103,7 @@ export const stillOwned = (core: ManagerContext, c: ManagedConnection) =>
 
 /** The connection once a planned move of it, if there is one, has come to an end; fails where it is another's then. */
 export const settledHere = (core: ManagerContext, c: ManagedConnection) =>
-  c.moving === undefined ? Effect.succeed(c) : Effect.flatMap(c.moving, () => owned(core, c.id))
+  c.migration._tag === "Source" ? Effect.flatMap(c.migration.over, () => owned(core, c.id)) : Effect.succeed(c)
 
 /** How long a call waits for what a former life of this instance left to be claimed. */
 const CLAIM_WAIT = "5 seconds"

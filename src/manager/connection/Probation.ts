@@ -58,7 +58,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
     const look = (): void => {
       const now = steady()
       for (const [c, one] of tried) {
-        if (c.gone || !c.owned.isOwned()) tried.delete(c)
+        if (c.isGone() || !c.owned.isOwned()) tried.delete(c)
         else if (one.dialledAt === undefined && c.firstDial?.isDone === true) one.dialledAt = now
         if (one.dialledAt === undefined || now - one.dialledAt < HARMLESS_AFTER) continue
         // until that is in the store, the end of a suspect would be held against this one too
@@ -68,7 +68,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
           store.harmless(c.owned)
         }
       }
-      for (const c of waiting) if (c.gone || !c.owned.isOwned()) waiting.delete(c)
+      for (const c of waiting) if (c.isGone() || !c.owned.isOwned()) waiting.delete(c)
     }
 
     const free = (): boolean => {

@@ -47,9 +47,9 @@ export const adopt = (
 /** A reply in mode NEXT that never came: only a new socket tells what comes next from what this one owes. */
 const inStepAgain = (core: ManagerContext, c: ManagedConnection): Effect.Effect<void> =>
   Effect.suspend(() => {
-    if (c.session === undefined || c.stopping || c.gone || c.moving !== undefined) return Effect.void
+    if (c.session === undefined || c.isHalted() || c.isGone() || c.isMoving()) return Effect.void
     core.events.emit("error", c, { error: "OutOfStep", message: OUT_OF_STEP })
-    c.lastError = `OutOfStep: ${OUT_OF_STEP}`
+    c.failedWith(`OutOfStep: ${OUT_OF_STEP}`)
     return Effect.ignore(core.supervisor.restart(c, OUT_OF_STEP))
   })
 
@@ -64,7 +64,7 @@ export const adoptStored = (
 ): ManagedConnection => {
   const { refused, spec } = resolveStored(before.spec)
   const c = adopt(core, owned, spec, inherited)
-  c.refused = refused
+  c.specRefused(refused)
   return c
 }
 
@@ -72,7 +72,7 @@ export const adoptStored = (
 export const failRefused = (core: ManagerContext, c: ManagedConnection): void => {
   const { refused } = c
   if (refused === undefined || !shouldBeUp(c.status)) return
-  c.lastError = `${refused._tag}: ${refused.message}`
+  c.failedWith(`${refused._tag}: ${refused.message}`)
   core.events.emit("error", c, { error: refused._tag, message: refused.message })
   c.change("gave-up")
   core.events.emit("failed", c, { closecode: String(c.lastCloseCode), reason: refused.message })
@@ -81,8 +81,7 @@ export const failRefused = (core: ManagerContext, c: ManagedConnection): void =>
 
 /** The connection was removed: no more frames, no more readers; what waits is still published. */
 export const forget = (c: ManagedConnection): void => {
-  c.lane?.close()
-  c.lane = undefined
+  c.laneClosed()?.close()
   c.correlator.abort()
   for (const reader of c.readers) reader.end()
   c.readers.clear()
@@ -119,10 +118,9 @@ export const take = (core: ManagerContext, { before, from, owned, reason }: Orph
     if (former !== undefined) yield* abandon(core, former)
     const c = adoptStored(core, owned, before, before.last)
     const claimedAt = core.steady()
-    c.whenOpen = () => {
-      c.whenOpen = undefined
-      core.metrics.takeoverSeconds.observe((core.steady() - claimedAt) / 1000)
-    }
+    c.onceSettled((open) => {
+      if (open) core.metrics.takeoverSeconds.observe((core.steady() - claimedAt) / 1000)
+    })
     core.metrics.takeovers(reason).add(1)
     core.events.emit("claimed", c, { from, reason })
     failRefused(core, c)
@@ -141,7 +139,7 @@ export const take = (core: ManagerContext, { before, from, owned, reason }: Orph
       )
       return core.probation.later(c)
     }
-    yield* core.supervisor.start(c, { onlyIfOpens: false })
+    yield* core.supervisor.start(c, { failFast: false })
   })
 
 /**

@@ -11,13 +11,12 @@ import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { OneShot } from "../../common/OneShot.js"
-import { ConnectionNotOpen } from "../../domain/Errors.js"
 import * as ConnectionLoop from "./ConnectionLoop.js"
 import type { FirstDial, ManagedConnection, StartFailure } from "./ManagedConnection.js"
 
 export interface Supervisor {
   /** Starts dialling; `opening` of the connection waits for the first dial of this start. */
-  readonly start: (c: ManagedConnection, options: { readonly onlyIfOpens: boolean }) => Effect.Effect<void>
+  readonly start: (c: ManagedConnection, options: { readonly failFast: boolean }) => Effect.Effect<void>
   /**
    * Closes an open socket with 1000 or the connection's `leave_code`, sets the attempts to 0, dials at once; waits until open or the dial failed. Those who
    * ask for it while such a dial is under way share that one: nobody cuts what another has just begun.
@@ -42,17 +41,11 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
     const scope = yield* Effect.scope
     const loops = yield* FiberMap.make<string, void>()
 
-    const dial = (c: ManagedConnection, onlyIfOpens: boolean) =>
+    const dial = (c: ManagedConnection, failFast: boolean) =>
       Effect.gen(function* () {
-        if (c.gone) {
-          c.opening = new ConnectionNotOpen({ id: c.id, status: c.status })
-          return
-        }
+        if (c.isGone()) return c.startRefused()
         const first: FirstDial = new OneShot()
-        c.firstDial = first
-        c.opening = first.wait
-        c.stopping = false
-        c.failFast = onlyIfOpens
+        c.started(first, failFast)
         // Around the start and not around the loop: the fiber inherits it, and has no frame for it on its stack for ever.
         yield* FiberMap.run(loops, c.id, guarded(ConnectionLoop.run(c, services, { first }))).pipe(
           Effect.mapInputContext(noServices),
@@ -63,7 +56,7 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
     /** Told to stop before its socket is closed, the loop does not take our own close for a loss and dial again. */
     const halt = (c: ManagedConnection, code: number, reason: string) =>
       Effect.gen(function* () {
-        c.stopping = true
+        c.halted()
         // by now, and no other: a later life may dial for the same id while this socket is still closing
         const loop = FiberMap.unsafeGet(loops, c.id)
         const { session } = c
@@ -77,7 +70,7 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
             Effect.forkIn(scope),
             Effect.flatMap(Fiber.await)
           )
-          c.lastCloseCode = Exit.isSuccess(waited) ? waited.value.closeCode : 1006
+          c.closedWith(Exit.isSuccess(waited) ? waited.value.closeCode : 1006)
         }
         if (Option.isSome(loop)) yield* Fiber.interrupt(loop.value)
       })
@@ -85,15 +78,13 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
     const inTurn = (c: ManagedConnection, effect: Effect.Effect<void>) => Effect.uninterruptible(c.dialling.run(effect))
 
     return {
-      start: (c, { onlyIfOpens }) => inTurn(c, dial(c, onlyIfOpens)),
+      start: (c, { failFast }) => inTurn(c, dial(c, failFast)),
       restart: (c, reason = "reconnect requested") =>
         Effect.gen(function* () {
           const again = Effect.gen(function* () {
             if (isDialled(c)) return
             yield* halt(c, c.spec.reconnect.leaveCode ?? 1000, reason)
-            c.attempts = 0
-            c.tooExpensive = { times: 0, since: 0 }
-            c.change("restart")
+            c.restarted()
             yield* dial(c, false)
           })
           yield* inTurn(c, again)
@@ -101,12 +92,11 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
         }),
       pause: (c, code, reason) => inTurn(c, halt(c, code, reason)),
       stop: (c, code, reason) => {
-        c.gone = true
+        c.removing()
         return inTurn(c, halt(c, code, reason))
       },
       cut: (c) => {
-        c.gone = true
-        c.stopping = true
+        c.removed()
         c.session?.terminate()
         return FiberMap.remove(loops, c.id)
       }
@@ -115,7 +105,7 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
 
 /** Its first dial is under way, and it is kept whatever becomes of that. */
 const isDialled = (c: ManagedConnection): boolean =>
-  c.firstDial?.isDone === false && !c.failFast && !c.stopping && !c.gone
+  c.firstDial?.isDone === false && !c.failFast && c.phase === "active"
 
 /** A defect in one loop is that connection's alone, and visible: it is logged and the loop starts again. */
 const guarded = (loop: Effect.Effect<void>): Effect.Effect<void> =>

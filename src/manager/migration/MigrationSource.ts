@@ -27,7 +27,6 @@ const OPEN_WITHIN = Duration.seconds(20)
 /** How long what was read may take to reach the broker; the target waits a little longer. */
 const PUBLISH_WITHIN = Duration.seconds(3)
 const CONFIRM_RETRY_DELAY = "500 millis"
-const FORMER_OWNER_POLL_INTERVAL = "100 millis"
 /** Moves that came to an end, kept for a target that asks again because the answer was lost. */
 const MAX_CONFIRMED_MOVES = 4096
 
@@ -73,7 +72,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
   const give: MigrationSource["migrateTo"] = (c, target, closing) =>
     Effect.gen(function* () {
       const answer = yield* Deferred.make<MigrationOutcome>()
-      const work = Effect.zipRight(alone(c), c.changing.run(handOver(c, target, closing))).pipe(
+      const work = Effect.zipRight(awaitFormerOwner(c), c.changing.run(handOver(c, target, closing))).pipe(
         Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a move failed", defect), "gone" as const)),
         Effect.onExit((exit) => Deferred.done(answer, exit)),
         Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
@@ -82,15 +81,16 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       return yield* Deferred.await(answer)
     })
 
-  /** Who received it with an overlap gives it on once its former owner has closed its socket, or must have let go. */
-  const alone = (c: ManagedConnection): Effect.Effect<void> =>
-    Effect.suspend(() =>
-      c.publishingHeld && !c.gone && core.steady() < c.sharedUntil
-        ? Effect.zipRight(Effect.sleep(FORMER_OWNER_POLL_INTERVAL), alone(c))
-        : Effect.void
-    )
+  /** A connection that was received with an overlap is given on once its former owner has confirmed, or must have let go. */
+  const awaitFormerOwner = (c: ManagedConnection): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { migration } = c
+      if (migration._tag !== "Target" || c.isGone()) return Effect.void
+      const left = Math.max(0, migration.confirmBy - core.steady())
+      return Effect.asVoid(Effect.timeoutOption(Deferred.await(migration.confirmed), left))
+    })
 
-  const isHere = (c: ManagedConnection) => !c.gone && core.connections.get(c.id) === c && c.owned.isOwned()
+  const isHere = (c: ManagedConnection) => !c.isGone() && core.connections.get(c.id) === c && c.owned.isOwned()
 
   const handOver = (c: ManagedConnection, target: Peer, closing: Closing): Effect.Effect<MigrationOutcome> =>
     Effect.gen(function* () {
@@ -107,13 +107,12 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
         heardAt: undefined
       }
       moves.set(c.id, move)
-      c.moving = Effect.asVoid(Deferred.await(over))
+      c.moveBegun(Effect.asVoid(Deferred.await(over)))
       return yield* Effect.ensuring(
         carryOut(move),
         Effect.suspend(() => {
           moves.delete(c.id)
-          c.moving = undefined
-          c.overlapping = false
+          c.moveEnded()
           return Deferred.succeed(over, false)
         })
       )
@@ -126,7 +125,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       if (!overlap && !(yield* answers(c, target))) return "kept"
       // A socket that is lost from here on is not dialled anew while the target's is: a peer that allows only one would close
       // them in turn. Also while the record is written: the target may claim from then on.
-      c.overlapping = overlap
+      c.moveOverlaps(overlap)
       const offered = yield* Effect.either(core.store.offerHandover(c.owned, target, () => statusChange(c)))
       if (Either.isLeft(offered)) {
         if (offered.left.outcome !== "unknown") return yield* goOn(move)
@@ -138,7 +137,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
         yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
         c.change("lost")
         yield* published(c)
-        c.publishingHeld = true
+        c.publishingHeld()
       }
       const taken = yield* Effect.either(
         peers.offerHandover(target.address, me(c), { id: c.id, epoch: c.epoch, overlap })
@@ -195,12 +194,12 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
   /** It stays here: a socket that was closed for the move, or lost during it, is dialled anew. */
   const goOn = ({ c, up }: Move): Effect.Effect<MigrationOutcome> =>
     Effect.gen(function* () {
-      c.publishingHeld = false
-      const ended = c.stopping || (c.overlapping && c.session === undefined)
-      c.overlapping = false
+      c.publishingReleased()
+      const ended = c.isHalted() || (c.isOverlapping() && c.session === undefined)
+      c.moveOverlaps(false)
       if (ended && up && isHere(c)) {
         c.change("lost")
-        yield* core.supervisor.start(c, { onlyIfOpens: false })
+        yield* core.supervisor.start(c, { failFast: false })
       }
       return "kept" as const
     })
@@ -226,7 +225,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       // claimed anew from a target that died: this epoch is over here too
       if (present !== undefined && present !== c) return "gone" as const
       const since = move.heardAt ?? core.steady()
-      c.publishingHeld = false
+      c.publishingReleased()
       yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
       c.change("lost")
       const overlapMs = overlap ? Math.round(core.steady() - since) : 0

@@ -5,6 +5,7 @@
  * socket is open; what this one reads waits until the former owner answers that it has published its last frame, since a
  * consumer drops older epochs from the first frame of this one on.
  */
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -24,7 +25,6 @@ const FORMER_OWNER_TIMEOUT = Duration.seconds(5)
 const CONFIRM_RETRY_SCHEDULE = Schedule.spaced("300 millis")
 /** A store that does not answer is asked again for so long; the former owner takes it back meanwhile. */
 const CLAIM_RETRY_SCHEDULE = Schedule.spaced("200 millis").pipe(Schedule.intersect(Schedule.recurs(10)))
-const OPEN_POLL_INTERVAL = "200 millis"
 /** The longest that a former owner which hears nothing keeps its socket: its patience, and what it needs to ask the store. */
 const SHARED_FOR = Duration.seconds(25)
 
@@ -58,7 +58,7 @@ export const make = (core: ManagerContext, peers: Peers["Type"]): AcceptMigratio
       if (!up || !overlap) {
         core.fork(tell(c, from, epoch))
         migrated(c, handed, 0)
-        if (up) yield* core.supervisor.start(c, { onlyIfOpens: false })
+        if (up) yield* core.supervisor.start(c, { failFast: false })
         return
       }
       yield* overlapping(from, epoch, handed, c)
@@ -70,8 +70,7 @@ export const make = (core: ManagerContext, peers: Peers["Type"]): AcceptMigratio
       // with an overlap nothing is missing, unless the former owner does not say so
       const c = adoptStored(core, owned, before, overlap ? undefined : before.last)
       failRefused(core, c)
-      c.publishingHeld = overlap
-      if (overlap) c.sharedUntil = core.steady() + Duration.toMillis(SHARED_FOR)
+      if (overlap) c.movedHere(core.steady() + Duration.toMillis(SHARED_FOR))
       return c
     })
 
@@ -92,27 +91,17 @@ export const make = (core: ManagerContext, peers: Peers["Type"]): AcceptMigratio
       const first: Position = { epoch: c.epoch, sequence: 1, at: c.connectedAt }
       // no topic changes and no further move, before what waits may be published
       const complete = yield* c.changing.run(tell(c, from, epoch))
-      if (complete !== true && !c.gone) gap(core, c, "takeover", handed.before.last, first, "unknown")
+      if (complete !== true && !c.isGone()) gap(core, c, "takeover", handed.before.last, first, "unknown")
       migrated(c, handed, complete === true ? Math.round(core.steady() - since) : 0)
-    }).pipe(
-      Effect.ensuring(
-        Effect.sync(() => {
-          c.publishingHeld = false
-        })
-      )
-    )
+    }).pipe(Effect.ensuring(Effect.sync(() => c.publishingReleased())))
 
   /** Dials; whether it opened before it was removed, moved on, or the life ended. */
   const opening = (c: ManagedConnection): Effect.Effect<boolean> =>
     Effect.gen(function* () {
-      const open = yield* Effect.makeLatch(false)
-      c.whenOpen = () => {
-        c.whenOpen = undefined
-        open.unsafeOpen()
-      }
-      yield* core.supervisor.start(c, { onlyIfOpens: false })
-      const gone = Effect.repeat(Effect.sleep(OPEN_POLL_INTERVAL), { while: () => !c.gone && shouldBeUp(c.status) })
-      return yield* Effect.raceFirst(Effect.as(open.await, true), Effect.as(gone, false))
+      const settled = yield* Deferred.make<boolean>()
+      c.onceSettled((open) => Deferred.unsafeDone(settled, Effect.succeed(open)))
+      yield* core.supervisor.start(c, { failFast: false })
+      return yield* Deferred.await(settled)
     })
 
   const migrated = (c: ManagedConnection, { from }: ClaimedConnection, overlapMs: number): void =>

@@ -138,9 +138,7 @@ const create = (
         // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again. It is
         // dialled on until it opens, unless its dial has failed just now.
         if (Exit.isInterrupted(exit) && keepUnknown && shouldBeUp(c.status)) {
-          return Effect.sync(() => {
-            c.failFast = false
-          })
+          return Effect.sync(() => c.keptWithoutCaller())
         }
         return Exit.isInterrupted(exit) || notOpened(exit) ? notCompleted(core, c) : Effect.void
       })
@@ -157,8 +155,8 @@ const notCompleted = (core: ManagerContext, c: ManagedConnection) =>
 const begin = (core: ManagerContext, owned: Owned, asked: CheckedConnect): Effect.Effect<ManagedConnection> =>
   Effect.suspend(() => {
     const c = adopt(core, owned, asked.spec, undefined)
-    c.unacknowledged = true
-    return Effect.as(core.supervisor.start(c, { onlyIfOpens: asked.awaitOpen }), c)
+    c.created()
+    return Effect.as(core.supervisor.start(c, { failFast: asked.awaitOpen }), c)
   })
 
 /** The store knows the id already: this request again, whose owner is asked, or claimed from if it has ended. */
@@ -199,7 +197,7 @@ const dialsInTime = (core: ManagerContext, spec: ResolvedSpec) =>
 
 const answer = (c: ManagedConnection): ConnectResponse => {
   const connection = c.view()
-  c.unacknowledged = false
+  c.acknowledged()
   return { id: c.id, status: connection.status, connection }
 }
 

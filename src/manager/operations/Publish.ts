@@ -28,8 +28,7 @@ export const startPublish = (
       const spec = request.publishing === undefined ? {} : { spec: { ...asked, publishing: request.publishing } }
       yield* core.store.update(c.owned, { topic, ...spec })
       closeLane(core, c)
-      c.topic = topic
-      c.spec = { ...c.spec, publishing }
+      c.publishesTo(topic, publishing)
       openLane(core, c)
       core.events.emit("published-to", c, { topic })
       return c.view()
@@ -46,7 +45,7 @@ export const stopPublish = (core: ManagerContext, id: string): Effect.Effect<Con
       if (topic === "") return c.view()
       yield* core.store.update(c.owned, { topic: "" })
       closeLane(core, c)
-      c.topic = ""
+      c.publishesTo("")
       core.events.emit("unpublished", c, { topic })
       return c.view()
     })

@@ -29,10 +29,10 @@ const out =
     Effect.suspend((): Effect.Effect<void, BufferFull | ConnectionNotOpen | StateStoreUnavailable> => {
       const { session } = c
       if (!c.owned.life.valid()) return new StateStoreUnavailable({ reason: "this instance holds no lease now" })
-      if (session === undefined || c.stopping) return new ConnectionNotOpen({ id: c.id, status: c.status })
+      if (session === undefined || c.isHalted()) return new ConnectionNotOpen({ id: c.id, status: c.status })
       return session.send(message, binary, handed).pipe(
         Effect.map(() => {
-          c.sent++
+          c.messageSent()
           core.metrics.framesSent.add(1)
           onSent()
         }),
@@ -68,9 +68,9 @@ const ready = (
   c: ManagedConnection,
   patience: number
 ): Effect.Effect<ManagedConnection, ManagerError> => {
-  if (c.session !== undefined && !c.stopping) return Effect.succeed(c)
-  if (!c.overlapping && !c.publishingHeld) return Effect.succeed(c)
-  const other = c.overlapping ? settledHere(core, c) : Effect.as(Effect.exit(c.opening), c)
+  if (c.session !== undefined && !c.isHalted()) return Effect.succeed(c)
+  if (!c.isOverlapping() && !c.isHeld()) return Effect.succeed(c)
+  const other = c.isOverlapping() ? settledHere(core, c) : Effect.as(Effect.exit(c.opening), c)
   return Effect.map(
     Effect.timeoutOption(other, patience),
     Option.getOrElse(() => c)
