@@ -5,7 +5,8 @@ import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
 import { OneShot } from "../../src/common/OneShot.js"
 import { CONNECTED, FAILED } from "../../src/domain/ConnectionStatus.js"
-import type { FirstDial, ManagedConnection } from "../../src/manager/connection/ManagedConnection.js"
+import type { FirstDial } from "../../src/manager/connection/ConnectionState.js"
+import type { ManagedConnection } from "../../src/manager/connection/ManagedConnection.js"
 import type { Session } from "../../src/socket/wire/Session.js"
 import { managedConnection } from "../support/managedConnection.js"
 
@@ -94,11 +95,11 @@ describe("the start of a connection", () => {
     c.attempted(7)
     c.tookTooLong(0, 1000)
     c.tookTooLong(500, 1000)
-    expect(c.tooExpensive).toEqual({ times: 2, since: 0 })
+    expect([c.expensiveTurns, c.expensiveSince]).toEqual([2, 0])
     c.tookTooLong(2000, 1000)
-    expect(c.tooExpensive).toEqual({ times: 1, since: 2000 })
+    expect([c.expensiveTurns, c.expensiveSince]).toEqual([1, 2000])
     c.restarted()
-    expect([c.attempts, c.tooExpensive.times]).toEqual([0, 0])
+    expect([c.attempts, c.expensiveTurns]).toEqual([0, 0])
   })
 })
 

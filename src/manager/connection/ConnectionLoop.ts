@@ -23,7 +23,8 @@ import type { DialCause, Session, Sessions } from "../../socket/wire/Session.js"
 import type { Events } from "../Events.js"
 import { type LeaseLossRule, mayHold } from "./LeasePolicy.js"
 import { isQuarantined, LEASE_LOST, type Lost, quarantined, sessionEnded, tooExpensive, whereThrown } from "./Lost.js"
-import type { FirstDial, ManagedConnection } from "./ManagedConnection.js"
+import type { FirstDial } from "./ConnectionState.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
 
 export interface LoopContext {
   readonly sessions: Sessions["Type"]

@@ -29,7 +29,7 @@ export const tooExpensive = (c: ManagedConnection, events: Events["Type"], ms: n
 }
 
 /** However its session or its login ended by then: a peer may be quicker than we are. */
-export const isQuarantined = (c: ManagedConnection): boolean => c.tooExpensive.times >= FEED.TURNS_TOO_EXPENSIVE
+export const isQuarantined = (c: ManagedConnection): boolean => c.expensiveTurns >= FEED.TURNS_TOO_EXPENSIVE
 
 export const sessionEnded = (c: ManagedConnection, events: Events["Type"], end: SessionEnd, stable: boolean): Lost => {
   // We cut it ourselves: what the table says of a peer that went without a word does not count.

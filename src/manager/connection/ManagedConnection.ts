@@ -6,10 +6,8 @@
  */
 import type { ByteBudget } from "../../common/ByteBudget.js"
 import { Mutex } from "../../common/Mutex.js"
-import type { OneShot } from "../../common/OneShot.js"
 import type { Position } from "../../domain/ConnectionEvent.js"
 import { CONNECTED } from "../../domain/ConnectionStatus.js"
-import type { ConnectionNotOpen, DialFailed, TargetForbidden } from "../../domain/Errors.js"
 import { Frame, type FrameOrigin, OCTET_STREAM, TEXT_PLAIN } from "../../domain/Frame.js"
 import type { Connection } from "../../domain/Messages.js"
 import type { ResolvedSpec } from "../../domain/Spec.js"
@@ -17,7 +15,7 @@ import type { Correlator } from "../../messaging/correlation/Correlator.js"
 import type { ReaderBuffer } from "../../messaging/ReaderBuffer.js"
 import type { Counter } from "../../observability/Metrics.js"
 import type { Owned } from "../../ownership/ConnectionStore.js"
-import { ConnectionState } from "../ConnectionState.js"
+import { ConnectionState } from "./ConnectionState.js"
 import type { EventSubject } from "../Events.js"
 
 /** What a reader's buffer counts for a frame beside its data. */
@@ -114,10 +112,3 @@ export class ManagedConnection extends ConnectionState implements EventSubject {
     }
   }
 }
-
-// ------------------------------------------------------------ The outcome of the first dial of a start: the caller that asked for that dial waits for it
-
-/** ConnectionNotOpen: the connection was removed, or dialled anew, before this dial came to an end. */
-export type StartFailure = DialFailed | TargetForbidden | ConnectionNotOpen
-
-export type FirstDial = OneShot<void, StartFailure>

@@ -12,7 +12,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { OneShot } from "../../common/OneShot.js"
 import * as ConnectionLoop from "./ConnectionLoop.js"
-import type { FirstDial, ManagedConnection, StartFailure } from "./ManagedConnection.js"
+import type { FirstDial, StartFailure } from "./ConnectionState.js"
+import type { ManagedConnection } from "./ManagedConnection.js"
 
 export interface Supervisor {
   /** Starts dialling; `opening` of the connection waits for the first dial of this start. */

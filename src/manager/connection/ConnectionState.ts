@@ -5,6 +5,7 @@
  * changes together is one method, and what excludes each other is one field.
  */
 import * as Effect from "effect/Effect"
+import type { OneShot } from "../../common/OneShot.js"
 import {
   CONNECTED,
   type ConnectionStatus,
@@ -12,26 +13,22 @@ import {
   shouldBeUp,
   type StatusChange,
   transition
-} from "../domain/ConnectionStatus.js"
-import { ConnectionNotOpen, type InvalidRequest } from "../domain/Errors.js"
-import type { ResolvedSpec } from "../domain/Spec.js"
-import type { Correlator } from "../messaging/correlation/Correlator.js"
-import type { Lane } from "../messaging/publish/Lane.js"
-import type { Owned } from "../ownership/ConnectionStore.js"
-import type { Session } from "../socket/wire/Session.js"
-import type { FirstDial, StartFailure } from "./connection/ManagedConnection.js"
+} from "../../domain/ConnectionStatus.js"
+import { ConnectionNotOpen, type DialFailed, type InvalidRequest, type TargetForbidden } from "../../domain/Errors.js"
+import type { ResolvedSpec } from "../../domain/Spec.js"
+import type { Correlator } from "../../messaging/correlation/Correlator.js"
+import type { Lane } from "../../messaging/publish/Lane.js"
+import type { Owned } from "../../ownership/ConnectionStore.js"
+import type { Session } from "../../socket/wire/Session.js"
 import * as Migration from "./MigrationState.js"
+
+/** ConnectionNotOpen: the connection was removed, or dialled anew, before this dial came to an end. */
+export type StartFailure = DialFailed | TargetForbidden | ConnectionNotOpen
+
+export type FirstDial = OneShot<void, StartFailure>
 
 /** Nothing acts for it any more in `removed`; its loop may still run in `removing`. `stopping`: halted, until it is started again. */
 export type ConnectionPhase = "active" | "stopping" | "removing" | "removed"
-
-/** How often its frames took too long of late, and since when that is counted: steady milliseconds. */
-interface Expensive {
-  readonly times: number
-  readonly since: number
-}
-
-const NEVER_EXPENSIVE: Expensive = { times: 0, since: 0 }
 
 /** The same fields, for the class itself. */
 export type Own = { -readonly [K in keyof ConnectionState]: ConnectionState[K] }
@@ -59,7 +56,9 @@ export abstract class ConnectionState {
   readonly failFast: boolean = false
   /** Connect has not answered yet; on failure the connection vanishes without an event */
   readonly unacknowledged: boolean = false
-  readonly tooExpensive: Expensive = NEVER_EXPENSIVE
+  /** how often its frames took too long of late, and since when that is counted: steady milliseconds */
+  readonly expensiveTurns: number = 0
+  readonly expensiveSince: number = 0
   /** its socket was cut because the lease was lost: not the peer's doing */
   readonly cutForLease: boolean = false
   /** why its stored spec may not be acted for; only removing it is left */
@@ -128,7 +127,7 @@ export abstract class ConnectionState {
   restarted(): void {
     const { own } = this
     own.attempts = 0
-    own.tooExpensive = NEVER_EXPENSIVE
+    own.expensiveTurns = 0
     this.change("restart")
   }
   /** Its caller is gone, and finds it again by its request_id: it is dialled on. */
@@ -187,8 +186,9 @@ export abstract class ConnectionState {
   /** A turn of the event loop took too long over its frames. `now`: steady milliseconds. */
   tookTooLong(now: number, withinMs: number): void {
     const { own } = this
-    const { since, times } = this.tooExpensive
-    own.tooExpensive = times === 0 || now - since > withinMs ? { times: 1, since: now } : { times: times + 1, since }
+    const first = this.expensiveTurns === 0 || now - this.expensiveSince > withinMs
+    if (first) own.expensiveSince = now
+    own.expensiveTurns = first ? 1 : this.expensiveTurns + 1
   }
   /** The lease was lost, and its socket is about to be cut for it. */
   leaseLost(): void {
