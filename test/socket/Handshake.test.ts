@@ -1,16 +1,16 @@
 import { describe, expect, it } from "vitest"
 import { FEED } from "../../src/domain/Limits.js"
-import type { ExpectStep, HandshakeStep } from "../../src/domain/Spec.js"
+import type { ExpectStep, ResolvedStep } from "../../src/domain/Spec.js"
 import { parseTemplate } from "../../src/domain/Templates.js"
 import * as Handshake from "../../src/socket/dial/Handshake.js"
 import type { Timers } from "../../src/socket/wire/Timers.js"
 
-const text = (data: string): HandshakeStep => ({
+const text = (data: string): ResolvedStep => ({
   kind: "text",
   data: Buffer.from(data),
   template: parseTemplate(data)
 })
-const binary = (...bytes: ReadonlyArray<number>): HandshakeStep => ({ kind: "binary", data: Uint8Array.from(bytes) })
+const binary = (...bytes: ReadonlyArray<number>): ResolvedStep => ({ kind: "binary", data: Uint8Array.from(bytes) })
 const expectFrame = (jsonPath = "", equals = "", capture: Record<string, string> = {}): ExpectStep => ({
   kind: "expect",
   jsonPath,
@@ -22,7 +22,7 @@ const expectFrame = (jsonPath = "", equals = "", capture: Record<string, string>
 const MAX_REPLY_BYTES = 1_000_000
 const MAX_MESSAGE_BYTES = 1000
 
-const start = (...steps: ReadonlyArray<HandshakeStep>) => {
+const start = (...steps: ReadonlyArray<ResolvedStep>) => {
   const sent: Array<string> = []
   const passed: Array<string> = []
   const ends: Array<string | undefined> = []

@@ -82,7 +82,10 @@ const segment = (text: string, parts: Parts): string => {
 const value = (text: string, { hide, show }: Parts): string =>
   text.split(MARK).some(isOpaque) ? hide(text) : show(text)
 
-/** One `name=value`; `;` and `?` in a value that is shown begin a further name, what follows a hidden one is hidden up to its end. */
+/**
+ * One `name=value`; `;` and `?` in a value that is shown begin a further name, what follows a hidden one is hidden up to its
+ * end.
+ */
 const pairs = (text: string, parts: Parts): string => {
   const pieces = text.split(/([;?])/)
   let shown = ""

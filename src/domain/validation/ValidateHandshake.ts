@@ -1,7 +1,7 @@
 /** The login of a connection: its steps, and what they may refer to. */
 import * as Either from "effect/Either"
 import { CALLER } from "../Limits.js"
-import type { Expect, ExpectStep, HandshakeStep, Spec } from "../Spec.js"
+import type { Expect, ExpectStep, ResolvedStep, Spec } from "../Spec.js"
 import { parseTemplate } from "../Templates.js"
 import { atMost, type Checked, duration, entryName, must, printable, refuse, text, utf8 } from "./Check.js"
 import { checkPath } from "./ValidatePolicies.js"
@@ -12,14 +12,14 @@ type Asked = NonNullable<Spec["handshake"]>[number]
 const MAX_STEPS = 64
 const CAPTURE_NAME = /^[A-Za-z0-9_.-]{1,128}$/
 
-export const checkHandshake = (asked: Spec["handshake"] = []): Checked<ReadonlyArray<HandshakeStep>> =>
+export const checkHandshake = (asked: Spec["handshake"] = []): Checked<ReadonlyArray<ResolvedStep>> =>
   Either.gen(function* () {
     yield* must(asked.length <= MAX_STEPS, "handshake", `has ${asked.length} steps, over ${MAX_STEPS}`)
     const captures = new Set<string>()
     let count = 0
-    const steps: Array<HandshakeStep> = []
+    const steps: Array<ResolvedStep> = []
     for (const [i, step] of asked.entries()) {
-      const checked: HandshakeStep = yield* checkStep(`handshake[${i}]`, step, captures)
+      const checked: ResolvedStep = yield* checkStep(`handshake[${i}]`, step, captures)
       if (checked.kind === "expect") {
         count += checked.capture.length
         yield* atMost(`handshake[${i}].expect.capture`, count, CALLER.CAPTURES, "captures with those before it")
@@ -30,7 +30,7 @@ export const checkHandshake = (asked: Spec["handshake"] = []): Checked<ReadonlyA
     return steps
   })
 
-const checkStep = (field: string, step: Asked, captures: ReadonlySet<string>): Checked<HandshakeStep> => {
+const checkStep = (field: string, step: Asked, captures: ReadonlySet<string>): Checked<ResolvedStep> => {
   const { expect, sendBinary, sendText } = step
   const kinds = [sendText, sendBinary, expect].filter((kind) => kind !== undefined).length
   if (kinds > 1) return refuse(field, "is more than one of sendText, sendBinary, expect")

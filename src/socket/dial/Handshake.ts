@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import type { Guarded } from "../../common/CallbackGuard.js"
 import * as JsonPath from "../../domain/json/JsonPath.js"
 import { FEED } from "../../domain/Limits.js"
-import type { ExpectStep, HandshakeStep, ResolvedSpec } from "../../domain/Spec.js"
+import type { ExpectStep, ResolvedSpec, ResolvedStep } from "../../domain/Spec.js"
 import { fillWithin, type Placeholder } from "../../domain/Templates.js"
 import type { Timers } from "../wire/Timers.js"
 
@@ -38,7 +38,7 @@ export interface Handshake {
  * `maxReplyBytes` is an ordinary one.
  */
 export const make = (
-  steps: ReadonlyArray<HandshakeStep>,
+  steps: ReadonlyArray<ResolvedStep>,
   { maxMessageBytes, maxReplyBytes }: Pick<ResolvedSpec, "maxMessageBytes" | "maxReplyBytes">,
   value: (placeholder: Placeholder) => string,
   target: HandshakeTarget,
