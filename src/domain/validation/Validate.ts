@@ -5,7 +5,7 @@
 import * as Either from "effect/Either"
 import { FEED } from "../Limits.js"
 import type { ConnectRequest, ResolvedSpec, Spec } from "../Spec.js"
-import { specTemplates } from "../SpecTemplates.js"
+import { specTemplates } from "./SpecTemplates.js"
 import { type Checked, enumeration, MAX_MESSAGE_BYTES, must, uint32 } from "./Check.js"
 import { checkHandshake } from "./ValidateHandshake.js"
 import {

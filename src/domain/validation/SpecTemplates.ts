@@ -1,6 +1,6 @@
 /** The texts of a spec in which placeholders are filled in at each dial, read once, when the spec is resolved. */
-import type { ResolvedSpec, SpecTemplates } from "./Spec.js"
-import { parseHeaderValue, parseTemplate } from "./Templates.js"
+import type { ResolvedSpec, SpecTemplates } from "../Spec.js"
+import { parseHeaderValue, parseTemplate } from "../Templates.js"
 
 export const specTemplates = ({
   headers,
