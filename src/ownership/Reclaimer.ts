@@ -64,7 +64,7 @@ export const make = (
       const claimed = yield* Mailbox.make<OrphanClaim>(WAITING)
       const gate = new ClaimGate()
       const services: TakeoverContext = {
-        room: context,
+        context,
         tenure,
         pace,
         group,

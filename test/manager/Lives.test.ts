@@ -37,7 +37,7 @@ const bench = Effect.gen(function* () {
     lease,
     connections,
     phase: Health.makePhase(),
-    claiming: { over, shut: false },
+    claims: { drained: over, closed: false },
     events: { emit: () => {} },
     store: { claimOwn: Stream.empty },
     supervisor: { cut: ({ id }: { readonly id: string }) => Effect.sync(() => void cut.push(id)) },

@@ -161,7 +161,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "ownership/takeover/Takeover.ts",
-        '      if (tenure.retained.has(id) || room.busy.has(id) || room.pendingRemoval.has(id)) return "open"\n',
+        '      if (tenure.retained.has(id) || context.busy.has(id) || context.pendingRemoval.has(id)) return "open"\n',
         '      if (context.owned.has(id)) return "done"\n      if (tenure.retained.has(id) || context.busy.has(id) || context.pendingRemoval.has(id)) return "open"\n'
       )
     ],
@@ -246,10 +246,10 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       edit(
         "membership/peers/MembershipView.ts",
         "  const counted = view.hear(from)\n",
-        "  if (!view.known.has(from.id)) {\n" +
+        "  if (!view.peers.has(from.id)) {\n" +
           "    const now = elapsed.mark().monotonic\n" +
           "    const record = { ...from, status: 'alive', beat: 0, ttlMs: 6000, intervalMs: 2000 }\n" +
-          "    view.known.set(from.id, { ...from, record, version: '', since: now, changedAt: now } as never)\n" +
+          "    view.peers.set(from.id, { ...from, record, version: '', since: now, changedAt: now } as never)\n" +
           "    view.changed()\n  }\n" +
           "  const counted = view.hear(from)\n"
       )
@@ -263,7 +263,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       edit(
         "membership/peers/PeerRenewal.ts",
         "else if (view.lastGood !== undefined) life.extendAlone",
-        "else if (view.met.size === 0) life.extendAlone"
+        "else if (view.greeters.size === 0) life.extendAlone"
       )
     ],
     found: "a liar says hello to one alone",

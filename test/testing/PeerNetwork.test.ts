@@ -21,7 +21,7 @@ it.scopedLive("a call whose peer dies while it answers ends all the same: nobody
     }
     const asked = yield* Deferred.make<void>()
     const desk = {
-      moved: () => Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)
+      confirmHandover: () => Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)
     }
     const there = network
       .serving(B)

@@ -1,8 +1,8 @@
 /**
- * The door for the other instances of the fleet (`/rpc/peers`): PeerRpcs over a WebSocket, answered by the PeerDesk.
+ * The door for the other instances of the fleet (`/rpc/peers`): PeerRpcs over a WebSocket, answered by the PeerService.
  *
  * Open as soon as the listener is, and closed just before it: a peer must never take a start or a stop for a crash. A call
- * that comes while the PeerDesk is not there waits, as long as its own deadline allows.
+ * that comes while the PeerService is not there waits, as long as its own deadline allows.
  */
 import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"

@@ -14,16 +14,16 @@ const EVERY = "2 seconds"
 
 /** Goes on until the life ends. */
 export const sweep = (services: Omit<TakeoverContext, "live" | "interval">): Effect.Effect<void> => {
-  const { room, tenure } = services
+  const { context, tenure } = services
   const { life, pages } = tenure
-  const former = formerIncarnations(room, tenure)
+  const former = formerIncarnations(context, tenure)
   /** seen astray the last time: what is on its way from one hand to the next is not there twice */
   let before: ReadonlySet<string> = new Set()
 
   const settle = ({ id, ...rest }: Observation) =>
     Effect.gen(function* () {
-      if (isTaken(room, tenure, id)) return undefined
-      const verdict = yield* reconcile(room, tenure, former, { id, ...rest }, { patient: false })
+      if (isTaken(context, tenure, id)) return undefined
+      const verdict = yield* reconcile(context, tenure, former, { id, ...rest }, { patient: false })
       if (verdict._tag === "Settled") pages.drop(id)
       if (verdict._tag === "Orphan") return verdict
       const { stored, version } = rest
@@ -34,13 +34,13 @@ export const sweep = (services: Omit<TakeoverContext, "live" | "interval">): Eff
     )
 
   const once = Effect.gen(function* () {
-    const astray = pages.ids().filter((id) => !isTaken(room, tenure, id))
+    const astray = pages.ids().filter((id) => !isTaken(context, tenure, id))
     // what has left my pages is not met again
     if (astray.length === 0) former.renewed.clear()
     const twice = astray.filter((id) => before.has(id))
     before = new Set(astray)
     for (let at = 0; at < twice.length && life.valid(); at += PAGE_SIZE) {
-      const seen = yield* observe(room, life, twice.slice(at, at + PAGE_SIZE))
+      const seen = yield* observe(context, life, twice.slice(at, at + PAGE_SIZE))
       const sights = seen.flatMap(([, sight]) => (Either.isRight(sight) ? [sight.right] : []))
       const orphans = (yield* Effect.forEach(sights, settle, { concurrency: 16 })).filter((one) => one !== undefined)
       for (const some of groups(orphans, services.group))

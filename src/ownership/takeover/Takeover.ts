@@ -33,7 +33,7 @@ import {
 import { empty, type SealedPage, sealPages } from "./SealPages.js"
 
 export interface TakeoverContext {
-  readonly room: StoreContext
+  readonly context: StoreContext
   readonly tenure: PageTenure
   /** ids of the instances that can take work */
   readonly live: () => ReadonlyArray<string>
@@ -62,14 +62,14 @@ interface Pass {
 
 /** Ends when nothing of the victim is left, or it lives again and cares itself, or my life has ended or takes no work any more. */
 export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effect<void> => {
-  const { room, tenure } = services
+  const { context, tenure } = services
   const { life } = tenure
-  const began = room.elapsed.mark()
+  const began = context.elapsed.mark()
   const former: EndedOwner = {
     isIt: ({ id, incarnation }) => id === victim.id && incarnation === victim.incarnation,
     renewed: new Set()
   }
-  const trying = room.essentials.retrying(`taking over instance ${victim.id}`)
+  const trying = context.essentials.retrying(`taking over instance ${victim.id}`)
   const unsettled = new Set<string>()
   /** the last pass found something that was mine to claim */
   let busy = true
@@ -89,8 +89,8 @@ export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effe
     Effect.gen(function* () {
       if (Either.isLeft(seen)) return yield* Effect.as(leftAsItIs(id, seen.left.cause), "open" as const)
       // this instance creates, claims or removes it just now: what becomes of it is not clear yet
-      if (tenure.retained.has(id) || room.busy.has(id) || room.pendingRemoval.has(id)) return "open"
-      const verdict = yield* reconcile(room, tenure, former, seen.right, { patient: false })
+      if (tenure.retained.has(id) || context.busy.has(id) || context.pendingRemoval.has(id)) return "open"
+      const verdict = yield* reconcile(context, tenure, former, seen.right, { patient: false })
       if (verdict._tag === "Orphan") return verdict
       return verdict._tag === "Again" ? "open" : "done"
     })
@@ -102,16 +102,16 @@ export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effe
 
   const passOver = (ids: ReadonlyArray<string>): Effect.Effect<Pass, Failure> =>
     Effect.gen(function* () {
-      const anybody = !busy && room.elapsed.since(began) > TAKEOVER_GRACE_MS
-      const order = anybody ? fromMyPlace(ids, services.live(), room.instanceId) : ids
+      const anybody = !busy && context.elapsed.since(began) > TAKEOVER_GRACE_MS
+      const order = anybody ? fromMyPlace(ids, services.live(), context.instanceId) : ids
       const pass: Pass = { clean: true, claimed: 0 }
       for (let at = 0; at < order.length && life.valid() && !services.gate.closed; at += PAGE_SIZE) {
-        const seen = yield* observe(room, life, order.slice(at, at + PAGE_SIZE))
+        const seen = yield* observe(context, life, order.slice(at, at + PAGE_SIZE))
         const sorted = yield* Effect.forEach(seen, ([id, sight]) => sortOne(id, sight), { concurrency: SORTED_AT_ONCE })
         if (sorted.some((one) => one !== "done")) pass.clean = false
         const live = services.live()
         const orphans = sorted.filter((one): one is Orphan => typeof one === "object")
-        const mine = orphans.filter(({ record }) => anybody || place(record.id, live) === room.instanceId)
+        const mine = orphans.filter(({ record }) => anybody || place(record.id, live) === context.instanceId)
         pass.claimed += yield* claimAll(mine)
         yield* yieldToEventLoop
       }
@@ -122,13 +122,13 @@ export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effe
 
   /** True: there is nothing more to do. */
   const attempt = Effect.gen(function* () {
-    const before = yield* readRecord(room, life, victim)
+    const before = yield* readRecord(context, life, victim)
     if (before === undefined) return true
     if (before.record.status === "done") {
-      yield* IndexCleanup.forget(room.store, life, { [victim.id]: victim.incarnation })
+      yield* IndexCleanup.forget(context.store, life, { [victim.id]: victim.incarnation })
       return true
     }
-    const pages = yield* sealPages(room.store, life, victim)
+    const pages = yield* sealPages(context.store, life, victim)
     const ids = [...new Set(pages.flatMap(({ page }) => page.ids))]
     const { clean } = yield* passOver(ids)
     const unread = pages.find((page) => page.unread !== undefined)?.unread
@@ -164,19 +164,19 @@ const fromMyPlace = (ids: ReadonlyArray<string>, live: ReadonlyArray<string>, me
 
 /** How many of these became mine. */
 export const claimGroup = (
-  { deliver, gate, pace, room, tenure }: Pick<TakeoverContext, "deliver" | "gate" | "pace" | "room" | "tenure">,
+  { deliver, gate, pace, context, tenure }: Pick<TakeoverContext, "deliver" | "gate" | "pace" | "context" | "tenure">,
   group: ReadonlyArray<Orphan>,
   tooLarge: (id: string, error: ValueTooLarge) => Effect.Effect<unknown>
 ): Effect.Effect<number> =>
   Effect.gen(function* () {
     yield* yieldToEventLoop
-    const free = group.filter(({ record }) => !isTaken(room, tenure, record.id))
+    const free = group.filter(({ record }) => !isTaken(context, tenure, record.id))
     if (free.length === 0) return 0
     yield* pace.take(free.length)
     const claims = Effect.forEach(
       free,
       (orphan) =>
-        claimOrphan(room, tenure, orphan).pipe(
+        claimOrphan(context, tenure, orphan).pipe(
           Effect.tap((answer) => (Option.isSome(answer) ? deliver(answer.value) : Effect.void)),
           Effect.map(Option.isSome),
           Effect.catchTags({
@@ -224,12 +224,12 @@ const finish = (
   pages: ReadonlyArray<SealedPage>
 ): Effect.Effect<boolean, Failure> =>
   Effect.gen(function* () {
-    const { room, tenure } = services
+    const { context, tenure } = services
     const { life } = tenure
-    const now = yield* readRecord(room, life, victim)
+    const now = yield* readRecord(context, life, victim)
     if (now === undefined) return true
-    if (now.version !== version || !(yield* empty(room.store, life, victim, pages))) return false
-    const written = yield* put(room.store, {
+    if (now.version !== version || !(yield* empty(context.store, life, victim, pages))) return false
+    const written = yield* put(context.store, {
       key: instanceKey(victim.id),
       expected: version,
       value: (nonce) => encodeHeartbeat({ ...now.record, status: "done", nonce }),
@@ -239,7 +239,7 @@ const finish = (
       patient: false
     })
     if (written._tag === "Lost") return false
-    yield* IndexCleanup.forget(room.store, life, { [victim.id]: victim.incarnation })
+    yield* IndexCleanup.forget(context.store, life, { [victim.id]: victim.incarnation })
     yield* Effect.logInfo(`instance ${victim.id}, incarnation ${victim.incarnation}, is taken over`)
     return true
   })

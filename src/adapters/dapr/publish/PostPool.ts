@@ -103,7 +103,7 @@ const REASONS: Readonly<Record<string, string>> = {
 // A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. undici's
 // Pool takes another, and waits for a turn of the event loop before it is written to.
 
-/** Of a client for `Posts`. One request at a time is here; undici's own one at a time waits for that turn. */
+/** Of a client for `PostPool`. One request at a time is here; undici's own one at a time waits for that turn. */
 export const CLIENT_OPTIONS: Client.Options = { pipelining: 2, keepAliveTimeout: 30_000 }
 
 export class PostPool {
