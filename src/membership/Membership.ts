@@ -8,7 +8,6 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -33,6 +32,7 @@ import { type Incarnation, Lease } from "./lease/Lease.js"
 import * as LeaseController from "./lease/LeaseController.js"
 import { guard, report } from "./lease/LeaseGuard.js"
 import * as LeaseTimings from "./lease/LeaseTimings.js"
+import { DEPARTED_TTL } from "./lease/LeaseTimings.js"
 import * as InstanceList from "./peers/InstanceList.js"
 import * as MembershipView from "./peers/MembershipView.js"
 import type { MemberTable } from "./peers/MemberTable.js"
@@ -58,9 +58,6 @@ export interface Holdings {
   /** Writes the empty pages once more, under the lease, to vanish after `REMEMBERED`; as well as it can. */
   readonly expire: Effect.Effect<void>
 }
-
-/** How long what an instance that left with nothing leaves behind can be read: its record, and its empty pages. */
-export const DEPARTED_TTL = Duration.hours(1)
 
 export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
   Membership,

@@ -22,7 +22,7 @@ import type { MetricsShape } from "../../observability/Metrics.js"
 import type { StateStore, Version } from "../../ports/StateStore.js"
 import type { IncarnationState } from "./Incarnation.js"
 import type { LeaseController } from "./LeaseController.js"
-import type { LeaseTimings } from "./LeaseTimings.js"
+import { HEARTBEAT_RETRY_MS, type LeaseTimings } from "./LeaseTimings.js"
 
 export interface HeartbeatServices {
   readonly store: StateStore["Type"]
@@ -47,8 +47,6 @@ export interface HeartbeatServices {
 
 /** Attempts whose sending time is remembered; one that lands later than all of these could not renew a lease anyway. */
 const MAX_REMEMBERED_ATTEMPTS = 64
-/** from one attempt to the next at least, milliseconds: after one that timed out the next goes out at once */
-const HEARTBEAT_RETRY_MS = 100
 const COMPLAIN_EVERY = 10_000
 
 /** Logged by the fiber that finds it first. */

@@ -3,11 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type { IncarnationState } from "./Incarnation.js"
 import type { LeaseController } from "./LeaseController.js"
-
-/** Sockets are closed this long before the expiry, milliseconds. */
-export const CLOSE_AHEAD = 75
-/** A clock that was set, or a machine that was suspended, is noticed within this time, milliseconds. */
-const LOOK_EVERY = 250
+import { CLOSE_AHEAD_MS, LEASE_CHECK_INTERVAL_MS } from "./LeaseTimings.js"
 
 /**
  * Tells `lost` before the expiry instant. After a pause (SIGSTOP, a frozen machine) its comparison is what runs first.
@@ -16,9 +12,9 @@ const LOOK_EVERY = 250
 export const guard = (board: LeaseController, life: IncarnationState): Effect.Effect<void> =>
   Effect.gen(function* () {
     while (!life.ended()) {
-      const rest = life.remaining() - CLOSE_AHEAD
+      const rest = life.remaining() - CLOSE_AHEAD_MS
       if (rest <= 0) board.lapse(life)
-      yield* Effect.sleep(rest <= 0 ? LOOK_EVERY : Math.min(Math.max(rest, 1), LOOK_EVERY))
+      yield* Effect.sleep(rest <= 0 ? LEASE_CHECK_INTERVAL_MS : Math.min(Math.max(rest, 1), LEASE_CHECK_INTERVAL_MS))
     }
   })
 

@@ -12,12 +12,11 @@ import { instanceKey } from "../../domain/stored/Keys.js"
 import { isNewer } from "../../domain/stored/StoredJson.js"
 import type { Versioned } from "../../ports/StateStore.js"
 import { put } from "../../state/GuardedWrite.js"
+import { FENCE_RETRY_DELAY } from "../lease/LeaseTimings.js"
 import type { Known, MemberTable } from "./MemberTable.js"
 import type { PeerContext } from "./PeerContext.js"
 
 export type Reason = "silence" | "refused"
-
-const FENCE_RETRY_DELAY = "200 millis"
 
 /** This incarnation has ended; `record` is what stands in the store for its instance now. */
 export const conclude = (

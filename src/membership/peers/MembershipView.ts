@@ -11,7 +11,7 @@ import type { Greeting, LeaseProbe, Peer } from "../../ports/Peers.js"
 import type { StateStore } from "../../ports/StateStore.js"
 import type { IncarnationState } from "../lease/Incarnation.js"
 import type { LeaseController } from "../lease/LeaseController.js"
-import type { LeaseTimings } from "../lease/LeaseTimings.js"
+import { ANSWERED_READ_AGE_MS, type LeaseTimings } from "../lease/LeaseTimings.js"
 import type { Watched } from "./InstanceList.js"
 import { type EndedInstance, type Member, MemberTable } from "./MemberTable.js"
 import type { InstanceEvent, PeerEvents } from "./PeerEvents.js"
@@ -190,11 +190,6 @@ export const make = (services: {
   }
 }
 
-// ------------------------------------------------------------ What this instance answers its peers of itself and of the store; the other end of PeerRenewal and Links
-
-/** A read that is older than this is repeated when a peer asks, milliseconds. */
-const FRESH = 300
-
 /**
  * A greeter is believed as far as the store bears it out. A greeter that was not (yet) read there is no member, is told so, and
  * is looked for at once: it must not count this instance's silence while this instance does not ask it.
@@ -216,7 +211,7 @@ export const ask = (view: MemberTable, elapsed: SuspendAwareClock, over: boolean
   // on its way with unknown outcome: nothing can be promised any more
   if (view.fencing.has(from.incarnation)) return { incarnation, verdict: "reached" }
   if (view.listeningSince !== undefined) {
-    if (view.lastGood === undefined || elapsed.since(view.lastGood) > FRESH) view.look()
+    if (view.lastGood === undefined || elapsed.since(view.lastGood) > ANSWERED_READ_AGE_MS) view.look()
     return { incarnation, verdict: "reached" }
   }
   return { incarnation, verdict: "not-reached" }

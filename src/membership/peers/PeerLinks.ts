@@ -10,17 +10,12 @@ import * as Either from "effect/Either"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
 import type { Greeting, Peer } from "../../ports/Peers.js"
+import { LINK_DIAL_DELAY, LINK_RETRY_DELAY, LINK_SILENT_DELAY } from "../lease/LeaseTimings.js"
 import { NOWHERE } from "./ApplyRead.js"
 import { fence } from "./Fence.js"
 import type { Known } from "./MemberTable.js"
 import type { PeerContext } from "./PeerContext.js"
 import { neighbours } from "./Ring.js"
-
-/** between two refused dials, and before a link that stood is made anew */
-const LINK_DIAL_DELAY = "100 millis"
-/** after a dial without an answer; the first may be the last word of what stood on the broken link */
-const SILENT_PAUSE = "500 millis"
-const LINK_RETRY_DELAY = "1 second"
 
 export interface PeerLinks {
   /** Greets and links the peers that the view knows now, and lets go of the others. */
@@ -75,7 +70,7 @@ export const make = (fleet: PeerContext): Effect.Effect<PeerLinks, never, Scope.
           if (Either.isRight(result)) return
           if (result.left._tag !== "PeerRefused") {
             refused = 0
-            yield* Effect.sleep(silent++ === 0 ? LINK_DIAL_DELAY : SILENT_PAUSE)
+            yield* Effect.sleep(silent++ === 0 ? LINK_DIAL_DELAY : LINK_SILENT_DELAY)
           } else if (++refused < 2) yield* Effect.sleep(LINK_DIAL_DELAY)
         }
         if (!lives(known)) return

@@ -12,10 +12,8 @@ import type * as Scope from "effect/Scope"
 import { decodeHeartbeat, hasEnded } from "../../domain/stored/InstanceRecord.js"
 import { instanceKey } from "../../domain/stored/Keys.js"
 import type { Peer } from "../../ports/Peers.js"
+import { PROBE_RETRY_DELAY } from "../lease/LeaseTimings.js"
 import type { PeerContext } from "./PeerContext.js"
-
-/** between two refused dials */
-const PROBE_RETRY_DELAY = "100 millis"
 
 /** Runs as long as the life. */
 export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Scope> =>

@@ -16,14 +16,12 @@ import { INDEX_KEY, instanceKey } from "../../domain/stored/Keys.js"
 import type { Retrying } from "../../observability/Essentials.js"
 import type { Versioned } from "../../ports/StateStore.js"
 import { describe, sayFenced } from "../lease/Heartbeat.js"
+import { READ_SPACING_MS } from "../lease/LeaseTimings.js"
 import { applyRead, type Rows } from "./ApplyRead.js"
 import { nextChange } from "./FailureDetector.js"
 import { fence } from "./Fence.js"
 import type { PeerContext } from "./PeerContext.js"
 import type { PeerLinks } from "./PeerLinks.js"
-
-/** from one read to the next at least, milliseconds */
-const READ_SPACING_MS = 50
 
 /** Runs as long as the life. */
 export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void, never, Scope.Scope> =>

@@ -15,7 +15,7 @@ import { StateStoreUnavailable } from "../../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../../domain/stored/InstanceRecord.js"
 import { PAGE_SIZE, pageKey } from "../../domain/stored/Keys.js"
 import type { Incarnation } from "../../membership/lease/Lease.js"
-import { DEPARTED_TTL } from "../../membership/Membership.js"
+import { DEPARTED_TTL } from "../../membership/lease/LeaseTimings.js"
 import type { StateStore, ValueTooLarge, Version, Versioned } from "../../ports/StateStore.js"
 import { type GuardedWrite, type Outcome, put } from "../../state/GuardedWrite.js"
 

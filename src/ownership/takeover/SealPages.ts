@@ -9,7 +9,7 @@ import type { StateStoreUnavailable } from "../../domain/Errors.js"
 import { decodePage, encodePage, type Page } from "../../domain/stored/InstanceRecord.js"
 import { pageKey } from "../../domain/stored/Keys.js"
 import type { Incarnation } from "../../membership/lease/Lease.js"
-import { DEPARTED_TTL } from "../../membership/Membership.js"
+import { DEPARTED_TTL } from "../../membership/lease/LeaseTimings.js"
 import type { StateStore, ValueTooLarge, Version, Versioned } from "../../ports/StateStore.js"
 import { put } from "../../state/GuardedWrite.js"
 

@@ -13,7 +13,8 @@ import { decodeHeartbeat, encodeHeartbeat } from "../../domain/stored/InstanceRe
 import { instanceKey, PAGE_SIZE } from "../../domain/stored/Keys.js"
 import { isNewer } from "../../domain/stored/StoredJson.js"
 import type { Incarnation } from "../../membership/lease/Lease.js"
-import { DEPARTED_TTL, type Victim } from "../../membership/Membership.js"
+import { DEPARTED_TTL, TAKEOVER_GRACE_MS } from "../../membership/lease/LeaseTimings.js"
+import type { Victim } from "../../membership/Membership.js"
 import type { ValueTooLarge, Version } from "../../ports/StateStore.js"
 import { put } from "../../state/GuardedWrite.js"
 import type { OrphanClaim } from "../records/OwnedConnection.js"
@@ -45,9 +46,6 @@ export interface TakeoverContext {
   readonly deliver: (claimed: OrphanClaim) => Effect.Effect<void>
   readonly gate: ClaimGate
 }
-
-/** From here on any survivor claims, milliseconds: the one that should have may be gone too. */
-const TAKEOVER_GRACE_MS = 2500
 const GROUPS_AT_ONCE = 2
 const SORTED_AT_ONCE = 32
 
