@@ -1,5 +1,5 @@
 /**
- * How a life begins (architecture, section 2, Joining and restart): wait first, then write.
+ * How an incarnation begins (architecture, section 2, Joining and restart): wait first, then write.
  *
  * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that the
  * old process is gone. No record names the waiting instance, so that the holder of the id does not count it as a member. As
@@ -51,8 +51,8 @@ interface Holder {
 }
 
 /**
- * The life whose first record this wrote. Waits as long as it takes: for the store, and for the holder of the id. A waiting
- * instance judges and says hello like a member; what it answers others stands in the view.
+ * The incarnation whose first record this wrote. Waits as long as it takes: for the store, and for the holder of the
+ * id. A waiting instance judges and says hello like a member; what it answers others stands in the view.
  */
 export const join = (services: JoinContext, view: MemberTable): Effect.Effect<IncarnationState> => {
   const { address, elapsed, essentials, identity, instanceId, own, peers, periods, store } = services

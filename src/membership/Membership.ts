@@ -78,11 +78,11 @@ export class Membership extends Context.Tag("websocketmanager/membership/Members
      */
     readonly leave: Effect.Effect<void>
     /**
-     * Looks whether this life still stands in the store; ends it if not. For a writer that lost a write which only this
-     * instance makes.
+     * Looks whether this incarnation still stands in the store; ends it if not. For a writer that lost a write which
+     * only this instance makes.
      */
     readonly check: (life: Incarnation) => Effect.Effect<boolean, StateStoreUnavailable>
-    /** Why this life ended; undefined while it has not. */
+    /** Why this incarnation ended; undefined while it has not. */
     readonly endOf: (life: Incarnation) => IncarnationEnd | undefined
     readonly holds: (holdings: Holdings) => void
   }
@@ -203,7 +203,7 @@ const make = Effect.gen(function* () {
       view.listeningSince = undefined
     }).pipe(Effect.scoped)
 
-  /** One life, from joining to its end; false when there will be no other. */
+  /** One incarnation, from joining to its end; false when there will be no other. */
   const turn = Effect.gen(function* () {
     const view = present.renew()
     const life = yield* Effect.raceFirst(join(services, view), Deferred.await(stopJoining))

@@ -3,7 +3,7 @@
  * Unknown outcomes, Status in the store, Removing, Joining and restart).
  *
  * One writer per page, writes grouped while one is in flight. Every guarded write carries a nonce and is settled by
- * reading back; each sending of it, the repeated ones too, happens under the lease of the life that began it.
+ * reading back; each sending of it, the repeated ones too, happens under the lease of the incarnation that began it.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -69,7 +69,7 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     readonly harmless: (owned: OwnedConnection) => void
     /**
      * Tombstone, then off the page. While the store is away the answer is `outcome: "unknown"` and it goes on trying.
-     * `closing`, its socket's, comes first; a life that begins in that time does not claim it.
+     * `closing`, its socket's, comes first; an incarnation that begins in that time does not claim it.
      */
     readonly remove: (
       owned: OwnedConnection,
@@ -78,14 +78,15 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** Stops owning without a write to the store (drain, fence): the record stays for the next owner. */
     readonly release: (owned: OwnedConnection) => void
     /**
-     * What a former life of this instance left, claimed one by one with a higher epoch, and what it held when the store came
-     * back empty, created anew. Run it once per life, when its lease is held; it ends when all of it is settled.
+     * What a former incarnation of this instance left, claimed one by one with a higher epoch, and what it held when
+     * the store came back empty, created anew. Run it once per incarnation, when its lease is held; it ends when all of
+     * it is settled.
      */
     readonly claimOwn: Stream.Stream<OrphanClaim>
     /**
      * Claims one connection whose owner has ended: onto our page, then its record with a higher epoch. None: its owner lives
-     * (this very life too), it is removed, or there is none. Fails when it cannot be told, within 5 seconds; what is
-     * claimed after all, after the caller has gone, goes to `onLate`; without it the next call claims it.
+     * (this very incarnation too), it is removed, or there is none. Fails when it cannot be told, within 5 seconds;
+     * what is claimed after all, after the caller has gone, goes to `onLate`; without it the next call claims it.
      */
     readonly claim: (
       id: string,
@@ -109,8 +110,8 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** The target has said that the record names it: stops owning, and drops the id from the page. */
     readonly handedOver: (owned: OwnedConnection) => void
     /**
-     * Claims a connection that is offered to this life at this epoch: onto my page, then its record with a higher epoch. None:
-     * the offer stands no more. Whether the instance takes work is the caller's to ask.
+     * Claims a connection that is offered to this incarnation at this epoch: onto my page, then its record with a
+     * higher epoch. None: the offer stands no more. Whether the instance takes work is the caller's to ask.
      */
     readonly claimHandover: (
       id: string,
@@ -118,7 +119,9 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     ) => Effect.Effect<Option.Option<ClaimedConnection>, StateStoreUnavailable>
     /** Writes all that is noted and not yet written. */
     readonly flush: Effect.Effect<void>
-    /** Page ids and records the caller must know to be gone: calls back when a record no longer names this life. */
+    /**
+     * Page ids and records the caller must know to be gone: calls back when a record no longer names this incarnation.
+     */
     readonly onDisowned: (listener: (owned: OwnedConnection) => void) => () => void
   }
 >() {
@@ -155,7 +158,7 @@ const make = Effect.gen(function* () {
   const writeBehind = WriteBehind.make(context)
   yield* Effect.forkScoped(context.essentials.essential("writing behind", writeBehind.loop))
   yield* followIncarnations(context, lease)
-  /** Under the present life: what a former one left stays where it is until it has been read. */
+  /** Under the present incarnation: what a former one left stays where it is until it has been read. */
   const empty = (): boolean => {
     const { open, tenure } = context
     return open === 0 && tenure?.life === lease.life() && tenure.pages.empty()
@@ -198,7 +201,7 @@ const make = Effect.gen(function* () {
     remove: (owned, closing = Effect.void) => {
       const state = mine(owned)
       if (state !== undefined) return remove(context, state, closing)
-      // before the next life has looked at what this one left
+      // before the next incarnation has looked at what this one left
       if (owned.life.ended()) context.pendingRemoval.add(owned.id)
       return Effect.zipRight(
         closing,

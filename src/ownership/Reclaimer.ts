@@ -24,10 +24,10 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
   Reclaimer,
   {
     /**
-     * What this instance takes over, under its present life. Run it while this life may take work: once what a former life
-     * left is claimed, and no longer than the life lasts. When `stop` is done no claim begins any more, and it ends as soon
-     * as those that had begun are settled and taken, after three seconds at most. An interruption leaves what is under
-     * way to the next claimer: no id leaves a page by it.
+     * What this instance takes over, under its present incarnation. Run it while this incarnation may take work: once
+     * what a former incarnation left is claimed, and no longer than the incarnation lasts. When `stop` is done no claim
+     * begins any more, and it ends as soon as those that had begun are settled and taken, after three seconds at most.
+     * An interruption leaves what is under way to the next claimer: no id leaves a page by it.
      */
     readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<OrphanClaim>
   }
@@ -56,7 +56,7 @@ export const make = (
         yield* lease.awaitHeld
         const { tenure } = context
         if (tenure === undefined) return yield* Effect.never
-        // a life that ends before has nothing to claim, and its run ends with it
+        // an incarnation that ends before has nothing to claim, and its run ends with it
         return yield* Effect.orElse(Effect.as(Deferred.await(tenure.adopted), tenure), () => Effect.never)
       })
       const tenure = yield* Effect.raceFirst(adopted, Effect.as(stop, undefined))

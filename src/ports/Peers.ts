@@ -13,7 +13,7 @@ import type * as Stream from "effect/Stream"
 import type { ManagerError } from "../domain/Errors.js"
 import type { SendRequest, SendResponse } from "../domain/Messages.js"
 
-/** One life of an instance, and where it is reached. */
+/** One incarnation of an instance, and where it is reached. */
 export interface Peer {
   readonly id: string
   readonly incarnation: string
@@ -108,7 +108,7 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
 export class PeerService extends Context.Tag("websocketmanager/ports/PeerDesk")<
   PeerService,
   {
-    /** of the life that answers; undefined: there is none */
+    /** of the incarnation that answers; undefined: there is none */
     readonly incarnation: () => string | undefined
     readonly hello: (from: Peer) => Effect.Effect<Greeting>
     readonly probeLease: (from: Peer) => Effect.Effect<LeaseProbe>

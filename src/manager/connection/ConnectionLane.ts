@@ -44,7 +44,10 @@ export const openLane = (core: ManagerContext, c: ManagedConnection, start: Posi
   c.laneOpened(lane)
 }
 
-/** What waits in a lane that was closed is published as long as its life may do so, and dropped, counted, once that has ended. */
+/**
+ * What waits in a lane that was closed is published as long as its incarnation may do so, and dropped, counted, once
+ * that has ended.
+ */
 export const endWithLife = (core: ManagerContext, c: ManagedConnection, lane: Lane): void => {
   if (lane.pendingFrames() === 0) return
   const { life } = c.owned

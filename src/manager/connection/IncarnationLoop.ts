@@ -1,6 +1,7 @@
 /**
- * Follows the lease through this instance's lives: after each joining it claims what a former life left, at each end it
- * stops acting for everything at once. Between a fence and the next life nothing is dialled, sent or published.
+ * Follows the lease through this instance's incarnations: after each joining it claims what a former incarnation left,
+ * at each end it stops acting for everything at once. Between a fence and the next incarnation nothing is dialled, sent
+ * or published.
  */
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -43,7 +44,7 @@ export const follow = (
     )
     const lives = Effect.gen(function* () {
       for (;;) {
-        // of any former life: this may be begun again, and one may have ended meanwhile
+        // of any former incarnation: this may be begun again, and one may have ended meanwhile
         yield* endFormer(core)
         const life = yield* core.lease.awaitHeld
         const me = { instance: core.instanceId, address: core.address, incarnation: life.incarnation }
@@ -57,7 +58,7 @@ export const follow = (
         const ended = Effect.repeat(Queue.take(ends), { until: (one) => one === life })
         yield* Effect.raceFirst(ended, work)
         core.phase.set("fenced")
-        // Who leaves has no next life to wait for.
+        // Who leaves has no next incarnation to wait for.
         if (core.phase.get() === "fenced") yield* settled.close
       }
     })
@@ -65,8 +66,8 @@ export const follow = (
   })
 
 /**
- * Others' connections, as long as this life takes work. Who leaves claims nothing more, and takes what it has claimed: its
- * record names this instance, so nobody else would. Does not end by itself.
+ * Others' connections, as long as this incarnation takes work. Who leaves claims nothing more, and takes what it has
+ * claimed: its record names this instance, so nobody else would. Does not end by itself.
  */
 const takeOver = (core: ManagerContext, reclaimer: Reclaimer["Type"]): Effect.Effect<never> => {
   const { claims: claiming } = core

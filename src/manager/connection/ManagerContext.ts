@@ -48,7 +48,7 @@ export interface ManagerContext {
   readonly kept: ByteBudget
   /** what callers send takes turns */
   readonly sending: SendTurn
-  /** the connections this instance owns under its present life */
+  /** the connections this instance owns under its present incarnation */
   readonly connections: ConnectionTable
   /** being removed: hidden from reads although the record still exists */
   readonly removing: Set<string>
@@ -60,7 +60,7 @@ export interface ManagerContext {
   readonly steady: () => number
   /** Runs beside the caller, until the manager is closed. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
-  /** Done when what a former life left has been claimed. */
+  /** Done when what a former incarnation left has been claimed. */
   readonly recovered: Effect.Effect<void>
   readonly claims: Claims
 }
@@ -105,10 +105,10 @@ export const stillOwned = (core: ManagerContext, c: ManagedConnection) =>
 export const settledHere = (core: ManagerContext, c: ManagedConnection) =>
   c.migration._tag === "Source" ? Effect.flatMap(c.migration.over, () => owned(core, c.id)) : Effect.succeed(c)
 
-/** How long a call waits for what a former life of this instance left to be claimed. */
+/** How long a call waits for what a former incarnation of this instance left to be claimed. */
 const CLAIM_WAIT = "5 seconds"
 
-/** What a former life left is in this one's hands, or will not be soon. */
+/** What a former incarnation left is in this one's hands, or will not be soon. */
 export const whenRecovered = (core: ManagerContext): Effect.Effect<void> =>
   Effect.asVoid(Effect.timeoutOption(core.recovered, CLAIM_WAIT))
 

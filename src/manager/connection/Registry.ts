@@ -1,6 +1,6 @@
 /**
  * How owned records become living connections and how they cease to be: created, claimed after a restart, given up when
- * the life that owned them has ended.
+ * the incarnation that owned them has ended.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -87,14 +87,14 @@ export const forget = (c: ManagedConnection): void => {
   c.readers.clear()
 }
 
-/** As `forget`; what waits is dropped once its life has ended. */
+/** As `forget`; what waits is dropped once its incarnation has ended. */
 export const forgetUnderLife = (core: ManagerContext, c: ManagedConnection): void => {
   const { lane } = c
   forget(c)
   if (lane !== undefined) endWithLife(core, c, lane)
 }
 
-/** This life may not act for it any more: the socket is cut, and what waits is dropped, counted. */
+/** This incarnation may not act for it any more: the socket is cut, and what waits is dropped, counted. */
 export const abandon = (core: ManagerContext, c: ManagedConnection): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (core.connections.get(c.id) === c) core.connections.delete(c.id)
@@ -103,7 +103,10 @@ export const abandon = (core: ManagerContext, c: ManagedConnection): Effect.Effe
     return core.supervisor.cut(c)
   })
 
-/** Claims what a former life of this instance left, and dials what should be up, as fast as the dial budget allows. */
+/**
+ * Claims what a former incarnation of this instance left, and dials what should be up, as fast as the dial budget
+ * allows.
+ */
 export const claimFormer = (core: ManagerContext): Effect.Effect<void> =>
   core.store.claimOwn.pipe(
     Stream.runForEach((claimed) => take(core, claimed)),
@@ -143,8 +146,8 @@ export const take = (core: ManagerContext, { before, from, owned, reason }: Orph
   })
 
 /**
- * The lives that owned these have ended (fenced, or the store came back empty): stop acting for all of them now. The next
- * life claims what still names this instance, and what the store forgot is created anew.
+ * The incarnations that owned these have ended (fenced, or the store came back empty): stop acting for all of them now.
+ * The next incarnation claims what still names this instance, and what the store forgot is created anew.
  */
 export const endFormer = (core: ManagerContext): Effect.Effect<void> =>
   Effect.suspend(() => {

@@ -58,7 +58,7 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
     const halt = (c: ManagedConnection, code: number, reason: string) =>
       Effect.gen(function* () {
         c.halted()
-        // by now, and no other: a later life may dial for the same id while this socket is still closing
+        // by now, and no other: a later incarnation may dial for the same id while this socket is still closing
         const loop = FiberMap.unsafeGet(loops, c.id)
         const { session } = c
         if (session !== undefined) {

@@ -64,7 +64,7 @@ export const make = (core: ManagerContext, peers: Peers["Type"]): AcceptMigratio
       yield* overlapping(from, epoch, handed, c)
     }).pipe(Effect.annotateLogs({ connection: handover.id }))
 
-  /** Under our life, its socket not dialled yet. */
+  /** Under our incarnation, its socket not dialled yet. */
   const adopted = ({ before, owned }: ClaimedConnection, overlap: boolean): Effect.Effect<ManagedConnection> =>
     Effect.sync(() => {
       // with an overlap nothing is missing, unless the former owner does not say so
@@ -95,7 +95,7 @@ export const make = (core: ManagerContext, peers: Peers["Type"]): AcceptMigratio
       migrated(c, handed, complete === true ? Math.round(core.steady() - since) : 0)
     }).pipe(Effect.ensuring(Effect.sync(() => c.publishingReleased())))
 
-  /** Dials; whether it opened before it was removed, moved on, or the life ended. */
+  /** Dials; whether it opened before it was removed, moved on, or the incarnation ended. */
   const opening = (c: ManagedConnection): Effect.Effect<boolean> =>
     Effect.gen(function* () {
       const settled = yield* Deferred.make<boolean>()

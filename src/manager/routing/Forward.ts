@@ -181,7 +181,7 @@ class CallsToOwners {
 /** A broken connection to a peer: whether its process is gone is looked at once, beside the call. */
 const lookAt = ({ core, membership }: RoutingContext, peer: Peer): void => core.fork(membership.gone(peer))
 
-/** Fails when this life of the peer is known to have ended. */
+/** Fails when this incarnation of the peer is known to have ended. */
 const deathOf = ({ membership }: RoutingContext, { address, incarnation }: Peer) =>
   Effect.async<never, PeerSilent>((resume) => {
     const stop = membership.onInstance((event) => {

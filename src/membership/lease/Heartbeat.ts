@@ -1,7 +1,8 @@
 /**
  * Says that this instance lives: its record, by compare-and-set, once each interval (architecture, section 2, Renewing).
  *
- * Runs from the life's first record on, until the life has ended or `left` is written. Knows nothing of connections.
+ * Runs from the incarnation's first record on, until the incarnation has ended or `left` is written. Knows nothing of
+ * connections.
  */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -56,7 +57,7 @@ export const sayEmptied = Effect.logError(
 export const sayFenced = (how: string): Effect.Effect<void> =>
   Effect.logWarning(`fenced: the record of this instance was written by another (${how}); it stops acting`)
 
-/** Ends when the life has: `left` on request, else fenced. */
+/** Ends when the incarnation has: `left` on request, else fenced. */
 export const beats = (services: HeartbeatServices, life: IncarnationState): Effect.Effect<void> => {
   const { board, elapsed, essentials, instanceId, metrics, periods, store, wake } = services
   const key = instanceKey(instanceId)

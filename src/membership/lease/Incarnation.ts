@@ -1,14 +1,14 @@
-/** The state of one life: its lease, as marks and comparisons, and what ends it. */
+/** The state of one incarnation: its lease, as marks and comparisons, and what ends it. */
 import type { Instant, SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import type { HeartbeatStatus } from "../../domain/stored/InstanceRecord.js"
 import type { Version } from "../../ports/StateStore.js"
 import type { Incarnation } from "./Lease.js"
 import type { LeaseTimings } from "./LeaseTimings.js"
 
-/** The instances that could end this life: its lease reaches as far as the least that they grant. */
+/** The instances that could end this incarnation: its lease reaches as far as the least that they grant. */
 type Others = () => ReadonlyArray<{ readonly incarnation: string }>
 
-/** Why a life ended. `emptied`: the store came back without its record. */
+/** Why an incarnation ended. `emptied`: the store came back without its record. */
 export type IncarnationEnd = "fenced" | "emptied" | "left"
 
 export class IncarnationState implements Incarnation {
@@ -94,7 +94,10 @@ export class IncarnationState implements Incarnation {
     if (this.elapsed.since(mark) < this.periods.lease) this.#lapsed = false
   }
 
-  /** No instance is known that could end this life: a lease that still runs is extended, as if a beat had landed at `mark`. */
+  /**
+   * No instance is known that could end this incarnation: a lease that still runs is extended, as if a beat had landed
+   * at `mark`.
+   */
   extendAlone(mark: Instant): void {
     if (this.valid()) this.#alone = mark
   }
@@ -106,7 +109,10 @@ export class IncarnationState implements Incarnation {
     this.#grants.set(incarnation, mark)
   }
 
-  /** What the lease counts from: the last beat, or the least that all instances that could end this life have granted since. */
+  /**
+   * What the lease counts from: the last beat, or the least that all instances that could end this incarnation have
+   * granted since.
+   */
   #mark(): Instant | undefined {
     const landed = this.#landed
     if (landed === undefined || (this.#alone === undefined && this.#grants.size === 0)) return landed
@@ -121,7 +127,7 @@ export class IncarnationState implements Incarnation {
     return least
   }
 
-  /** The peer that granted last and has gone since could not end this life any more. */
+  /** The peer that granted last and has gone since could not end this incarnation any more. */
   #latest(landed: Instant): Instant {
     let latest = this.#alone ?? landed
     for (const grant of this.#grants.values()) if (grant.monotonic > latest.monotonic) latest = grant

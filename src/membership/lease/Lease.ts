@@ -8,11 +8,11 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 
-/** One life of this instance: minted for every joining, ended by a fence or by leaving. */
+/** One incarnation of this instance: minted for every joining, ended by a fence or by leaving. */
 export interface Incarnation {
   /** UUIDv7 */
   readonly incarnation: string
-  /** Whether this life may act now. A comparison, nothing else. */
+  /** Whether this incarnation may act now. A comparison, nothing else. */
   readonly valid: () => boolean
   /** Milliseconds until the lease runs out; negative when it has. */
   readonly remaining: () => number
@@ -31,7 +31,7 @@ export type LeaseChange = "held" | "lost" | "ended"
 export class Lease extends Context.Tag("websocketmanager/membership/Lease")<
   Lease,
   {
-    /** The present life; a new one after a fence. Work keeps the life that began it. */
+    /** The present incarnation; a new one after a fence. Work keeps the incarnation that began it. */
     readonly life: () => Incarnation
     /** Shorthand for `life().valid()`. */
     readonly valid: () => boolean

@@ -1,4 +1,4 @@
-/** The present life, and the listeners to its changes; the writing side of `Lease`. */
+/** The present incarnation, and the listeners to its changes; the writing side of `Lease`. */
 import * as Effect from "effect/Effect"
 import type { Instant } from "../../common/SuspendAwareClock.js"
 import type { IncarnationEnd, IncarnationState } from "./Incarnation.js"
@@ -7,7 +7,7 @@ import { type Incarnation, Lease, type LeaseChange } from "./Lease.js"
 export interface LeaseController {
   readonly lease: Lease["Type"]
   readonly present: () => IncarnationState
-  /** A new life, whose record is written. */
+  /** A new incarnation, whose record is written. */
   readonly begin: (life: IncarnationState) => void
   /** The index names it: work may begin. */
   readonly joined: (life: IncarnationState) => void

@@ -7,7 +7,7 @@ import { CLOSE_AHEAD_MS, LEASE_CHECK_INTERVAL_MS } from "./LeaseTimings.js"
 
 /**
  * Tells `lost` before the expiry instant. After a pause (SIGSTOP, a frozen machine) its comparison is what runs first.
- * Ends with the life that it watches.
+ * Ends with the incarnation that it watches.
  */
 export const guard = (board: LeaseController, life: IncarnationState): Effect.Effect<void> =>
   Effect.gen(function* () {

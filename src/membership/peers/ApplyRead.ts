@@ -76,7 +76,7 @@ const standIn = (
   return holders.isCopied(fleet, record) ? { ...record, incarnation: `unreadable-${id}` } : record
 }
 
-/** `sent` was just before the read. Ends my life where my own record says so; then the answer is that record. */
+/** `sent` was just before the read. Ends my incarnation where my own record says so; then the answer is that record. */
 export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Instant): HeartbeatRecord | undefined => {
   const { announcements, board, elapsed, life, me, periods, view } = fleet
   const mark = elapsed.mark()

@@ -1,5 +1,5 @@
 /**
- * What one life of this instance knows of the others: what it read, which others said hello, which have ended.
+ * What one incarnation of this instance knows of the others: what it read, which others said hello, which have ended.
  *
  * Fetching fills it (Watch), judging reads it; it holds no fiber and touches no store.
  */
@@ -95,7 +95,7 @@ export class MemberTable {
 
   #members: ReadonlyArray<Peer> | undefined
 
-  /** `incarnation` is mine: of the present try to join, or of the life. */
+  /** `incarnation` is mine: of the present try to join, or of the incarnation. */
   constructor(public incarnation: string) {}
 
   /**
@@ -149,7 +149,7 @@ export class MemberTable {
     this.changed()
   }
 
-  /** Whether this life is known to be one of another instance: of this one it tells nothing then. */
+  /** Whether this incarnation is known to be one of another instance: of this one it tells nothing then. */
   isOfAnother(incarnation: string, id: string): boolean {
     const met = this.greeters.get(incarnation)
     if (met !== undefined && met.id !== id) return true

@@ -1,4 +1,4 @@
-/** The fleet as the present life of this instance sees it, for all other rooms. */
+/** The fleet as the present incarnation of this instance sees it, for all other rooms. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -30,7 +30,9 @@ export interface MembershipView {
   readonly members: () => ReadonlyArray<Member>
   /** Members of the store that can take work: alive, not suspect, not draining; me included when I am. */
   readonly live: () => ReadonlyArray<LivePeer>
-  /** Every ended incarnation whose takeover is not done, once per life of mine; begins with those found so far. */
+  /**
+   * Every ended incarnation whose takeover is not done, once per incarnation of mine; begins with those found so far.
+   */
   readonly victims: Stream.Stream<EndedInstance>
   /** Whether this incarnation will never act again; not being able to read is a failure, no answer. */
   readonly isEnded: (id: string, incarnation: string) => Effect.Effect<boolean, StateStoreUnavailable>
@@ -38,7 +40,7 @@ export interface MembershipView {
   readonly addressOf: (id: string, incarnation: string) => Effect.Effect<Option.Option<Peer>, StateStoreUnavailable>
   /** A connection to this peer was found broken: looks at once whether its process is gone. */
   readonly gone: (peer: Peer) => Effect.Effect<void>
-  /** Of the life that answers peers; undefined: it has ended. */
+  /** Of the incarnation that answers peers; undefined: it has ended. */
   readonly incarnation: () => string | undefined
   /** For the desk: says whether a greeter is a member, and looks for it in the store if not. */
   readonly hello: (from: Peer) => Effect.Effect<Greeting>
@@ -57,7 +59,7 @@ export interface MembershipViewParts {
   /** for all other rooms */
   readonly company: MembershipView
   readonly view: () => MemberTable
-  /** From here on, for joining and for the life that follows. */
+  /** From here on, for joining and for the incarnation that follows. */
   readonly renew: () => MemberTable
   readonly link: (links: PeerLinks) => void
   /** What watching tells of this incarnation. */
@@ -79,7 +81,7 @@ export const make = (services: {
   let links: PeerLinks | undefined
 
   const now = () => elapsed.mark().monotonic
-  /** The life that this view belongs to has ended; while joining there is none yet. */
+  /** The incarnation that this view belongs to has ended; while joining there is none yet. */
   const over = () => board.present().ended() && board.present().incarnation === view.incarnation
   const me = (): Peer => ({ ...self, incarnation: view.incarnation })
   const members = () => view.list(now())

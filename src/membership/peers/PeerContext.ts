@@ -1,4 +1,4 @@
-/** What everything that one life does among the others works with. */
+/** What everything that one incarnation does among the others works with. */
 import type { SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import type { Essentials } from "../../observability/Essentials.js"
 import type { Peer, Peers } from "../../ports/Peers.js"
@@ -21,6 +21,6 @@ export interface PeerContext {
   readonly crashDetection: boolean
   readonly life: IncarnationState
   readonly view: MemberTable
-  /** this life, as it says hello */
+  /** this incarnation, as it says hello */
   readonly me: Peer
 }

@@ -15,7 +15,7 @@ import type { Peer } from "../../ports/Peers.js"
 import { PROBE_RETRY_DELAY } from "../lease/LeaseTimings.js"
 import type { PeerContext } from "./PeerContext.js"
 
-/** Runs as long as the life. */
+/** Runs as long as the incarnation. */
 export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { board, crashDetection, elapsed, life, me, peers, periods, store, view } = fleet
@@ -67,7 +67,8 @@ export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Sc
           if (verdict === "not-reached") life.grant(incarnation, mark)
           return verdict === "fenced" ? yield* fencedBy(member) : undefined
         }
-        // I myself, or a third: an address that is not its own alone. Else another life of that process: this one has ended
+        // I myself, or a third: an address that is not its own alone. Else another incarnation of that process: this
+        // one has ended
         if (incarnation === me.incarnation || view.isOfAnother(incarnation, member.id)) return
         view.goneFor(member.incarnation)
       }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)

@@ -23,7 +23,7 @@ import { fence } from "./Fence.js"
 import type { PeerContext } from "./PeerContext.js"
 import type { PeerLinks } from "./PeerLinks.js"
 
-/** Runs as long as the life. */
+/** Runs as long as the incarnation. */
 export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { announcements, elapsed, essentials, life, me, periods, store, view } = fleet

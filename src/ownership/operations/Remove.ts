@@ -18,8 +18,8 @@ const unknown = (reason: string) => new StateStoreUnavailable({ outcome: "unknow
 
 /**
  * Answers when the tombstone stands. At the first sign of trouble the answer is `unknown`, since a crash now would bring the
- * connection back; it goes on trying, over later lives of this instance too. `closing` comes before the tombstone; in that
- * time the id is neither claimed nor created anew here.
+ * connection back; it goes on trying, over later incarnations of this instance too. `closing` comes before the
+ * tombstone; in that time the id is neither claimed nor created anew here.
  */
 export const remove = (
   context: StoreContext,
@@ -47,7 +47,7 @@ export const remove = (
         })
       )
       const gone = Either.isRight(written) && written.right
-      // a life that ended leaves it to the next one; another owner keeps it
+      // an incarnation that ended leaves it to the next one; another owner keeps it
       if (gone || !owned.life.ended()) context.pendingRemoval.delete(id)
       owned.letGo()
       if (context.owned.get(id) === owned) context.owned.delete(id)
@@ -64,7 +64,7 @@ export const remove = (
 
 /**
  * Makes a tombstone of whatever of ours stands there, by create-if-absent where nothing does, so that no earlier write can
- * land any more. Goes on until it stands, or the life ends; the next life goes on then.
+ * land any more. Goes on until it stands, or the incarnation ends; the next incarnation goes on then.
  */
 export const endByTombstone = (
   context: StoreContext,

@@ -5,14 +5,16 @@ import type { ConnectionRecord } from "../../domain/stored/ConnectionRecord.js"
 import type { Incarnation } from "../../membership/lease/Lease.js"
 import type { Version } from "../../ports/StateStore.js"
 
-/** A connection this instance owns, under one life and one epoch. */
+/** A connection this instance owns, under one incarnation and one epoch. */
 export interface OwnedConnection {
   readonly id: string
   readonly epoch: number
   readonly life: Incarnation
   /** as last written or adopted */
   readonly record: () => ConnectionRecord
-  /** False once the record names another owner, became a tombstone, or the life has ended: stop acting for it. */
+  /**
+   * False once the record names another owner, became a tombstone, or the incarnation has ended: stop acting for it.
+   */
   readonly isOwned: () => boolean
 }
 
@@ -104,7 +106,7 @@ export interface ClaimedConnection {
   readonly before: ConnectionRecord
 }
 
-/** One whose owner has ended. `restart`: it was a former life of this instance. */
+/** One whose owner has ended. `restart`: it was a former incarnation of this instance. */
 export interface OrphanClaim extends ClaimedConnection {
   readonly reason: "restart" | "dead" | "left"
 }

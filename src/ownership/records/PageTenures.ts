@@ -1,4 +1,4 @@
-/** The tenures of this instance: its pages, taken over and written under one life after the other. */
+/** The tenures of this instance: its pages, taken over and written under one incarnation after the other. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
@@ -8,7 +8,7 @@ import type { Incarnation, Lease } from "../../membership/lease/Lease.js"
 import * as Pages from "./Pages.js"
 import type { PageTenure, StoreContext } from "./StoreContext.js"
 
-/** One tenure for each life: its pages are taken over, then written, until it ends. */
+/** One tenure for each incarnation: its pages are taken over, then written, until it ends. */
 export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) =>
   Effect.gen(function* () {
     const tenures = yield* Queue.unbounded<PageTenure>()
@@ -69,7 +69,7 @@ export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) 
 
     yield* Queue.take(tenures).pipe(
       Effect.flatMap((tenure) =>
-        // a waiter for pages that this life will never have is told so, and leaves the turn to the next one
+        // a waiter for pages that this incarnation will never have is told so, and leaves the turn to the next one
         Effect.ensuring(
           Effect.raceFirst(context.essentials.essential("pages of this instance", serve(tenure)), over(tenure.life)),
           Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)

@@ -1,5 +1,6 @@
 /**
- * The pages of this instance under one life: which connections it owns, for the instances that take over from it.
+ * The pages of this instance under one incarnation: which connections it owns, for the instances that take over from
+ * it.
  *
  * One writer, one write at a time; what comes while one is in flight goes into the next. Page n + 1 is made only after n
  * was acknowledged, so a reader reads up to the first missing one.
@@ -23,7 +24,7 @@ export interface PagesServices {
   readonly store: StateStore["Type"]
   readonly instanceId: string
   readonly life: Incarnation
-  /** Whether the life still stands in the store; ends it if not. */
+  /** Whether the incarnation still stands in the store; ends it if not. */
   readonly check: Effect.Effect<boolean, StateStoreUnavailable>
   /** Tells of a page that cannot be understood. */
   readonly unread: (n: number, reason: string) => Effect.Effect<void>
@@ -43,7 +44,7 @@ interface MyPage {
 }
 
 export interface Pages {
-  /** Makes the pages of a former life mine; false when the life ended over it. First of all. */
+  /** Makes the pages of a former incarnation mine; false when the incarnation ended over it. First of all. */
   readonly adopt: Effect.Effect<boolean>
   /** Done when the id stands on a page, acknowledged. Fails when the store says that nothing was changed. */
   readonly add: (id: string) => Effect.Effect<void, StateStoreUnavailable>
@@ -54,7 +55,7 @@ export interface Pages {
   readonly empty: () => boolean
   /** Has the writer write them, empty as they are, to vanish in an hour. Ends when they are written, or the first write fails. */
   readonly expire: Effect.Effect<void>
-  /** The writer; ends with the life. */
+  /** The writer; ends with the incarnation. */
   readonly writer: Effect.Effect<void>
 }
 
@@ -69,7 +70,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
   /** taken off by the write that is in flight */
   let leaving: ReadonlySet<string> = new Set()
   let writing = false
-  /** all that a former life left has been read */
+  /** all that a former incarnation left has been read */
   let complete = false
   /** asked for: the pages shall vanish */
   let expired: Deferred.Deferred<void> | undefined
@@ -128,7 +129,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
           keepPage(n, { ...page, version: written.version })
           return end ? "last" : "mine"
         }
-        // another instance seals the page of our former life, or of this one
+        // another instance seals the page of our former incarnation, or of this one
         if (!(yield* check)) return "ended"
       }
     })
@@ -232,7 +233,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
         }
         return
       }
-      // another instance writes our pages only to seal them: then this life has ended
+      // another instance writes our pages only to seal them: then this incarnation has ended
       yield* lost(n, written.right.current)
     })
 

@@ -112,7 +112,7 @@ export const rewrite = (
         owned.version = version
         continue
       }
-      // a store that came back empty ends the life, and what it held is created anew
+      // a store that came back empty ends the incarnation, and what it held is created anew
       if (stored === undefined && !(yield* context.membership.check(owned.life))) return false
       disown(context, owned)
       return stored !== undefined && isTombstone(stored) && isTombstone(value)

@@ -1,4 +1,6 @@
-/** What the parts of the connection store share: what is owned, what is under way, and the present life's pages. */
+/**
+ * What the parts of the connection store share: what is owned, what is under way, and the present incarnation's pages.
+ */
 import type * as Deferred from "effect/Deferred"
 import type * as Scope from "effect/Scope"
 import type { FifoSemaphore } from "../../common/FifoSemaphore.js"
@@ -12,15 +14,15 @@ import type { StateStore } from "../../ports/StateStore.js"
 import type { OwnedConnection, OwnedConnectionState } from "./OwnedConnection.js"
 import type { Pages } from "./Pages.js"
 
-/** What belongs to one life. */
+/** What belongs to one incarnation. */
 export interface PageTenure {
   readonly life: Incarnation
   readonly pages: Pages
   /** ids that are being created or claimed: they stay on their page */
   readonly retained: Map<string, number>
-  /** the pages of the former life are mine; fails when the life ends before they are */
+  /** the pages of the former incarnation are mine; fails when the incarnation ends before they are */
   readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
-  /** what the store forgot, by id: to be created anew, by the next life where this one does not come to it */
+  /** what the store forgot, by id: to be created anew, by the next incarnation where this one does not come to it */
   readonly forgotten: Map<string, ConnectionRecord>
 }
 
@@ -32,7 +34,7 @@ export interface StoreContext {
   readonly elapsed: SuspendAwareClock
   readonly scope: Scope.Scope
   readonly owned: Map<string, OwnedConnectionState>
-  /** ids that shall be tombstones, whatever this or a later life of ours finds of them */
+  /** ids that shall be tombstones, whatever this or a later incarnation of ours finds of them */
   readonly pendingRemoval: Set<string>
   /** ids that are being created or removed; done when that is settled */
   readonly busy: Map<string, Deferred.Deferred<void>>

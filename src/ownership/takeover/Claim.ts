@@ -11,7 +11,7 @@ import { type How, write } from "../records/RecordWrites.js"
 import { type PageTenure, releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
 import { observeOne, type Orphan } from "./Reconcile.js"
 
-/** The record made mine, its id being on my page; none: it was changed meanwhile, or the life has ended. */
+/** The record made mine, its id being on my page; none: it was changed meanwhile, or the incarnation has ended. */
 export const claim = (
   context: StoreContext,
   tenure: PageTenure,

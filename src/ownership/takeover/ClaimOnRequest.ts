@@ -65,7 +65,8 @@ const work = (
           pages.drop(id)
           return Option.none()
         }
-        // named by this very life, and not owned: being claimed with the others, or claimed after its caller had gone
+        // named by this very incarnation, and not owned: being claimed with the others, or claimed after its caller had
+        // gone
         if (ended === "mine" && (tenure.retained.get(id) ?? 0) > 1) return Option.none()
         yield* pages.add(id)
         attempt.sent = true

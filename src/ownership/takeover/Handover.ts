@@ -70,7 +70,10 @@ const carriedThrough =
       Effect.flatMap(Fiber.join)
     )
 
-/** Page first, then the record; none: it is not offered to this life at that epoch any more, or it was lost to another. */
+/**
+ * Page first, then the record; none: it is not offered to this incarnation at that epoch any more, or it was lost to
+ * another.
+ */
 export const claimHandover = (
   context: StoreContext,
   id: string,

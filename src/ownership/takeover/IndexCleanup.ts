@@ -11,7 +11,7 @@ import * as InstanceIndex from "../../state/InstanceIndex.js"
 
 type Ids = Readonly<Record<string, string>>
 
-/** Goes on until they are gone, or the life has ended. */
+/** Goes on until they are gone, or the incarnation has ended. */
 export const forget = (store: StateStore["Type"], life: Incarnation, gone: Ids): Effect.Effect<void> =>
   InstanceIndex.change(
     store,
@@ -23,7 +23,10 @@ export const forget = (store: StateStore["Type"], life: Incarnation, gone: Ids):
     life.valid
   )
 
-/** How often the index is looked over, beginning with the start of a life; and how soon again, where that failed. */
+/**
+ * How often the index is looked over, beginning with the start of an incarnation; and how soon again, where that
+ * failed.
+ */
 const TIDIED_EVERY = Duration.minutes(10)
 const INDEX_RETRY_DELAY = Duration.seconds(10)
 
@@ -47,7 +50,7 @@ const left = (store: StateStore["Type"]): Effect.Effect<Ids, StateStoreUnavailab
     return Object.fromEntries(entries.filter(isOver))
   })
 
-/** Looks over the index again and again, as long as the life lasts. */
+/** Looks over the index again and again, as long as the incarnation lasts. */
 export const tidy = (store: StateStore["Type"], life: Incarnation): Effect.Effect<void> =>
   left(store).pipe(
     Effect.flatMap((over) => (Object.keys(over).length === 0 ? Effect.void : forget(store, life, over))),

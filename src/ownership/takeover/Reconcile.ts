@@ -20,7 +20,7 @@ import type { PageTenure, StoreContext } from "../records/StoreContext.js"
 /** Represents that no further try can settle an id: its record, or its owner's, is none that this version can read. */
 export class UndecodableRecord extends Data.TaggedError("Unsettleable")<{ readonly cause: StateStoreUnavailable }> {}
 
-/** What the store says of one id; `ended`: why its owner has, or that this very life is the owner. */
+/** What the store says of one id; `ended`: why its owner has, or that this very incarnation is the owner. */
 export interface Observation {
   readonly id: string
   readonly stored: Stored | undefined
@@ -46,7 +46,7 @@ export interface EndedOwner {
   readonly renewed: Set<Version>
 }
 
-/** The former lives of this very instance. */
+/** The former incarnations of this very instance. */
 export const formerIncarnations = (context: StoreContext, tenure: PageTenure): EndedOwner => ({
   isIt: ({ id, incarnation }) => id === context.instanceId && incarnation !== tenure.life.incarnation,
   renewed: new Set()

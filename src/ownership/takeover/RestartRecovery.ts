@@ -1,7 +1,7 @@
 /**
- * What a former life of this instance left on its pages, one by one: claimed with a higher epoch, ended by a tombstone, or
- * let go (architecture, section 2, Joining and restart; Taking over, 3 and 4). The pages of others are sorted in the same
- * way (Takeover).
+ * What a former incarnation of this instance left on its pages, one by one: claimed with a higher epoch, ended by a
+ * tombstone, or let go (architecture, section 2, Joining and restart; Taking over, 3 and 4). The pages of others are
+ * sorted in the same way (Takeover).
  */
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -34,8 +34,8 @@ const GROUP = 32
 const RECOVERY_RETRY_DELAY = "500 millis"
 
 /**
- * Everything on the pages of the present life that was there when it began; ends when all of it is sorted, or the life has
- * ended.
+ * Everything on the pages of the present incarnation that was there when it began; ends when all of it is sorted, or
+ * the incarnation has ended.
  */
 export const claimOwn = (context: StoreContext, tenure: PageTenure): Stream.Stream<OrphanClaim> => {
   const former = formerIncarnations(context, tenure)
@@ -61,7 +61,10 @@ export const claimOwn = (context: StoreContext, tenure: PageTenure): Stream.Stre
   )
 }
 
-/** Forgets removals that stand on no page of ours: another instance has settled them. Keeps those that this life removes now. */
+/**
+ * Forgets removals that stand on no page of ours: another instance has settled them. Keeps those that this incarnation
+ * removes now.
+ */
 const forgetDoomed = (context: StoreContext, tenure: PageTenure): void => {
   if (tenure.life.ended()) return
   for (const id of Array.from(context.pendingRemoval))
@@ -93,7 +96,7 @@ const readAll = (
     []
   )(observe(context, tenure.life, ids))
 
-/** Tries again until it answers, or the life has ended. */
+/** Tries again until it answers, or the incarnation has ended. */
 const persistently =
   <A>(tenure: PageTenure, what: string, atTheEnd: A) =>
   <E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
@@ -163,7 +166,8 @@ const resolve = (
 
 /**
  * The store came back empty: what this instance held is created anew, by create-if-absent. Where a record stands already, it
- * may be one that the former life created before it saw the store empty, and that no page names: it is sorted like any other.
+ * may be one that the former incarnation created before it saw the store empty, and that no page names: it is sorted
+ * like any other.
  */
 const createAnew = (
   context: StoreContext,

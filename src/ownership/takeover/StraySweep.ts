@@ -12,7 +12,7 @@ import { claimGroup, groups, type TakeoverContext } from "./Takeover.js"
 
 const EVERY = "2 seconds"
 
-/** Goes on until the life ends. */
+/** Goes on until the incarnation ends. */
 export const sweep = (services: Omit<TakeoverContext, "live" | "interval">): Effect.Effect<void> => {
   const { context, tenure } = services
   const { life, pages } = tenure

@@ -58,7 +58,10 @@ interface Pass {
   claimed: number
 }
 
-/** Ends when nothing of the victim is left, or it lives again and cares itself, or my life has ended or takes no work any more. */
+/**
+ * Ends when nothing of the victim is left, or it lives again and cares itself, or my incarnation has ended or takes no
+ * work any more.
+ */
 export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effect<void> => {
   const { context, tenure } = services
   const { life } = tenure
@@ -189,7 +192,7 @@ export const claimGroup = (
     return claimed.filter((mine) => mine).length
   })
 
-/** The victim's own record; undefined: it has gone, or its id has another life that cares itself. */
+/** The victim's own record; undefined: it has gone, or its id has another incarnation that cares itself. */
 const readRecord = (context: StoreContext, life: Incarnation, { id, incarnation, record }: Victim) =>
   Effect.gen(function* () {
     const key = instanceKey(id)
