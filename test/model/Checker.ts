@@ -4,6 +4,7 @@ import { encode } from "../../src/domain/CloudEvent.js"
 import type { ConnectionRecord } from "../../src/domain/stored/ConnectionRecord.js"
 import type { Published } from "../../src/testing/Bus.js"
 import type { MemorySocket } from "../../src/testing/MemorySockets.js"
+import { Emptied } from "./Emptied.js"
 import { Frames } from "./Frames.js"
 import { Held } from "./Held.js"
 import { CONNECTIONS } from "./Limits.js"
@@ -55,19 +56,14 @@ export class Checker {
   readonly fences: Array<Fence> = []
   /** what was refused falsely: by the strange network, while the process lived */
   strange = 0
-  /** when the store came back empty, milliseconds since the start */
-  private wipedAt = -Infinity
   private readonly operations: Array<Operation> = []
   private readonly owners = new Map<string, string>()
   private readonly given: Array<{ readonly incarnation: string; readonly at: number }> = []
   private readonly highest = new Map<string, number>()
   /** incarnation -> number of the instance */
   private readonly lives = new Map<string, number>()
-  /** what stood in the store when it was emptied */
-  private readonly forgotten = new Set<string>()
-  /** `id@epoch` of records that came back by themselves after that: nobody acts by them, and whoever asks again claims them */
-  private readonly landedLate = new Set<string>()
   private readonly removed = new Set<string>()
+  readonly emptied = new Emptied()
   readonly frames: Frames
   private readonly moves: Moves
   private readonly held: Held
@@ -98,6 +94,7 @@ export class Checker {
   /** After each write that was done. */
   written(key: string, value: Record<string, any>, old: Record<string, any> | undefined): void {
     if (key.startsWith(CONNECTIONS)) return this.connection(key.slice(CONNECTIONS.length), value as Row, old as Row)
+    if (PAGE.test(key)) return void (old === undefined && this.isLate(key, value["incarnation"]))
     const instance = /^websocketmanager\/instances\/([^/]+)$/.exec(key)
     if (instance === null || instance[1] === "_index") return
     if (value["status"] === "alive" || value["status"] === "draining") {
@@ -119,6 +116,13 @@ export class Checker {
     }
   }
 
+  /** A key stands where there was none: whether its create was sent before the store was emptied. */
+  private isLate(key: string, incarnation = ""): boolean {
+    const late = this.emptied.lands(key, incarnation, this.numberOf(incarnation), this.world.time.now)
+    if (late) this.bump("a create that was sent before the store was emptied lands after it")
+    return late
+  }
+
   private connection(id: string, value: Row, old: Row | undefined): void {
     const highest = this.highest.get(id) ?? -1
     const { epoch = -1 } = value
@@ -134,12 +138,9 @@ export class Checker {
       old.incarnation !== value.incarnation ||
       old.epoch !== epoch
     if (!changed) return this.moves.rewritten(id, value, old)
-    // the very record that stood there before the store was emptied: a repeated request that was on its way all the time
-    const late = old === undefined && this.forgotten.has(id) && this.owners.get(`${id}@${epoch}`) === value.incarnation
-    if (late) {
-      this.landedLate.add(`${id}@${epoch}`)
-      return
-    }
+    const late = old === undefined && this.isLate(CONNECTIONS + id, value.incarnation)
+    // the very record that stood there before: a repeated request that was on its way all the time
+    if (late && this.owners.get(`${id}@${epoch}`) === value.incarnation) return
     if (epoch <= highest) {
       this.violation(
         old === undefined || old.tombstone ? "P1 an epoch is used again" : "P1 an epoch does not grow",
@@ -148,7 +149,7 @@ export class Checker {
     }
     this.highest.set(id, Math.max(highest, epoch))
     // created anew by one who held it, and not by a caller
-    if (old === undefined && this.forgotten.delete(id) && Date.parse(value.createdAt!) < START + this.wipedAt) {
+    if (old === undefined && this.emptied.wasLost(id) && Date.parse(value.createdAt!) < START + this.emptied.at) {
       this.frames.takenOver(id, epoch, value.owner!, value.last!, false)
     }
     if (old !== undefined && old.tombstone === undefined) {
@@ -182,10 +183,7 @@ export class Checker {
 
   /** The store is about to forget everything: what callers were answered before binds nobody any more. */
   wiped(rows: ReadonlyMap<string, Record<string, any>>): void {
-    this.wipedAt = this.world.time.now
-    for (const [key, row] of rows) {
-      if (key.startsWith(CONNECTIONS) && !row["tombstone"]) this.forgotten.add(key.slice(CONNECTIONS.length))
-    }
+    this.emptied.now(this.world.time.now, rows)
     for (const operation of this.operations) {
       operation.to = Math.min(operation.to, this.world.time.now)
       operation.result = "unknown"
@@ -305,8 +303,15 @@ export class Checker {
   private isForgotten(old: number, key: string): boolean {
     const { now } = this.world.time
     const given = this.given.findLast(({ incarnation }) => incarnation === this.owners.get(key))
-    if (given === undefined || given.at > this.wipedAt || this.wipedAt === -Infinity) return false
-    return now <= Math.max(this.wipedAt, this.world.hindered([old], this.wipedAt) ?? 0) + SEEN_WITHIN
+    const { at } = this.emptied
+    if (given === undefined || given.at > at || at === -Infinity) return false
+    return now <= Math.max(at, this.world.hindered([old], at) ?? 0) + SEEN_WITHIN
+  }
+
+  private isOver(incarnation: string): boolean {
+    const number = this.numberOf(incarnation)
+    if (number === undefined || this.world.instance(number).process.dead) return true
+    return this.world.incarnation(number) !== incarnation
   }
 
   fenceOf(incarnation: string | undefined): Fence | undefined {
@@ -366,8 +371,10 @@ export class Checker {
     const live = cluster.instances.filter(({ process }) => !process.dead)
     const named = new Map<string, Array<string>>()
     for (const [key, value] of rows) {
-      const page = /^websocketmanager\/instances\/([^/]+)\/connections\/\d+$/.exec(key)
-      if (page === null) continue
+      const page = PAGE.exec(key)
+      // what landed late, for a life that has ended, names nothing
+      if (page === null || (this.emptied.landedLate(key, value["incarnation"]) && this.isOver(value["incarnation"])))
+        continue
       for (const id of value["ids"]) named.set(id, [...(named.get(id) ?? []), page[1]!])
     }
     const ids = new Set([
@@ -409,9 +416,11 @@ export class Checker {
     const number = this.numberOf(record.incarnation)
     const owner = number === undefined ? undefined : cluster.instances[number]
     const life = number === undefined ? undefined : this.world.incarnation(number)
-    if (this.landedLate.has(`${id}@${record.epoch}`)) return
     const said = `${id} epoch ${record.epoch} of ${record.owner}, pages ${pages.join() || "none"}`
     if (owner === undefined || owner.process.dead || life !== record.incarnation) {
+      // its Connect was not answered, no socket is open for it, and the next who asks for it claims it
+      const late = this.emptied.landedLate(CONNECTIONS + id, record.incarnation ?? "")
+      if (late && pages.length === 0 && open.length === 0 && !this.mustBeUp(id)) return
       const kind = pages.length > 0 ? "P2 its owner is gone, and nobody claims it" : "P2 a record that no page names"
       return this.violation(kind, said)
     }
@@ -429,5 +438,6 @@ export class Checker {
 
 /** From the emptying of the store to the end of every life that began before, where nothing hinders it: milliseconds. */
 const SEEN_WITHIN = 8_000
+const PAGE = /^websocketmanager\/instances\/([^/]+)\/connections\/\d+$/
 const INDEX = "websocketmanager/instances/_index"
 const actor = (socket: MemorySocket): Actor => ({ instance: socket.instance, epoch: whose(socket).epoch })

@@ -4,6 +4,7 @@
  */
 import { BUFFER } from "./BufferScenarios.js"
 import type { Scenario } from "./Directing.js"
+import { EMPTY_STORE } from "./EmptyStoreScenarios.js"
 import { LIARS } from "./LiarScenarios.js"
 import { MEMBERSHIP } from "./MembershipScenarios.js"
 import { MOVES } from "./MoveScenarios.js"
@@ -17,6 +18,7 @@ export const SCENARIOS: ReadonlyArray<Scenario> = [
   ...WRITE,
   ...MEMBERSHIP,
   ...STORE,
+  ...EMPTY_STORE,
   ...BUFFER,
   ...MOVES,
   ...POISON,

@@ -175,6 +175,12 @@ export class World {
   }
 
   private fateOf(instance: number, call: StoreCall): Fate {
+    const fate = this.drawn(instance, call)
+    if (fate.arrives !== undefined) this.check.emptied.sent(instance, call, this.time.now + fate.arrives)
+    return fate
+  }
+
+  private drawn(instance: number, call: StoreCall): Fate {
     const chosen = this.fate?.(instance, call)
     if (chosen !== undefined) return chosen
     const { rng: r, weather } = this
