@@ -130,6 +130,29 @@ export const EMPTY_STORE: ReadonlyArray<Scenario> = [
       upOnce(world, two)
       settle(world)
     }
+  },
+  {
+    name: "the store comes back empty under an instance without a page: a Connect finds that out, and is not taken",
+    play: (world) => {
+      world.refusals = 0
+      world.start()
+      world.go(1_000)
+      world.start()
+      world.go(6_000)
+      const [first, second] = [world.incarnation(0), world.incarnation(1)]
+      const beat = () => world.rows().get(instanceKey("instance-0"))?.["beat"]
+      for (const last = beat(); beat() === last;) world.go(10)
+      world.wipe()
+      // the other has its next beat a second before this one
+      while (world.incarnation(1) === second || !world.cluster.isReady(1)) world.go(10)
+      cameAbout(world, world.incarnation(0) === first && world.cluster.isReady(0), "it has seen it too")
+      const id = world.connect(0, "one")
+      world.go(200)
+      world.connect(1, "one")
+      world.go(5_000)
+      upOnce(world, id)
+      settle(world)
+    }
   }
 ]
 
@@ -164,6 +187,27 @@ export const OUTSIDE: ReadonlyArray<Outside> = [
       world.crash(0)
       world.go(600)
       cameAbout(world, world.check.counts[LATE] === 1 && world.rows().has(connectionKey(one)), "no record")
+      settle(world)
+    }
+  },
+  {
+    name: "a page that is sent after the store was emptied",
+    found: "P2 an id for ever without a record",
+    key: "one",
+    play: (world) => {
+      fleet(world, 2)
+      const key = instanceKey("instance-0")
+      // it asks whether it stands in the store, and hears that it does, from before
+      world.fate = only(
+        0,
+        (call) => call.operation === "get" && call.key === key,
+        () => ({ arrives: 2, answers: 200 })
+      )
+      world.connect(0, "one")
+      world.go(100)
+      world.wipe()
+      while (!world.rows().has(pageKey("instance-0", 0))) world.go(1)
+      world.crash(0)
       settle(world)
     }
   }

@@ -483,6 +483,18 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     kind: "P2"
   },
   {
+    name: "a first page is made without asking whether this instance stands in the store",
+    edits: [
+      edit(
+        "ownership/records/Pages.ts",
+        "Effect.zipRight(asked, write(n, { ids, unknown }, page?.version, false))",
+        "write(n, { ids, unknown }, page?.version, false)"
+      )
+    ],
+    found: "the store comes back empty under an instance without a page",
+    kind: "P1 two sockets of one connection"
+  },
+  {
     name: "what the store forgot begins with its old epoch",
     edits: [
       edit(

@@ -60,6 +60,7 @@ export interface Pages {
 }
 
 const PAGE_RETRY_DELAY = "200 millis"
+const TOO_LARGE = new StateStoreUnavailable({ reason: "a page is too large" })
 export const LIFE_ENDED = new StateStoreUnavailable({ reason: "this instance was fenced" })
 
 export const make = ({ check, instanceId, keep, life, store, unread }: PagesServices): Pages => {
@@ -212,14 +213,13 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
       const page = pages[n]
       leaving = off
       const unknown = page?.unknown ?? {}
-      const written = yield* Effect.either(write(n, { ids, unknown }, page?.version, false))
+      // An emptied store tells the owner of a page by the next write. One that makes its first page asks: it would hear of it
+      // from its next beat only, and take connections until then.
+      const asked = page?.version === undefined ? Effect.filterOrFail(check, Boolean, () => LIFE_ENDED) : Effect.void
+      const written = yield* Effect.either(Effect.zipRight(asked, write(n, { ids, unknown }, page?.version, false)))
       leaving = new Set()
       if (Either.isLeft(written)) {
-        const error =
-          written.left._tag === "ValueTooLarge"
-            ? new StateStoreUnavailable({ reason: "a page is too large" })
-            : written.left
-        failAdds(on, error)
+        failAdds(on, written.left._tag === "ValueTooLarge" ? TOO_LARGE : written.left)
         yield* Effect.sleep(PAGE_RETRY_DELAY)
         return
       }
