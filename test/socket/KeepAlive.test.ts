@@ -84,6 +84,37 @@ describe("KeepAlive", () => {
     expect(at).toEqual([950, 1900])
   })
 
+  it("what is due is told, also where the sum of the times is rounded down", () => {
+    const began = 24_262.86873790308
+    expect(began + 60_000 - began).toBeLessThan(60_000)
+    for (const clocks of [{ deadAfterMs: 60_000 }, { idleAfterMs: 60_000 }]) {
+      let now = began
+      let armed: (() => void) | undefined
+      const log: Array<string> = []
+      const target: KeepAliveTarget = {
+        bytesRead: () => 0,
+        ping: () => {},
+        sendPing: () => {},
+        silent: (cause) => log.push(cause),
+        mayAct: () => true,
+        faulted: (defect) => {
+          throw defect
+        }
+      }
+      const after: Timers["after"] = (ms, f) => {
+        armed = () => {
+          now += ms
+          f()
+        }
+        return () => {}
+      }
+      const alive = new KeepAlive({ ...OFF, ...clocks }, target, { now: () => now, after }, () => 0)
+      for (let i = 0; i < 10 && log.length === 0; i++) armed?.()
+      alive.stop()
+      expect(log.length).toBe(1)
+    }
+  })
+
   it("nothing goes out while it may not act, and it goes on afterwards", () => {
     const t = start({ pingIntervalMs: 100, ping: appPing(100) })
     t.forbid()

@@ -131,7 +131,9 @@ export class KeepAlive {
     this.arm()
   }
   private silence(now: number): "dead" | "idle" | undefined {
-    if (now - Math.max(this.lastFrame(), this.lastBytes) >= this.clocks.deadAfterMs) return "dead"
-    return now - this.lastData >= this.clocks.idleAfterMs ? "idle" : undefined
+    const { deadAfterMs, idleAfterMs } = this.clocks
+    // summed as the timer is, so that what is due is not early by a rounding, and armed again for no time at all
+    if (now >= Math.max(this.lastFrame(), this.lastBytes) + deadAfterMs) return "dead"
+    return now >= this.lastData + idleAfterMs ? "idle" : undefined
   }
 }
