@@ -101,6 +101,8 @@ const late = (mode: Mode): Scenario => ({
   name: `${mode}: a claim lands late, when the offer was taken back`,
   play: (world) => {
     const id = begun(world, mode)
+    // the target opens its socket before the source can have heard of the claim
+    world.slowDials = 0
     let claimed = false
     world.fate = (instance, call) => {
       if (!writes(connectionKey(id))(call)) return undefined

@@ -62,6 +62,8 @@ export class World {
   weather: Weather
   /** the part of the dials that the servers refuse */
   refusals = 0.03
+  /** the part of the dials that take long */
+  slowDials = 0.1
   /** decides a call's fate before the weather does; undefined: leaves it to that */
   fate: ((instance: number, call: StoreCall) => Fate | undefined) | undefined
   private readonly thawed = new Map<number, number>()
@@ -124,7 +126,7 @@ export class World {
           drainTimeout: Duration.seconds(10)
         },
         sockets: {
-          dialMs: () => (this.rng.chance(0.1) ? this.rng.between(300, 1500) : this.rng.between(5, 60)),
+          dialMs: () => (this.rng.chance(this.slowDials) ? this.rng.between(300, 1500) : this.rng.between(5, 60)),
           refuses: () => !this.healing && this.rng.chance(this.refusals),
           onOpen: (socket) => this.onOpen(socket),
           onClosed: (socket) => this.log("  socket closed", socket.instance, socket.target.headers["x-connection"])
