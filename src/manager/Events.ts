@@ -59,7 +59,7 @@ export class Events extends Context.Tag("websocketmanager/manager/Events")<
       const log = yield* makeEventLog
       const readers = new Map<ReaderBuffer.ReaderBuffer<LifecycleEvent>, EventFilter>()
 
-      const emit: Context.Tag.Service<Events>["emit"] = (name, subject, attributes = {}, said = {}) => {
+      const emit: Events["Type"]["emit"] = (name, subject, attributes = {}, said = {}) => {
         const now = clock.unsafeCurrentTimeMillis()
         const event = new LifecycleEvent(
           name,

@@ -16,9 +16,9 @@ export type StateOutcome = "ok" | "mismatch" | "unavailable"
 
 /** The same store, counted. A value refused for its size is no operation; a caller that gave up waiting met `unavailable`. */
 export const counted = (
-  store: typeof StateStore.Service,
+  store: StateStore["Type"],
   count: (operation: StateOperation, outcome: StateOutcome) => void
-): typeof StateStore.Service => {
+): StateStore["Type"] => {
   const counting =
     (operation: StateOperation) =>
     <A, E extends { readonly _tag: string }>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>

@@ -8,7 +8,7 @@ import { StateStoreUnavailable } from "../domain/Errors.js"
 import type { StateStore } from "../ports/StateStore.js"
 import type { TestRuntime } from "./TestRuntime.js"
 
-type Store = typeof StateStore.Service
+type Store = StateStore["Type"]
 
 export interface StoreCall {
   readonly operation: "get" | "getMany" | "create" | "replace" | "remove" | "ping"

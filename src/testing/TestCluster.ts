@@ -46,7 +46,7 @@ export { PeerNetwork, type PeerNetworkOptions } from "./PeerNetwork.js"
 export type { SimulatedProcess as Process, ProcessOptions } from "./SimulatedProcess.js"
 export type { Fate, StoreCall } from "./FaultyStore.js"
 
-type Store = typeof StateStore.Service
+type Store = StateStore["Type"]
 
 export interface TestClusterOptions {
   /** how many are started at once; default 0 */

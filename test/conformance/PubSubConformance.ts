@@ -22,7 +22,7 @@ export interface Received {
 }
 
 export interface PubSubHarness {
-  readonly pubsub: typeof PubSub.Service
+  readonly pubsub: PubSub["Type"]
   /** Reads a topic from now on; each take gives at least one. `receivedOf` turns an event into it. */
   readonly read: (
     topic: string

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { StateStore, Version } from "../../src/ports/StateStore.js"
 
-type Store = typeof StateStore.Service
+type Store = StateStore["Type"]
 
 export interface StateStoreHarness {
   /** two handles on one store */

@@ -31,7 +31,7 @@ const SETTINGS: Partial<SettingsShape> = {
 }
 
 /** Connections that receive a frame each few milliseconds, and what becomes of it. */
-const feed = (pubsub: typeof PubSub.Service, options: { readonly singly: number; readonly packed: number }) =>
+const feed = (pubsub: PubSub["Type"], options: { readonly singly: number; readonly packed: number }) =>
   Effect.gen(function* () {
     const ports = Layer.mergeAll(Layer.succeed(PubSub, pubsub), Layer.succeed(Settings, SETTINGS as SettingsShape))
     const context = yield* Layer.build(publisherLayer.pipe(Layer.provide(ports), Layer.provide(Metrics.layer)))

@@ -150,7 +150,7 @@ export class World {
 
   // ------------------------------------------------------------ the store
 
-  private observed(): typeof StateStore.Service {
+  private observed(): StateStore["Type"] {
     const inner = Context.get(Effect.runSync(Effect.scoped(Layer.build(MemoryState.layer(this.backend)))), StateStore)
     const parsed = (key: string): Json | undefined => {
       const entry = this.backend.read(key, Date.now())

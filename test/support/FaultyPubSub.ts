@@ -15,7 +15,7 @@ import * as MemoryPubSub from "../../src/adapters/embedded/MemoryPubSub.js"
 import { PubSubUnavailable } from "../../src/domain/Errors.js"
 import { PubSub, type PublishFailure, type TopicEvent } from "../../src/ports/PubSub.js"
 
-type Service = typeof PubSub.Service
+type Service = PubSub["Type"]
 
 export interface FaultyPubSubOptions {
   /** false: what is taken of a batch reaches the topic in reverse */

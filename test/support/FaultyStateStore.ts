@@ -19,7 +19,7 @@ import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
 import { StateStoreUnavailable } from "../../src/domain/Errors.js"
 import { StateStore } from "../../src/ports/StateStore.js"
 
-type Store = typeof StateStore.Service
+type Store = StateStore["Type"]
 
 export interface StateCall {
   readonly operation: "get" | "getMany" | "create" | "replace" | "remove" | "ping"

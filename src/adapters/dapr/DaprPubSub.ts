@@ -42,7 +42,7 @@ const PASSING_ON: ReadonlySet<string> = new Set(["pubsub.redis", "pubsub.in-memo
 const FOR_THE_CUT = " "
 
 /** The service on a sidecar. Fails, naming WSM_PUBSUB and what there is, when no such component is loaded. */
-export const make = (options: Options): Effect.Effect<typeof PubSub.Service, NotAvailable, Sidecar> =>
+export const make = (options: Options): Effect.Effect<PubSub["Type"], NotAvailable, Sidecar> =>
   Effect.gen(function* () {
     const { component, maxBytes } = options
     const sidecar = yield* Sidecar

@@ -18,15 +18,15 @@ export interface DaprSecretsOptions {
   /** the secret store component */
   readonly component: string
   /** where a NAME alone is asked */
-  readonly local: typeof Secrets.Service
+  readonly local: Secrets["Type"]
   /** for one secret; 3 seconds unless told */
   readonly deadline?: Duration.DurationInput
 }
 
 export const make = (
-  { http, headers }: Pick<typeof Sidecar.Service, "http" | "headers">,
+  { http, headers }: Pick<Sidecar["Type"], "http" | "headers">,
   { component, deadline = "3 seconds", local }: DaprSecretsOptions
-): typeof Secrets.Service => {
+): Secrets["Type"] => {
   const patience = Duration.toMillis(deadline)
   const store = `the secret store ${component} (WSM_SECRET_STORE)`
 

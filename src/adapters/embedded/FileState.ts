@@ -30,7 +30,7 @@ const SWEEP_EVERY = 256
 const VALUE = "cast(v as blob) as value, version"
 const ALIVE = "(expires_at is null or expires_at > ?)"
 
-type Written = ReturnType<(typeof StateStore.Service)["create"]>
+type Written = ReturnType<StateStore["Type"]["create"]>
 
 interface Row {
   readonly value: Buffer | ArrayBuffer
@@ -61,7 +61,7 @@ const statementsOf = (database: Database.Database) => ({
 type Statements = ReturnType<typeof statementsOf>
 
 /** A store over an open handle. */
-export const make = (handle: Pick<Database.Handle, "open" | "current">): typeof StateStore.Service => {
+export const make = (handle: Pick<Database.Handle, "open" | "current">): StateStore["Type"] => {
   let made = statementsOf(handle.current())
   /** Of the database that is open now. */
   const statements = () => {

@@ -32,7 +32,7 @@ interface Topic {
   queued: number
 }
 
-export const make = (): typeof PubSub.Service => {
+export const make = (): PubSub["Type"] => {
   const topics = new Map<string, Topic>()
 
   const publish = (name: string, batch: ReadonlyArray<TopicEvent>, from: number) =>

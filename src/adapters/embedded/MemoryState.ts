@@ -16,7 +16,7 @@ import {
   type WriteOptions
 } from "../../ports/StateStore.js"
 
-type Written = ReturnType<(typeof StateStore.Service)["create"]>
+type Written = ReturnType<StateStore["Type"]["create"]>
 
 interface Entry extends Versioned {
   /** milliseconds since 1970; Infinity: never */
@@ -51,7 +51,7 @@ export class MemoryBackend {
   }
 }
 
-const make = (backend: MemoryBackend): typeof StateStore.Service => {
+const make = (backend: MemoryBackend): StateStore["Type"] => {
   const atNow = <A, E = never>(body: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.clockWith((clock) => Effect.suspend(() => body(clock.unsafeCurrentTimeMillis())))
 

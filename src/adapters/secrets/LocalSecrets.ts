@@ -44,7 +44,7 @@ const filesOf = (dir: string): ReadonlyArray<string> => {
   }
 }
 
-export const make = ({ dir, env }: LocalSecretsOptions): typeof Secrets.Service => {
+export const make = ({ dir, env }: LocalSecretsOptions): Secrets["Type"] => {
   const fromFile = (name: string): Effect.Effect<string | undefined, SecretMissing> =>
     Effect.gen(function* () {
       if (dir === "") return undefined
