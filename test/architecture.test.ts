@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
   ports: ["domain"],
   rpc: ["common", "domain", "ports"],
   config: ["domain", "domain/secrets"],
-  observability: ["domain", "domain/secrets", "config"],
+  observability: ["common", "domain", "domain/secrets", "config"],
   names: ["common", "domain"],
   state: ["common", "domain", "domain/stored", "ports", "observability"],
   "adapters/embedded/internal": ["domain"],
@@ -135,6 +135,7 @@ const MAY_IMPORT: Record<string, ReadonlyArray<string>> = {
     "manager/connection"
   ],
   "manager/migration": [
+    "common",
     "domain",
     "domain/validation",
     "ports",

@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { Listeners } from "../common/Listeners.js"
 import { Lease } from "../membership/lease/Lease.js"
 import { Essentials } from "../observability/Essentials.js"
 import { Overload } from "../observability/Overload.js"
@@ -20,19 +21,16 @@ export interface Phase {
 
 export const makePhase = (): Phase => {
   let present: PhaseName = "booting"
-  const listeners = new Set<(name: PhaseName) => void>()
+  const listeners = new Listeners<[name: PhaseName]>()
   return {
     get: () => present,
     set: (name) => {
       // Nothing comes after leaving: a late fence or join of a process on its way out changes nothing.
       if (name === present || present === "left" || (present === "draining" && name !== "left")) return
       present = name
-      for (const listener of listeners) listener(name)
+      listeners.tell(name)
     },
-    onChange: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    }
+    onChange: listeners.add
   }
 }
 

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks"
 import { getHeapStatistics } from "node:v8"
+import { Listeners } from "../common/Listeners.js"
 import { OVERLOAD } from "../domain/Limits.js"
 import * as Container from "./Container.js"
 import { Metrics } from "./Metrics.js"
@@ -48,7 +49,7 @@ export class Overload extends Context.Tag("websocketmanager/observability/Overlo
 
 /** The judgement, fed with readings; pure. */
 export const make = () => {
-  const listeners = new Set<(level: Level) => void>()
+  const listeners = new Listeners<[level: Level]>()
   let level: Level = "none"
   let heap = 0
   let memory = 0
@@ -63,7 +64,7 @@ export const make = () => {
     const calls = least(OVERLOAD.CALLS_PERCENT, level !== "none")
     const feeds = least(OVERLOAD.FEEDS_PERCENT, level === "feeds")
     level = feeds ? "feeds" : calls ? "calls" : "none"
-    if (level !== before || level === "feeds") for (const listener of Array.from(listeners)) listener(level)
+    if (level !== before || level === "feeds") listeners.tell(level)
   }
   return {
     read,
@@ -71,10 +72,7 @@ export const make = () => {
     heap: () => heap,
     nearest: () =>
       memory > heap ? { percent: memory, of: "memory" as const } : { percent: heap, of: "heap" as const },
-    onLook: (listener: (level: Level) => void) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    }
+    onLook: listeners.add
   }
 }
 

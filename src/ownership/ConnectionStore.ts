@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { Listeners } from "../common/Listeners.js"
 import { FifoSemaphore } from "../common/FifoSemaphore.js"
 import * as SuspendAwareClock from "../common/SuspendAwareClock.js"
 import { Settings } from "../config/Settings.js"
@@ -150,7 +151,7 @@ const make = Effect.gen(function* () {
     owned: new Map(),
     pendingRemoval: new Set(),
     busy: new Map(),
-    disowned: new Set(),
+    disowned: new Listeners(),
     creates: new FifoSemaphore(32),
     open: 0,
     tenure: undefined
@@ -224,12 +225,7 @@ const make = Effect.gen(function* () {
     },
     claimHandover: (id, epoch) => claimHandover(context, id, epoch),
     flush: writeBehind.flush,
-    onDisowned: (listener) => {
-      context.disowned.add(listener)
-      return () => {
-        context.disowned.delete(listener)
-      }
-    }
+    onDisowned: context.disowned.add
   })
   return { store, reclaimer: makeReclaimer(context, lease, yield* Settings) }
 })

@@ -45,7 +45,7 @@ export const make = (
   lease: Lease["Type"],
   settings: Pick<SettingsShape, "claimRate" | "reclaimInterval">
 ): Reclaimer["Type"] => {
-  const pace = Pacer.make(settings.claimRate, context.elapsed)
+  const pacer = Pacer.make(() => context.elapsed.mark().monotonic)
   const { membership } = context
   // a slow pace has small steps
   const group = Math.min(GROUP, Math.max(1, Math.floor(settings.claimRate / 16)))
@@ -66,7 +66,7 @@ export const make = (
       const services: TakeoverContext = {
         context,
         tenure,
-        pace,
+        pace: (claims) => pacer.take(settings.claimRate, claims),
         group,
         live: () => membership.live().map(({ id }) => id),
         interval: Duration.toMillis(settings.reclaimInterval),

@@ -6,13 +6,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Pacer from "../../common/Pacer.js"
 import { shouldBeUp } from "../../domain/ConnectionStatus.js"
 import type { LivePeer } from "../../membership/peers/MembershipView.js"
 import type { ManagedConnection } from "../connection/ManagedConnection.js"
 import { leastLoaded } from "./Balance.js"
 import { loads, type MigrationContext, targets } from "./Migrate.js"
 import type { Closing } from "./MigrationSource.js"
-import * as Spacing from "./Spacing.js"
 
 const EVACUATION_CONCURRENCY = 32
 /** Between two attempts at what could not be moved. */
@@ -43,7 +43,7 @@ export const evacuate = (
     const expect = (id: string, n: number) => load.set(id, (load.get(id) ?? 0) + n)
     const timeLeft = () => until - core.steady()
 
-    const spacings = new Map<string, { readonly spacing: Spacing.Spacing; readonly perSecond: number }>()
+    const pacers = new Map<string, { readonly pacer: Pacer.Pacer; readonly perSecond: number }>()
     const pace = (waiting: ReadonlyArray<ManagedConnection>, live: ReadonlyArray<LivePeer>): void => {
       const hosts = new Map<string, number>()
       for (const c of waiting) if (breaksFirst(c)) hosts.set(c.spec.hostPort, (hosts.get(c.spec.hostPort) ?? 0) + 1)
@@ -52,14 +52,14 @@ export const evacuate = (
         const dialling = live.filter(({ mayDial }) => mayDial).length || live.length
         const dialled = (core.settings.dialRatePerHost * dialling) / (live.length + 1)
         const needed = (n * 1000) / Math.max(1, timeLeft() * WITHIN)
-        const spacing = spacings.get(host)?.spacing ?? Spacing.make(core.steady)
-        spacings.set(host, { spacing, perSecond: Math.max(dialled, needed) })
+        const pacer = pacers.get(host)?.pacer ?? Pacer.make(core.steady)
+        pacers.set(host, { pacer, perSecond: Math.max(dialled, needed) })
       }
     }
     const turn = (c: ManagedConnection): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const paced = breaksFirst(c) ? spacings.get(c.spec.hostPort) : undefined
-        const wait = paced === undefined ? 0 : paced.spacing.next(paced.perSecond)
+        const paced = breaksFirst(c) ? pacers.get(c.spec.hostPort) : undefined
+        const wait = paced === undefined ? 0 : paced.pacer.next(paced.perSecond)
         return wait > 0 ? Effect.sleep(Math.min(wait, Math.max(0, timeLeft()))) : Effect.void
       })
 

@@ -8,6 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Pacer from "../../common/Pacer.js"
 import type { ManagerError } from "../../domain/Errors.js"
 import type { Instance, ListResponse, RebalanceRequest, RebalanceResponse } from "../../domain/Messages.js"
 import { checkRebalance } from "../../domain/validation/Validate.js"
@@ -16,7 +17,6 @@ import type { Peer } from "../../ports/Peers.js"
 import { acceptsWork, checked } from "../connection/ManagerContext.js"
 import { evenOut, type Transfer } from "./Balance.js"
 import { migrate, type MigrationContext } from "./Migrate.js"
-import * as Spacing from "./Spacing.js"
 
 const MOVE_CONCURRENCY = 8
 const PAGE = 1000
@@ -44,12 +44,12 @@ export const rebalance = (
     }
     yield* Effect.logInfo(`rebalancing: ${planned} connections are to move`)
     yield* untilTheyDial(fleet, new Set(plan.map(({ to }) => to)))
-    const spacing = Spacing.make(fleet.core.steady)
+    const pacer = Pacer.make(fleet.core.steady)
     const perSecond = Math.max(1, fleet.core.settings.dialRatePerHost / 2)
     let moved = 0
     const move = (id: string, transfer: Transfer) =>
       Effect.gen(function* () {
-        yield* Effect.sleep(spacing.next(perSecond))
+        yield* pacer.take(perSecond)
         if (!(yield* moveOne(fleet, live.get(transfer.from)!, transfer.to, id))) return
         moved++
         shift(counts, transfer, 1)

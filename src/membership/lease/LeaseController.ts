@@ -1,5 +1,6 @@
 /** The present incarnation, and the listeners to its changes; the writing side of `Lease`. */
 import * as Effect from "effect/Effect"
+import { Listeners } from "../../common/Listeners.js"
 import type { Instant } from "../../common/SuspendAwareClock.js"
 import type { IncarnationEnd, IncarnationState } from "./Incarnation.js"
 import { type Incarnation, Lease, type LeaseChange } from "./Lease.js"
@@ -19,20 +20,12 @@ export interface LeaseController {
 }
 
 export const make = (first: IncarnationState): LeaseController => {
-  const listeners = new Set<(change: LeaseChange, life: Incarnation) => void>()
+  const listeners = new Listeners<[change: LeaseChange, of: Incarnation]>()
   let present = first
 
   const tell = (change: LeaseChange, life: IncarnationState): void => {
     if (change !== "ended") life.told = change
-    const failures: Array<unknown> = []
-    for (const listener of Array.from(listeners)) {
-      try {
-        listener(change, life)
-      } catch (failure) {
-        failures.push(failure)
-      }
-    }
-    if (failures.length > 0) throw failures[0]
+    listeners.tell(change, life)
   }
   const tellHeld = (life: IncarnationState): void => {
     if (life.joined && life.told !== "held" && life.valid()) tell("held", life)
@@ -42,12 +35,6 @@ export const make = (first: IncarnationState): LeaseController => {
     if (life.told === "held" && !life.valid() && !life.ended() && !life.laidDown()) tell("lost", life)
   }
 
-  const onChange: Lease["Type"]["onChange"] = (listener) => {
-    listeners.add(listener)
-    return () => {
-      listeners.delete(listener)
-    }
-  }
   const held = (life: IncarnationState): boolean => life.joined && life.valid()
 
   return {
@@ -80,14 +67,14 @@ export const make = (first: IncarnationState): LeaseController => {
       valid: () => held(present),
       awaitHeld: Effect.async<Incarnation>((resume) => {
         if (held(present)) return resume(Effect.succeed(present))
-        const stop = onChange((change, life) => {
+        const stop = listeners.add((change, life) => {
           if (change !== "held") return
           stop()
           resume(Effect.succeed(life))
         })
         return Effect.sync(stop)
       }),
-      onChange
+      onChange: listeners.add
     }
   }
 }

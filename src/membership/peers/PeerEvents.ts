@@ -2,6 +2,7 @@
  * Instance events this process has emitted. Kept across incarnations, so that rejoining after a fence does not announce every
  * peer again.
  */
+import { Listeners } from "../../common/Listeners.js"
 import type { Peer } from "../../ports/Peers.js"
 import type { EndedInstance, MemberTable } from "./MemberTable.js"
 
@@ -26,8 +27,8 @@ const MAX_ANNOUNCED_PEERS = 4096
 const END: ReadonlySet<string> = new Set(["instance-dead", "instance-left"])
 
 export const make = (): PeerEvents => {
-  const listeners = new Set<(event: InstanceEvent) => void>()
-  const onVictims = new Set<(victim: EndedInstance) => void>()
+  const instances = new Listeners<[event: InstanceEvent]>()
+  const victims = new Listeners<[victim: EndedInstance]>()
   const said = new Map<string, InstanceEvent["name"]>()
   const suspects = new Set<string>()
 
@@ -49,20 +50,12 @@ export const make = (): PeerEvents => {
     suspects.add(incarnation)
     return true
   }
-  const listen =
-    <A>(set: Set<(value: A) => void>) =>
-    (listener: (value: A) => void) => {
-      set.add(listener)
-      return () => {
-        set.delete(listener)
-      }
-    }
   return {
-    onInstance: listen(listeners),
-    onVictim: listen(onVictims),
+    onInstance: instances.add,
+    onVictim: victims.add,
     emit: (name, { address, id, incarnation }) => {
       if (!isNews(name, incarnation)) return
-      for (const listener of Array.from(listeners)) listener({ name, id, incarnation, address })
+      instances.tell({ name, id, incarnation, address })
     },
     markKnown: ({ incarnation }) => {
       if (!said.has(incarnation)) note(incarnation, "instance-joined")
@@ -73,7 +66,7 @@ export const make = (): PeerEvents => {
     victim: (view, victim) => {
       if (view.victims.has(victim.incarnation)) return
       view.victims.set(victim.incarnation, victim)
-      for (const listener of Array.from(onVictims)) listener(victim)
+      victims.tell(victim)
     }
   }
 }

@@ -75,7 +75,7 @@ export const disown = (context: StoreContext, owned: OwnedConnectionState): void
   if (context.owned.get(owned.id) !== owned) return
   context.owned.delete(owned.id)
   if (context.tenure?.life === owned.life) context.tenure.pages.drop(owned.id)
-  for (const listener of Array.from(context.disowned)) listener(owned)
+  context.disowned.tell(owned)
 }
 
 /** Stops owning without a word to the store. */

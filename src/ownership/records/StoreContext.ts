@@ -3,6 +3,7 @@
  */
 import type * as Deferred from "effect/Deferred"
 import type * as Scope from "effect/Scope"
+import type { Listeners } from "../../common/Listeners.js"
 import type { FifoSemaphore } from "../../common/FifoSemaphore.js"
 import type { SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import type { StateStoreUnavailable } from "../../domain/Errors.js"
@@ -38,7 +39,7 @@ export interface StoreContext {
   readonly pendingRemoval: Set<string>
   /** ids that are being created or removed; done when that is settled */
   readonly busy: Map<string, Deferred.Deferred<void>>
-  readonly disowned: Set<(owned: OwnedConnection) => void>
+  readonly disowned: Listeners<[owned: OwnedConnection]>
   /** creates that are under way at once; the others wait for their turn */
   readonly creates: FifoSemaphore
   /** record writes that are open */

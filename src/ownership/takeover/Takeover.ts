@@ -6,7 +6,6 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type { Pacer } from "../../common/Pacer.js"
 import { yieldToEventLoop } from "../../common/YieldToEventLoop.js"
 import { StateStoreUnavailable } from "../../domain/Errors.js"
 import { decodeHeartbeat, encodeHeartbeat } from "../../domain/stored/InstanceRecord.js"
@@ -38,7 +37,8 @@ export interface TakeoverContext {
   readonly tenure: PageTenure
   /** ids of the instances that can take work */
   readonly live: () => ReadonlyArray<string>
-  readonly pace: Pacer
+  /** Waits until so many more may be claimed. */
+  readonly pace: (claims: number) => Effect.Effect<void>
   /** ids that are claimed together, and go onto my page in one write */
   readonly group: number
   /** between two passes, milliseconds */
@@ -173,7 +173,7 @@ export const claimGroup = (
     yield* yieldToEventLoop
     const free = group.filter(({ record }) => !isTaken(context, tenure, record.id))
     if (free.length === 0) return 0
-    yield* pace.take(free.length)
+    yield* pace(free.length)
     const claims = Effect.forEach(
       free,
       (orphan) =>
