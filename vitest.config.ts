@@ -1,16 +1,10 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that start processes or whole fleets of their own, compile, or take long: `npm run test:process`. */
-const PROCESS = [
-  "test/process/{canaries,descriptors,files,forwarding,guardedPeers,hostileDoors,memory,peers,poison,records,restart,secretHosts,secrets,signals,startup,tls,topics}.test.ts",
-  "test/cli/{process,endToEnd}.test.ts",
-  "test/adapters/FileStateProcesses.test.ts",
-  "test/adapters/RpcPeers.test.ts",
-  "test/e2e/{fleetDoors,hostileFrames,largeMessages}.test.ts",
-  "test/manager/{drain,drainHooks,forwarding,forwardingFaults,forwardingLists,migrate,migrateFaults,migrateSends,nextInStep,rebalance}.test.ts",
-  "test/ownership/Reclaim*.test.ts",
-  "test/readme.test.ts"
-]
+/**
+ * Tests that start processes, compile or wait for real time (`*.process.test.ts`), and those of whole fleets in one process
+ * (`*.fleet.test.ts`): `npm run test:process`.
+ */
+const PROCESS = ["test/**/*.process.test.ts", "test/**/*.fleet.test.ts"]
 
 /** Three processes each, and load on all: one file after the other, when all else is done. */
 const FLEETS = "test/process/fleet*.test.ts"

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { DropOldestBuffer } from "../src/common/DropOldestBuffer.js"
-import { CALLER } from "../src/domain/Limits.js"
+import { DropOldestBuffer } from "../../src/common/DropOldestBuffer.js"
+import { CALLER } from "../../src/domain/Limits.js"
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
