@@ -28,6 +28,8 @@ export class MemorySocket {
   openedAt = 0
   closedAt: number | undefined
   private paused = false
+  /** what comes before the client has taken the socket waits, as in a kernel's buffer, for a turn of its own */
+  private taken = false
   private ended = false
   private readonly waiting: Array<readonly [data: Buffer, binary: boolean]> = []
 
@@ -55,7 +57,7 @@ export class MemorySocket {
     if (!this.isOpen) return
     const message = [Buffer.from(data as string), typeof data !== "string"] as const
     this.process.post(() => {
-      if (this.paused) this.waiting.push(message)
+      if (this.paused || !this.taken) this.waiting.push(message)
       else this.deliver(...message)
     })
   }
@@ -71,12 +73,27 @@ export class MemorySocket {
     this.options.onOpen?.(this)
   }
 
+  /** The client takes it. */
+  take(): void {
+    this.handlers.onOpen(this.wire)
+    this.ground.after(0, () =>
+      this.process.post(() => {
+        this.taken = true
+        this.flow()
+      })
+    )
+  }
+
   finish(end: SessionEnd): void {
     if (this.closedAt !== undefined) return
     this.closedAt = this.ground.clock.unsafeCurrentTimeMillis()
     if (this.openedAt === 0) return
     this.options.onClosed?.(this)
     this.ground.after(0, () => this.process.post(() => this.tell(end)))
+  }
+
+  private flow(): void {
+    while (this.taken && !this.paused && this.waiting.length > 0) this.deliver(...this.waiting.shift()!)
   }
 
   private deliver(data: Buffer, binary: boolean): void {
@@ -106,7 +123,7 @@ export class MemorySocket {
     },
     resume: () => {
       this.paused = false
-      while (!this.paused && this.waiting.length > 0) this.deliver(...this.waiting.shift()!)
+      this.flow()
     },
     close: (closeCode, reason) => this.finish({ closeCode, reason, cause: "closed" }),
     terminate: () => this.finish({ closeCode: 1006, reason: "the socket was cut", cause: "closed" }),
@@ -170,7 +187,7 @@ export class MemorySockets {
         socket.opened()
         process.post(() => {
           if (socket.closedAt !== undefined) return resume(Effect.fail(toDialCause("refused", "closed at once")))
-          handlers.onOpen(socket.wire)
+          socket.take()
           resume(Effect.void)
         })
       })

@@ -99,5 +99,43 @@ export const BUFFER: ReadonlyArray<Scenario> = [
         world.check.violation("P3 dropped, and nobody was told", "no gap overflow")
       }
     }
+  },
+  {
+    name: "a socket that opens under a flood while its instance is frozen is read as far as its buffer goes",
+    play: (world) => {
+      fleet(world, 2)
+      world.refusals = 0
+      world.slowDials = 0
+      // of those that pause their peer
+      const id = world.connect(0, "flood-2")
+      while (world.cluster.sockets.dialled.size === 0) world.go(1)
+      world.freeze(0, 3_000)
+      while (world.cluster.sockets.open.size === 0) world.go(1)
+      const socket = [...world.cluster.sockets.open].find((one) => whose(one).id === id)!
+      world.busSlow(300, 6_000)
+      world.flood(socket, 5_000)
+      for (let i = 0; i < 600; i++) world.go(10)
+      if (!socket.isOpen || socket.unread < FRAME_LIMIT) {
+        world.check.violation("the scenario did not come about", `${socket.unread} frames wait at the server`)
+      }
+      settle(world)
+    }
+  },
+  {
+    name: "what waits of a connection that came after one look, and was removed before the next",
+    play: (world) => {
+      fleet(world, 2)
+      world.refusals = 0
+      const id = world.connect(0, "one")
+      world.go(10_500)
+      world.busDown(4_000)
+      world.go(1_500)
+      if (world.gauge(0, "buffer_frames") === 0) {
+        world.check.violation("the scenario did not come about", "nothing waits")
+      }
+      world.disconnect(0, id)
+      world.go(100)
+      settle(world)
+    }
   }
 ]
