@@ -46,7 +46,8 @@ export class Held {
     this.had.set(number, looks)
     looks.push({ at: this.world.time.now, connections: this.world.gauge(number, "connections") })
     while (looks.length > 1 && looks[1]!.at <= since) looks.shift()
-    return Math.max(looks[0]!.connections, looks.at(-1)!.connections) + this.world.check.epochsGiven(number, since)
+    const given = this.world.check.epochsGiven(number, Math.min(since, looks[0]!.at))
+    return Math.max(looks[0]!.connections, looks.at(-1)!.connections) + given
   }
 
   /** Once all is healed and the servers are calm, nothing waits but what has just come. */
