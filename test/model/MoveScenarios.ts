@@ -135,6 +135,29 @@ const onwards = (mode: Mode): Scenario => ({
   }
 })
 
+/** The bus is away from before the first move until after the second. */
+const publishing: Scenario = {
+  name: "break before make: moved on twice, while the first owner still publishes what it has read",
+  play: (world) => {
+    const id = begun(world, "break before make")
+    world.slowDials = 0
+    const openAt = (number: number) =>
+      [...world.cluster.sockets.open].some(({ instance }) => instance === number) &&
+      world.cluster.sockets.open.size === 1
+    world.busDown(20_000)
+    world.go(1_400)
+    world.migrate(SOURCE, id, "instance-1")
+    until(world, () => openAt(TARGET))
+    world.migrate(TARGET, id, "instance-2")
+    until(world, () => openAt(2))
+    world.cluster.bus.down = false
+    for (let i = 0; i < 300; i++) world.go(100)
+    const late = world.check.counts["publishes beside the new owner: moved, and not all was published"] ?? 0
+    if (late === 0) world.check.violation("the scenario did not come about", "all was published in time")
+    settle(world)
+  }
+}
+
 /** Removed where it is dialled; the source has heard of nothing yet. */
 const removed: Scenario = {
   name: "make before break: disconnected before it is open where it was moved to",
@@ -155,7 +178,7 @@ const removed: Scenario = {
 
 export const MOVES: ReadonlyArray<Scenario> = (Object.keys(MODES) as ReadonlyArray<Mode>).flatMap((mode) => [
   undisturbed(mode),
-  ...(mode === "make before break" ? [removed] : []),
+  mode === "make before break" ? removed : publishing,
   silent(mode),
   late(mode),
   onwards(mode),

@@ -114,7 +114,7 @@ export class Moves {
 
   /** Why `old` may publish what it has read while `young` has a socket: the last of it, in either mode. */
   mayPublish(id: string, old: Actor, young: Actor): string | undefined {
-    const move = this.standing(id, old, young)
+    const move = this.standing(id, old, young) ?? this.movedOn(id, old, young)
     if (move === undefined) return undefined
     const { now } = this.world.time
     if (move.saidAt !== undefined && now > move.saidAt + 1_000) return undefined
@@ -131,13 +131,30 @@ export class Moves {
     return check.numberOf(move.target) === young.instance ? move : undefined
   }
 
+  /** The move of the one, where the other has it from its target, by one planned move after the other; nobody was fenced. */
+  private movedOn(id: string, old: Actor, young: Actor): Move | undefined {
+    const { check } = this.world
+    const of = (epoch: number) => {
+      const move = this.moves.get(`${id}@${epoch}`)
+      return move?.claimed === undefined || check.fenceOf(move.source) !== undefined ? undefined : move
+    }
+    const first = of(old.epoch)
+    if (first === undefined || check.numberOf(first.source) !== old.instance) return undefined
+    for (let move: Move | undefined = first; move !== undefined; move = of(move.claimed!.epoch)) {
+      if (move.claimed!.epoch === young.epoch) return check.numberOf(move.target) === young.instance ? first : undefined
+    }
+    return undefined
+  }
+
   /** The latest that the source's socket is open. */
   private closedBy(move: Move, young: Actor): number {
     const { check, time } = this.world
     const ends = [check.numberOf(move.source)!, check.numberOf(move.target)!]
     const hindered = this.world.hindered(ends, move.offeredAt)
     const fence = check.fenceOf(move.target)
-    if (move.claimed!.epoch !== young.epoch && hindered === undefined) return fence!.at + FENCE_HEARD_WITHIN
+    if (move.claimed!.epoch !== young.epoch && fence !== undefined && hindered === undefined) {
+      return fence.at + FENCE_HEARD_WITHIN
+    }
     const openAt = move.openAt ?? time.now
     if (hindered === undefined && fence === undefined && openAt < move.offeredAt + PATIENCE - HEARD_WITHIN) {
       return openAt + HEARD_WITHIN
