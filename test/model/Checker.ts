@@ -4,6 +4,7 @@ import { encode } from "../../src/domain/CloudEvent.js"
 import type { ConnectionRecord } from "../../src/domain/stored/ConnectionRecord.js"
 import type { Published } from "../../src/testing/Bus.js"
 import type { MemorySocket } from "../../src/testing/MemorySockets.js"
+import { Callers } from "./Callers.js"
 import { Emptied } from "./Emptied.js"
 import { Frames } from "./Frames.js"
 import { Held } from "./Held.js"
@@ -40,23 +41,12 @@ export type Row = Partial<
   readonly createdAt?: string
 }
 
-interface Operation {
-  readonly kind: "connect" | "disconnect"
-  readonly id: string
-  readonly from: number
-  to: number
-  result: "ok" | "refused" | "unknown"
-  /** the store was emptied after it began */
-  forgotten?: true
-}
-
 export class Checker {
   readonly found: Array<Violation> = []
   readonly counts: Record<string, number> = {}
   readonly fences: Array<Fence> = []
   /** what was refused falsely: by the strange network, while the process lived */
   strange = 0
-  private readonly operations: Array<Operation> = []
   private readonly owners = new Map<string, string>()
   private readonly given: Array<{ readonly incarnation: string; readonly at: number }> = []
   private readonly highest = new Map<string, number>()
@@ -65,6 +55,7 @@ export class Checker {
   private readonly removed = new Set<string>()
   readonly emptied = new Emptied()
   readonly frames: Frames
+  readonly callers: Callers
   private readonly moves: Moves
   private readonly held: Held
   private readonly consumer = acceptInOrder()
@@ -72,6 +63,7 @@ export class Checker {
 
   constructor(private readonly world: World) {
     this.frames = new Frames(world)
+    this.callers = new Callers(world)
     this.moves = new Moves(world)
     this.held = new Held(world)
   }
@@ -184,11 +176,7 @@ export class Checker {
   /** The store is about to forget everything: what callers were answered before binds nobody any more. */
   wiped(rows: ReadonlyMap<string, Record<string, any>>): void {
     this.emptied.now(this.world.time.now, rows)
-    for (const operation of this.operations) {
-      operation.to = Math.min(operation.to, this.world.time.now)
-      operation.result = "unknown"
-      operation.forgotten = true
-    }
+    this.callers.forgetAll()
   }
 
   // ------------------------------------------------------------ sockets and frames
@@ -318,38 +306,6 @@ export class Checker {
     return this.fences.find((fence) => fence.incarnation === incarnation)
   }
 
-  // ------------------------------------------------------------ callers
-
-  begin(kind: Operation["kind"], id: string): Operation {
-    const operation: Operation = { kind, id, from: this.world.time.now, to: Infinity, result: "unknown" }
-    this.operations.push(operation)
-    return operation
-  }
-
-  end(operation: Operation, result: Operation["result"]): void {
-    if (operation.to !== Infinity) return
-    operation.to = this.world.time.now
-    operation.result = result
-    this.world.log("answer", operation.kind, operation.id, result)
-  }
-
-  private mustBeUp(id: string): boolean {
-    const all = this.operations.filter((o) => o.id === id)
-    return all.some(
-      (o) =>
-        o.kind === "connect" &&
-        o.result === "ok" &&
-        !all.some((d) => d.kind === "disconnect" && (d.to > o.from || d.result !== "ok") && d.forgotten !== true)
-    )
-  }
-
-  private mustBeDown(id: string): boolean {
-    const all = this.operations.filter((o) => o.id === id)
-    return all.some(
-      (d) => d.kind === "disconnect" && d.result === "ok" && !all.some((o) => o.kind === "connect" && o.to > d.from)
-    )
-  }
-
   // ------------------------------------------------------------ after each step, and at the end
 
   /** What must hold at every moment. */
@@ -378,7 +334,7 @@ export class Checker {
       for (const id of value["ids"]) named.set(id, [...(named.get(id) ?? []), page[1]!])
     }
     const ids = new Set([
-      ...this.operations.map(({ id }) => id),
+      ...this.callers.ids(),
       ...[...rows.keys()].filter((key) => key.startsWith(CONNECTIONS)).map((key) => key.slice(CONNECTIONS.length))
     ])
     for (const id of ids) this.connectionSettled(id, rows, named)
@@ -406,8 +362,8 @@ export class Checker {
     const row = rows.get(CONNECTIONS + id) as Row | undefined
     const record = row === undefined || row.tombstone ? undefined : row
     const open = [...cluster.sockets.open].filter((socket) => whose(socket).id === id)
-    if (this.mustBeUp(id) && record === undefined) this.violation("P2 an answered Connect is lost", id)
-    if (this.mustBeDown(id) && record !== undefined) this.violation("P2 removed, and here again", id)
+    if (this.callers.mustBeUp(id) && record === undefined) this.violation("P2 an answered Connect is lost", id)
+    if (this.callers.mustBeDown(id) && record !== undefined) this.violation("P2 removed, and here again", id)
     if (record === undefined) {
       if (open.length > 0) this.violation("P2 open without a record", id)
       return
@@ -420,7 +376,7 @@ export class Checker {
     if (owner === undefined || owner.process.dead || life !== record.incarnation) {
       // its Connect was not answered, no socket is open for it, and the next who asks for it claims it
       const late = this.emptied.landedLate(CONNECTIONS + id, record.incarnation ?? "")
-      if (late && pages.length === 0 && open.length === 0 && !this.mustBeUp(id)) return
+      if (late && pages.length === 0 && open.length === 0 && !this.callers.mustBeUp(id)) return
       const kind = pages.length > 0 ? "P2 its owner is gone, and nobody claims it" : "P2 a record that no page names"
       return this.violation(kind, said)
     }

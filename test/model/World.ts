@@ -422,7 +422,7 @@ export class World {
   /** By the key that makes the id; its id. */
   connect(number: number, key: string, more: Readonly<Record<string, unknown>> = {}): string {
     const id = uuidv8FromRequest(key)
-    const operation = this.check.begin("connect", id)
+    const operation = this.check.callers.begin("connect", id)
     this.log("connect", key, id, "at", number)
     this.keys.add(id)
     const request = {
@@ -437,9 +437,9 @@ export class World {
     this.call(
       number,
       (manager) => manager.connect(request),
-      (ok, failure) => this.check.end(operation, ok ? "ok" : isUnknown(failure) ? "unknown" : "refused")
+      (ok, failure) => this.check.callers.end(operation, ok ? "ok" : isUnknown(failure) ? "unknown" : "refused")
     )
-    this.time.after(8_000, () => this.check.end(operation, "unknown"))
+    this.time.after(8_000, () => this.check.callers.end(operation, "unknown"))
     return id
   }
 
@@ -449,14 +449,14 @@ export class World {
   }
 
   disconnect(number: number, id: string): void {
-    const operation = this.check.begin("disconnect", id)
+    const operation = this.check.callers.begin("disconnect", id)
     this.log("disconnect", id, "at", number)
     this.call(
       number,
       (manager) => manager.disconnect({ id }),
-      (ok) => this.check.end(operation, ok ? "ok" : "unknown")
+      (ok) => this.check.callers.end(operation, ok ? "ok" : "unknown")
     )
-    this.time.after(8_000, () => this.check.end(operation, "unknown"))
+    this.time.after(8_000, () => this.check.callers.end(operation, "unknown"))
   }
 
   migrate(number: number, id: string, target?: string): void {

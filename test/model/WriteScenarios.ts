@@ -67,7 +67,7 @@ export const WRITE: ReadonlyArray<Scenario> = [
       const id = world.connect(0, "one")
       world.go(1_000)
       // nobody is left to hear how it went
-      world.check.begin("disconnect", id)
+      world.check.callers.begin("disconnect", id)
       world.time.run(
         Effect.ignore(
           world.cluster.run(0, (manager) =>
