@@ -1,4 +1,4 @@
-import type { Edit } from "./Mutations.js"
+import type { Edit } from "./Edits.js"
 
 export declare const FOLDER: string
 

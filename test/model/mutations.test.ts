@@ -4,7 +4,8 @@ import { promisify } from "node:util"
 import { describe, expect, it } from "vitest"
 import { bundle } from "./bundle.mjs"
 import type { Violation } from "./Checker.js"
-import { MUTATIONS, type Edit } from "./Mutations.js"
+import type { Edit } from "./Edits.js"
+import { MUTATIONS } from "./Mutations.js"
 
 const node = promisify(execFile)
 
