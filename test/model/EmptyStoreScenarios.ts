@@ -153,6 +153,25 @@ export const EMPTY_STORE: ReadonlyArray<Scenario> = [
       upOnce(world, id)
       settle(world)
     }
+  },
+  {
+    name: "the store comes back empty under a Connect, whose dial then ends with the lease: its record gets its tombstone",
+    play: (world) => {
+      fleet(world, 2)
+      world.refusals = 0
+      const id = world.idOf("one")
+      world.fate = only(0, writes(pageKey("instance-0", 0)), () => ({ arrives: 2, answers: 200 }))
+      world.connect(0, "one")
+      while (!world.rows().has(pageKey("instance-0", 0))) world.go(1)
+      world.wipe()
+      while (world.cluster.sockets.dialled.size === 0) world.go(1)
+      cameAbout(world, world.rows().has(connectionKey(id)), "no record")
+      world.fate = undefined
+      world.freeze(0, 8_000)
+      world.go(12_000)
+      cameAbout(world, world.cluster.isReady(0), "it has not joined again")
+      settle(world)
+    }
   }
 ]
 

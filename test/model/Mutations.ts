@@ -175,7 +175,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "ownership/records/PageTenures.ts",
-        "      for (const owned of held) if (!owned.removing) forgotten",
+        "      for (const owned of held) forgotten",
         "      for (const owned of []) forgotten"
       )
     ],
@@ -193,6 +193,18 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     ],
     found: "the store comes back empty under an instance without a page",
     kind: "P1 two sockets of one connection"
+  },
+  {
+    name: "what was being removed when the store was emptied is forgotten",
+    edits: [
+      edit(
+        "ownership/takeover/RestartRecovery.ts",
+        "      yield* endByTombstone(context, tenure, id, before.epoch)\n",
+        ""
+      )
+    ],
+    found: "the store comes back empty under a Connect, whose dial",
+    kind: "P2 a record that no page names"
   },
   {
     name: "what the store forgot begins with its old epoch",

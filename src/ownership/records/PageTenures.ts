@@ -39,7 +39,7 @@ export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) 
       for (const owned of held) context.owned.delete(owned.id)
       if (context.tenure?.life === life) forgotten = new Map(context.tenure.forgotten)
       if (context.membership.endOf(life) !== "emptied") return
-      for (const owned of held) if (!owned.removing) forgotten.set(owned.id, owned.record())
+      for (const owned of held) forgotten.set(owned.id, owned.record())
     }
 
     const stop = lease.onChange((change, life) => {

@@ -167,7 +167,7 @@ const resolve = (
 /**
  * The store came back empty: what this instance held is created anew, by create-if-absent. Where a record stands already, it
  * may be one that the former incarnation created before it saw the store empty, and that no page names: it is sorted
- * like any other.
+ * like any other. What was being removed then gets its tombstone, since its record may stand in the same way.
  */
 const createAnew = (
   context: StoreContext,
@@ -178,7 +178,11 @@ const createAnew = (
   const { id } = before
   return Effect.gen(function* () {
     yield* waited(context, id)
-    if (context.owned.has(id) || context.pendingRemoval.has(id) || tenure.retained.has(id)) return Option.none()
+    if (context.owned.has(id) || tenure.retained.has(id)) return Option.none()
+    if (context.pendingRemoval.has(id)) {
+      yield* endByTombstone(context, tenure, id, before.epoch)
+      return Option.none()
+    }
     yield* yieldToEventLoop
     retain(tenure, id)
     const claimed = yield* Effect.gen(function* () {
