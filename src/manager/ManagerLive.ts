@@ -118,8 +118,8 @@ const make = Effect.gen(function* () {
   }
   const creating = Connect.nothingYet()
   const peers = yield* Peers
-  const giving = MigrationSource.make(core, membership, peers)
-  const fleet: Migrate.MigrationContext = { core, giving, membership, peers }
+  const source = MigrationSource.make(core, membership, peers)
+  const fleet: Migrate.MigrationContext = { core, source, membership, peers }
   const drain = yield* Drain.make(fleet, yield* DrainHooks)
 
   metrics.connections(() => byStatus(core))
@@ -184,7 +184,7 @@ const make = Effect.gen(function* () {
     operations,
     connectAgain: (request) => Connect.connectAgain(core, creating, request),
     send: (request, onSent) => Send.send(core, request, onSent),
-    handover: { take: MigrationTarget.make(core, peers), moved: giving.confirm }
+    handover: { take: MigrationTarget.make(core, peers), moved: source.confirm }
   })
   const browsing = StoredConnections.make(yield* bounded(yield* StateStore))
   const roster = yield* Forward.makeMemberChanges(membership, essentials)

@@ -37,7 +37,7 @@ export const evacuate = (
   progress: EvacuationContext
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { core, giving } = fleet
+    const { core, source } = fleet
     const known = yield* Effect.either(Effect.timeout(loads(fleet), "1 second"))
     const load = Either.getOrElse(known, () => new Map<string, number>())
     const expect = (id: string, n: number) => load.set(id, (load.get(id) ?? 0) + n)
@@ -79,10 +79,10 @@ export const evacuate = (
         const to = leastLoaded(takers(c), (id) => load.get(id) ?? 0)
         if (to === undefined || timeLeft() <= 0) return
         expect(to.id, 1)
-        const given = yield* giving.migrateTo(c, to, closing)
-        if (given === "moved") progress.moved++
+        const outcome = yield* source.migrateTo(c, to, closing)
+        if (outcome === "migrated") progress.moved++
         else expect(to.id, -1)
-        if (given === "kept") progress.failed++
+        if (outcome === "retained") progress.failed++
       })
 
     const rounds = Effect.gen(function* () {

@@ -17,7 +17,7 @@ export interface MigrationContext {
   readonly core: ManagerContext
   readonly membership: Membership["Type"]
   readonly peers: Peers["Type"]
-  readonly giving: MigrationSource
+  readonly source: MigrationSource
 }
 
 /** For people and for balance: this instance's own count is the one of this moment, the others' those of their last beat. */
@@ -46,7 +46,7 @@ const TRIES = 3
 
 export const migrate = (fleet: MigrationContext, request: MigrateRequest): Effect.Effect<Connection, ManagerError> =>
   Effect.gen(function* () {
-    const { core, giving } = fleet
+    const { core, source } = fleet
     const { id, target } = yield* checked(checkMigrate(request))
     const c = yield* owned(core, id)
     if (target === core.instanceId) return c.view()
@@ -57,9 +57,9 @@ export const migrate = (fleet: MigrationContext, request: MigrateRequest): Effec
     for (let tries = TRIES; tries > 0; tries--) {
       const to = leastLoaded(candidates, (id) => load.get(id) ?? 0)
       if (to === undefined) break
-      const given = yield* giving.migrateTo(c, to, CLOSING)
-      if (given === "moved") return yield* shownBy(fleet, to, c)
-      if (given === "gone") return (yield* owned(core, c.id)).view()
+      const outcome = yield* source.migrateTo(c, to, CLOSING)
+      if (outcome === "migrated") return yield* shownBy(fleet, to, c)
+      if (outcome === "released") return (yield* owned(core, c.id)).view()
       candidates = candidates.filter((peer) => peer !== to)
     }
     return yield* noTarget

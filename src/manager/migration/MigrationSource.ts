@@ -30,8 +30,8 @@ const CONFIRM_RETRY_DELAY = "500 millis"
 /** Moves that came to an end, kept for a target that asks again because the answer was lost. */
 const MAX_CONFIRMED_MOVES = 4096
 
-/** `moved`: the target owns it. `kept`: it is here as before. `gone`: it is neither here nor the target's. */
-export type MigrationOutcome = "moved" | "kept" | "gone"
+/** `migrated`: the target owns it. `retained`: it is here as before. `released`: it is neither here nor the target's. */
+export type MigrationOutcome = "migrated" | "retained" | "released"
 
 /** What the peer reads when its socket is closed for a move; the connection's own `leave_code` stands over the code. */
 export interface Closing {
@@ -73,7 +73,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
     Effect.gen(function* () {
       const answer = yield* Deferred.make<MigrationOutcome>()
       const work = Effect.zipRight(awaitFormerOwner(c), c.changing.run(handOver(c, target, closing))).pipe(
-        Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a move failed", defect), "gone" as const)),
+        Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a move failed", defect), "released" as const)),
         Effect.onExit((exit) => Deferred.done(answer, exit)),
         Effect.annotateLogs({ connection: c.id, epoch: c.epoch })
       )
@@ -94,7 +94,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
 
   const handOver = (c: ManagedConnection, target: Peer, closing: Closing): Effect.Effect<MigrationOutcome> =>
     Effect.gen(function* () {
-      if (!isHere(c)) return "gone"
+      if (!isHere(c)) return "released"
       const over = yield* Deferred.make<boolean>()
       const move: Move = {
         c,
@@ -122,7 +122,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
     Effect.gen(function* () {
       const { c, closing, overlap, target } = move
       // without an overlap a target that is gone would cost its socket for nothing
-      if (!overlap && !(yield* answers(c, target))) return "kept"
+      if (!overlap && !(yield* answers(c, target))) return "retained"
       // A socket that is lost from here on is not dialled anew while the target's is: a peer that allows only one would close
       // them in turn. Also while the record is written: the target may claim from then on.
       c.moveOverlaps(overlap)
@@ -201,18 +201,18 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
         c.change("lost")
         yield* core.supervisor.start(c, { failFast: false })
       }
-      return "kept" as const
+      return "retained" as const
     })
 
   /** It is not ours by the record: what was read is published as far as it goes, and the record tells whose it is. */
   const letGo = (move: Move): Effect.Effect<MigrationOutcome> =>
     Effect.gen(function* () {
       const { c, target } = move
-      if (c.owned.life.ended() || core.connections.get(c.id) !== c) return "gone" as const
+      if (c.owned.life.ended() || core.connections.get(c.id) !== c) return "released" as const
       const read = yield* Effect.either(core.store.read(c.id))
       if (Either.isLeft(read) || Option.isNone(read.right) || read.right.value.incarnation !== target.incarnation) {
         yield* abandon(core, c)
-        return "gone" as const
+        return "released" as const
       }
       return (yield* complete(move)) satisfies MigrationOutcome
     })
@@ -223,7 +223,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       const { c, closing, overlap, target } = move
       const present = core.connections.get(c.id)
       // claimed anew from a target that died: this epoch is over here too
-      if (present !== undefined && present !== c) return "gone" as const
+      if (present !== undefined && present !== c) return "released" as const
       const since = move.heardAt ?? core.steady()
       c.publishingReleased()
       yield* core.supervisor.stop(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
@@ -243,7 +243,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
         remember(move)
         yield* Deferred.succeed(move.over, true)
       }
-      return "moved" as const
+      return "migrated" as const
     })
 
   const remember = ({ c, target }: Move): void => {
