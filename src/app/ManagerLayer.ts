@@ -35,6 +35,7 @@ import * as SessionsLive from "../socket/SessionsLive.js"
 import { counted } from "../state/CountedStore.js"
 import * as Backing from "./Backing.js"
 
+/** What a program that embeds the manager may say; every field may be left out. */
 export interface Options<E = never, R = never> {
   /** as WSM_BACKING: where state and events are kept unless the layers below say otherwise; default embedded */
   readonly backing?: SettingsShape["backing"]
@@ -79,6 +80,7 @@ export type Provided =
   | Peers
   | PeerDeskTag
 
+/** Why a manager did not start: a setting that is refused, or a backing that cannot be used. */
 export type StartError = SettingsError | Backing.BackingFailure
 
 /**

@@ -26,6 +26,7 @@ import * as PeerKeys from "./PeerKeys.js"
 /** What the layer gives beside the manager: where its doors really listen. */
 export type Provided = ManagerLayer.Provided | HttpListener.HttpListener | Refusals | GrpcServer.GrpcListener
 
+/** Why a server did not start: as for the manager, or a port that cannot be bound. */
 export type StartError = ManagerLayer.StartError | HttpListener.ListenFailed | GrpcServer.GrpcListenFailed
 
 /** Every door over a manager whose listener is bound. */

@@ -24,16 +24,22 @@ export class SettingsError extends Data.TaggedError("SettingsError")<{
   }
 }
 
+/** Where the value of a setting came from. */
 export type Source = "flag" | "environment" | "file" | "option" | "default"
 
+/** Settings that were checked, and what is to be said of them. */
 export interface Loaded {
+  /** every setting, with the defaults filled in */
   readonly settings: SettingsShape
+  /** where each value came from */
   readonly sources: Readonly<Record<SettingKey, Source>>
   /** one line for each `WSM_…` variable that is no setting, and for each secret's file that every user of the host can read */
   readonly warnings: ReadonlyArray<string>
 }
 
+/** What settings are read from; a flag goes before a variable. */
 export interface LoadOptions {
+  /** the variables of the process, `WSM_…` */
   readonly env: Readonly<Record<string, string | undefined>>
   /** by name without dashes: `http-port` */
   readonly flags?: Readonly<Record<string, string | undefined>>

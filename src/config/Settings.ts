@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import { fromOptions, type SettingsError } from "./Load.js"
 import type { SettingsShape } from "./SettingsShape.js"
 
+/** The settings of this instance; the same as long as it lives. */
 export class Settings extends Context.Tag("websocketmanager/config/Settings")<Settings, SettingsShape>() {
   /** Settings given in code, under the same checks as those of the environment; what is left out is the default. */
   static readonly layer = (options: Partial<SettingsShape> = {}): Layer.Layer<Settings, SettingsError> =>

@@ -21,12 +21,17 @@ import { type FrameData, readEvent } from "./ReadEvent.js"
 
 export type { FrameData }
 
+/** A frame's place in the stream of one connection: by epoch first, then by sequence. */
 export interface Position {
+  /** one more with each owner of the connection */
   readonly epoch: number
+  /** of the frame within the epoch, from 1 */
   readonly sequence: number
 }
 
+/** A frame that is news, in its order. */
 export interface AcceptedFrame extends Position {
+  /** the connection whose peer sent it */
   readonly connectionId: string
   /** arrival at the manager, milliseconds since 1970 */
   readonly receivedAt: number
@@ -36,26 +41,35 @@ export interface AcceptedFrame extends Position {
 
 /** What the manager said about missing frames: a `gap` event (contract, section 3). */
 export interface GapReport {
+  /** the connection whose frames are missing */
   readonly connectionId: string
+  /** `reconnect`, `takeover`, `overflow` or `publish` */
   readonly cause: string
   /** the frames lost lie between these two */
   readonly last: Position
+  /** where the stream goes on after the loss */
   readonly first: Position
+  /** how many frames are lost; unknown where they could not be counted */
   readonly lost: number | "unknown"
 }
 
+/** Frames that this reader did not get, between two that it accepted. */
 export interface Gap {
+  /** the connection whose frames are missing */
   readonly connectionId: string
   /** `hole`: numbers are missing within an epoch · `epoch`: a new owner began, and what came before it is not known */
   readonly kind: "hole" | "epoch"
   /** accepted last before the gap, and first after it */
   readonly after: Position
+  /** the first one accepted after the gap */
   readonly before: Position
+  /** how many numbers are missing; unknown across epochs */
   readonly missing: number | "unknown"
   /** what the manager has reported of it so far */
   readonly explainedBy: ReadonlyArray<GapReport>
 }
 
+/** What one event brought. */
 export interface Accepted {
   /** in order, each for the first time */
   readonly frames: ReadonlyArray<AcceptedFrame>
@@ -71,6 +85,7 @@ export interface Accepted {
   readonly lifecycle: string | undefined
 }
 
+/** Where to begin, and what to forget; all may be left out. */
 export interface Options {
   /** Where to go on: what `positions` gave before a restart. */
   readonly from?: Iterable<readonly [connectionId: string, position: Position]>
@@ -83,6 +98,7 @@ export interface Options {
   readonly now?: () => number
 }
 
+/** The rule for one reader. It holds one position per connection, and the last few gaps. */
 export interface InOrder {
   /**
    * One event of a topic: structured JSON as text or bytes, its object as an HTTP subscriber gets it, or a
@@ -95,6 +111,7 @@ export interface InOrder {
   readonly forget: (connectionId: string) => void
 }
 
+/** A reader's rule, new or from where it was: takes each frame once and in order, and tells what is missing. */
 export const acceptInOrder = (options: Options = {}): InOrder => {
   const { forgetAfterMillis = Infinity, now = Date.now } = options
   const feeds = new Map<string, Feed>()

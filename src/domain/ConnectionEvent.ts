@@ -20,9 +20,12 @@ export const LIFECYCLE_NAMES = [
   "instance-draining"
 ] as const
 
+/** The name of a lifecycle event. */
 export type LifecycleName = (typeof LIFECYCLE_NAMES)[number]
 
+/** One event on its way to the lifecycle topic. */
 export class LifecycleEvent {
+  /** tells it from a frame */
   readonly kind = "lifecycle" as const
   constructor(
     readonly name: LifecycleName,
@@ -45,7 +48,9 @@ export type GapCause = "reconnect" | "takeover" | "overflow" | "publish"
 
 /** A position in a connection's stream of frames. */
 export interface Position {
+  /** one more with each owner of the connection */
   readonly epoch: number
+  /** of the frame within the epoch, from 1 */
   readonly sequence: number
   /** milliseconds since 1970; 0: not known */
   readonly at: number

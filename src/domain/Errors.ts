@@ -61,7 +61,9 @@ export class ConnectionNotOpen extends Schema.TaggedError<ConnectionNotOpen>()("
   }
 }
 
+/** At which step a dial failed. */
 export const DialFailureKind = Schema.Literal("dns", "refused", "timeout", "tls", "http", "handshake", "secret")
+/** At which step a dial failed. */
 export type DialFailureKind = typeof DialFailureKind.Type
 
 /** Represents a first dial that failed while the caller waited for it; nothing was kept. `reason` says what the peer did. */
@@ -190,6 +192,7 @@ export const ManagerError = Schema.Union(
   PubSubUnavailable
 )
 export type ManagerError = typeof ManagerError.Type
+/** The name of an error, as it stands on both wires. */
 export type ErrorTag = ManagerError["_tag"]
 
 /** gRPC status code (google.rpc.Code) and HTTP status of each tag. */

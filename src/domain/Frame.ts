@@ -5,16 +5,21 @@
  */
 
 export interface FrameOrigin {
+  /** the connection whose peer sent it */
   readonly connectionId: string
   /** without credentials */
   readonly connectionUrl: string
+  /** the instance whose socket received it */
   readonly instanceId: string
+  /** of the connection under that owner */
   readonly epoch: number
   /** datacontenttype of text frames */
   readonly textContentType: string
 }
 
+/** One message of a peer, as it goes to a topic. */
 export class Frame {
+  /** tells it from a pack and from a lifecycle event */
   readonly kind = "frame" as const
   constructor(
     readonly origin: FrameOrigin,
@@ -30,6 +35,7 @@ export class Frame {
 
 /** Many frames of one connection in one event, in order; never empty, never changed after it was first sent. */
 export class FramePack {
+  /** tells it from a frame and from a lifecycle event */
   readonly kind = "frames" as const
   constructor(
     readonly origin: FrameOrigin,
@@ -37,5 +43,7 @@ export class FramePack {
   ) {}
 }
 
+/** Content type of a text frame, unless the spec says another. */
 export const TEXT_PLAIN = "text/plain"
+/** Content type of a binary frame. */
 export const OCTET_STREAM = "application/octet-stream"

@@ -16,6 +16,7 @@ type Answer<A> = Effect.Effect<A, ManagerError>
 /** The outer effect answers at once (or refuses); from then on every item is delivered or counted in a later `missed`. */
 type Streamed<A> = Effect.Effect<Stream.Stream<A, ManagerError>, ManagerError, Scope.Scope>
 
+/** The service: every operation of the contract, whichever instance owns the connection it is about. */
 export class ConnectionManager extends Context.Tag("websocketmanager/manager/ConnectionManager")<
   ConnectionManager,
   {

@@ -11,12 +11,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
+/** Something that is done at drain. */
 export interface DrainHook {
   /** for the log */
   readonly name: string
+  /** done once for each drain; its failure is logged and changes nothing */
   readonly run: Effect.Effect<unknown, unknown>
 }
 
+/** The hooks of this instance. */
 export class DrainHooks extends Context.Tag("websocketmanager/manager/DrainHooks")<
   DrainHooks,
   {
@@ -33,6 +36,7 @@ export class DrainHooks extends Context.Tag("websocketmanager/manager/DrainHooks
     readonly all: () => ReadonlyArray<DrainHook>
   }
 >() {
+  /** No hooks yet. */
   static readonly layer = Layer.sync(DrainHooks, () => {
     const hooks = new Set<DrainHook>()
     return DrainHooks.of({

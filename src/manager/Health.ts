@@ -12,13 +12,17 @@ import { StateStore } from "../ports/StateStore.js"
 /** The stage of an instance's life, as readiness tells it: one value, watched by the health doors. */
 export type PhaseName = "booting" | "ready" | "draining" | "left" | "fenced"
 
+/** The stage of this instance, and its listeners. */
 export interface Phase {
+  /** the present one */
   readonly get: () => PhaseName
+  /** The next one; nothing comes after `left`, and only that after `draining`. */
   readonly set: (name: PhaseName) => void
   /** Calls back, synchronously, on each change, until the returned function is called. */
   readonly onChange: (listener: (name: PhaseName) => void) => () => void
 }
 
+/** A phase of its own, `booting` at first. */
 export const makePhase = (): Phase => {
   let present: PhaseName = "booting"
   const listeners = new Listeners<[name: PhaseName]>()
@@ -34,9 +38,11 @@ export const makePhase = (): Phase => {
   }
 }
 
+/** How one thing that the manager stands on does. */
 export interface DependencyHealth {
   /** manager | lease | stateStore | pubsub | sidecar, where there is one; then whatever is in trouble, by its own name */
   readonly name: string
+  /** `degraded`: it gave no good answer just now */
   readonly status: "ok" | "degraded"
   /** one line for people, without secrets */
   readonly detail: string
@@ -45,7 +51,9 @@ export interface DependencyHealth {
 /** How long a dependency may take to answer before it is called degraded. */
 const DEPENDENCY_TIMEOUT = "1 second"
 
+/** The phase of this instance. */
 export class CurrentPhase extends Context.Tag("websocketmanager/manager/CurrentPhase")<CurrentPhase, Phase>() {
+  /** `booting`, until something says otherwise. */
   static readonly layer = Layer.sync(CurrentPhase, makePhase)
 }
 
@@ -54,12 +62,15 @@ export class Dependencies extends Context.Reference<Dependencies>()("websocketma
   defaultValue: (): ReadonlyArray<Dependency> => []
 }) {}
 
+/** Something that a backing stands on, and how to ask it. */
 export interface Dependency {
+  /** as `/health` calls it */
   readonly name: string
   /** succeeds when it serves */
   readonly ping: Effect.Effect<void, { readonly message: string }>
 }
 
+/** Whether this instance takes work, and what is in trouble. */
 export class Health extends Context.Tag("websocketmanager/manager/Health")<
   Health,
   {
@@ -73,6 +84,7 @@ export class Health extends Context.Tag("websocketmanager/manager/Health")<
     readonly onChange: (listener: (ready: boolean) => void) => () => void
   }
 >() {
+  /** By the phase, the lease, and the ports of the program. */
   static readonly layer = Layer.effect(
     Health,
     Effect.gen(function* () {

@@ -4,6 +4,7 @@ import { networkInterfaces } from "node:os"
 import * as Context from "effect/Context"
 import type { SettingsShape } from "../config/SettingsShape.js"
 
+/** What an instance is called, and where it is reached. */
 export interface Identity {
   /** 1-128 of A-Za-z0-9.-_, not beginning with _ */
   readonly id: string
@@ -11,9 +12,12 @@ export interface Identity {
   readonly address: string
 }
 
+/** The identity of this instance. */
 export class InstanceId extends Context.Tag("websocketmanager/membership/InstanceId")<InstanceId, Identity>() {}
 
+/** What the host says of this process, for what the settings leave open. */
 export interface Surroundings {
+  /** of this host; the id is made of it where no setting says one */
   readonly hostName: string
   /** the HTTP port really bound */
   readonly boundPort: number

@@ -59,6 +59,7 @@ export interface Holdings {
   readonly expire: Effect.Effect<void>
 }
 
+/** Which instances there are besides this one, and what became of those that ended. */
 export class Membership extends Context.Tag("websocketmanager/membership/Membership")<
   Membership,
   MembershipView.MembershipView & {

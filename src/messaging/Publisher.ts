@@ -22,6 +22,7 @@ import { LifecyclePublisher } from "./publish/LifecyclePublisher.js"
 import { steadyMillis, Timer } from "./publish/Timer.js"
 import { TopicQueue } from "./publish/TopicQueue.js"
 
+/** Frames and events on their way to topics: bounded, in order, repeated until the broker takes them. */
 export class Publisher extends Context.Tag("websocketmanager/messaging/Publisher")<
   Publisher,
   {

@@ -9,16 +9,23 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import { DialFailureKind } from "../domain/Errors.js"
 
+/** A number that only grows. */
 export class Counter {
+  /** since the start of the manager */
   value = 0
+  /** One addition. */
   add(n: number): void {
     this.value += n
   }
 }
 
+/** How many observations lie at or under each bound. */
 export class Histogram {
+  /** of each bound by itself, not summed; what lies over the last one is in `count` alone */
   readonly counts: Array<number>
+  /** of all observations */
   sum = 0
+  /** of all observations */
   count = 0
   constructor(readonly bounds: ReadonlyArray<number>) {
     this.counts = Array.from({ length: bounds.length }, () => 0)
@@ -36,17 +43,25 @@ export class Histogram {
   }
 }
 
+/** As in `# TYPE`. */
 export type MetricType = "counter" | "gauge" | "histogram"
 
 /** One line of a family: its labels in the family's order, and its value. */
 export interface Sample {
+  /** in the order of the family */
   readonly labels: ReadonlyArray<readonly [name: string, value: string]>
+  /** a number, or the whole histogram */
   readonly value: number | Histogram
 }
+/** One metric with all its lines. */
 export interface Family {
+  /** with the prefix `websocketmanager_` */
   readonly name: string
+  /** counter, gauge or histogram */
   readonly type: MetricType
+  /** one sentence */
   readonly help: string
+  /** one for each combination of labels in use */
   readonly samples: ReadonlyArray<Sample>
 }
 
@@ -62,12 +77,16 @@ const combinations = (labels: ReadonlyArray<Label>): ReadonlyArray<ReadonlyArray
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const PREFIX = "websocketmanager_"
 
+/** The metrics of this manager. */
 export class Metrics extends Context.Tag("websocketmanager/observability/Metrics")<Metrics, MetricsShape>() {
+  /** All at zero. */
   static readonly layer = Layer.sync(Metrics, () => make())
 }
 
+/** Every metric, under a name of its own. */
 export type MetricsShape = ReturnType<typeof make>
 
+/** The metrics of one manager, all at zero. */
 export const make = () => {
   const families: Array<{ name: string; type: MetricType; help: string; samples: () => Array<Sample> }> = []
 

@@ -2,6 +2,7 @@
 import { type Family, Histogram, type Sample } from "./Metrics.js"
 import { processFamilies } from "./ProcessMetrics.js"
 
+/** The answer of `/metrics`: what `collect` gave, and the figures of the process. */
 export const render = (families: ReadonlyArray<Family>, process: ReadonlyArray<Family> = processFamilies()): string =>
   [...families, ...process].map(family).join("")
 

@@ -43,6 +43,7 @@ import { claimOwn } from "./takeover/RestartRecovery.js"
 
 export type { OwnedConnection as Owned, RecordChange }
 
+/** The records of connections: this instance's, and what it may take over from others. */
 export class ConnectionStore extends Context.Tag("websocketmanager/ownership/ConnectionStore")<
   ConnectionStore,
   {

@@ -15,7 +15,9 @@ import type { SendRequest, SendResponse } from "../domain/Messages.js"
 
 /** One incarnation of an instance, and where it is reached. */
 export interface Peer {
+  /** the instance */
   readonly id: string
+  /** a UUID, new with each join */
   readonly incarnation: string
   /** as advertised: `http://host:port`, or https */
   readonly address: string
@@ -40,6 +42,7 @@ export class PeerSilent extends Data.TaggedError("PeerSilent")<{
   }
 }
 
+/** Why a peer gave no answer. */
 export type PeerFailure = PeerRefused | PeerSilent
 
 /**
@@ -53,18 +56,22 @@ export type PeerHealth = "fenced" | "reached" | "not-reached"
 interface Answered {
   readonly incarnation: string | undefined
 }
+/** The answer to a hello. */
 export interface Greeting extends Answered {
   /** It has read of me in the store, and asks me before it goes on without the store: from here on its silence may count. */
   readonly counted: boolean
   /** It holds its lease: unless it counts me, its silence counts for nothing, since it may go on without asking me. */
   readonly acts: boolean
 }
+/** The answer to the question whether this instance may go on without the store. */
 export interface LeaseProbe extends Answered {
+  /** undefined: the peer cannot say */
   readonly verdict: PeerHealth | undefined
 }
 
 /** A connection that its owner wants the receiver to claim: the record names the receiver in `handover`. */
 export interface HandoverOffer {
+  /** of the connection */
   readonly id: string
   /** of the present owner */
   readonly epoch: number
@@ -75,6 +82,7 @@ export interface HandoverOffer {
 /** What becomes of a forwarded Send: first that the frame has left, then the reply. */
 export type SendProgress = { readonly _tag: "Sent" } | { readonly _tag: "Replied"; readonly response: SendResponse }
 
+/** How this instance speaks to the others. */
 export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
   Peers,
   {

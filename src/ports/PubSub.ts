@@ -19,6 +19,7 @@ import type { NotAvailable, PubSubUnavailable } from "../domain/Errors.js"
 
 export type { TopicEvent }
 
+/** An entry of a batch that was not taken. */
 export interface PublishFailure {
   /** position in the batch */
   readonly index: number
@@ -28,6 +29,7 @@ export interface PublishFailure {
   readonly reason: string
 }
 
+/** A reader of one topic, from when it began. */
 export interface Subscription {
   /**
    * Takes all that has come since the last take, waiting for at least one. `missed` counts the events this slow reader
@@ -39,6 +41,7 @@ export interface Subscription {
 /** What became of a batch: the entries that failed, or a failure of the whole. */
 export type PublishExit = Exit.Exit<ReadonlyArray<PublishFailure>, PubSubUnavailable>
 
+/** Publishes a batch. Answers with the entries that failed; fails with PubSubUnavailable where the broker gave no answer. */
 export interface Publish {
   (topic: string, batch: ReadonlyArray<TopicEvent>): Effect.Effect<ReadonlyArray<PublishFailure>, PubSubUnavailable>
   /**
@@ -54,6 +57,7 @@ export interface Publish {
   readonly start?: (topic: string, batch: ReadonlyArray<TopicEvent>, done: (exit: PublishExit) => void) => () => void
 }
 
+/** The bus that frames and events go to. */
 export class PubSub extends Context.Tag("websocketmanager/ports/PubSub")<
   PubSub,
   {

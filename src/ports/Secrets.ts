@@ -13,6 +13,7 @@ export class SecretMissing extends Data.TaggedError("SecretMissing")<{
   readonly reason: string
 }> {}
 
+/** Where the value of `secret:NAME` comes from. */
 export class Secrets extends Context.Tag("websocketmanager/ports/Secrets")<
   Secrets,
   {

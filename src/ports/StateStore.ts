@@ -29,8 +29,11 @@ import type { StateStoreUnavailable } from "../domain/Errors.js"
 /** Opaque proof of what was read. Equality is all you may ask of it. */
 export type Version = string & { readonly Version: unique symbol }
 
+/** A value as it was read. */
 export interface Versioned {
+  /** as written, text */
   readonly value: string
+  /** for the write that depends on this read */
   readonly version: Version
 }
 
@@ -44,6 +47,7 @@ export class ValueTooLarge extends Data.TaggedError("ValueTooLarge")<{
   readonly limit: number
 }> {}
 
+/** How a write is done; all may be left out. */
 export interface WriteOptions {
   /** The key vanishes after this long; absent: never. A later write without it clears it. */
   readonly ttl?: Duration.Duration | undefined
@@ -53,6 +57,7 @@ export interface WriteOptions {
 
 type WriteFailure = VersionMismatch | ValueTooLarge | StateStoreUnavailable
 
+/** The store of records, each under compare-and-set. */
 export class StateStore extends Context.Tag("websocketmanager/ports/StateStore")<
   StateStore,
   {

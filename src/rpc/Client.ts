@@ -30,6 +30,7 @@ import { StreamStarts } from "./StreamStart.js"
 
 export type { ClientOptions } from "./ClientProtocol.js"
 
+/** What a call can fail with: an error of the manager, or a connection to it that does not work. */
 export type CallError = ManagerError | RpcClientError
 
 type Unary = {
@@ -40,6 +41,7 @@ type Streams = {
   readonly [K in StreamMethod]: (request: StreamTypes[K][0]) => Stream.Stream<StreamTypes[K][1], CallError>
 }
 
+/** The typed client of a running manager: every operation under its name. */
 export class ManagerClient extends Context.Tag("websocketmanager/api/rpc/ManagerClient")<
   ManagerClient,
   Unary &

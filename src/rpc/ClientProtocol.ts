@@ -15,9 +15,11 @@ import { NotMessagePack } from "./MsgPackScan.js"
 import { answers, isUntrusted, MAX_BODY_BYTES, TRUST_IT } from "./Serialization.js"
 import type { StreamStarts } from "./StreamStart.js"
 
+/** Which manager is called, and with which token. */
 export interface ClientOptions {
   /** where the manager listens, for example http://127.0.0.1:5001 */
   readonly url: string
+  /** WSM_API_TOKEN of the manager; absent where it has none */
   readonly token?: Redacted.Redacted<string> | undefined
 }
 

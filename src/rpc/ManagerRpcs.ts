@@ -10,6 +10,7 @@ import { ConnectRequest } from "../domain/Spec.js"
 
 const error = ManagerError
 
+/** Every operation as an RPC, for the doors and for clients. */
 export class ManagerRpcs extends RpcGroup.make(
   // -- lifecycle
   Rpc.make("Connect", { payload: ConnectRequest, success: M.ConnectResponse, error }),

@@ -35,13 +35,17 @@ const NONCE = /^[A-Za-z0-9_-]{32}$/
 const PROOF = /^[A-Za-z0-9_-]{43}$/
 const MAX_KEYS = 2
 
+/** The key that a secret of the fleet stands for. */
 export const keyOf = (secret: string): Uint8Array => new Uint8Array(hkdfSync("sha256", secret, "", LABEL, 32))
 
+/** 24 random bytes, as text. */
 export const freshNonce = (): string => randomBytes(24).toString("base64url")
 
 /** An incarnation is empty as long as there is none. */
 export interface Opening {
+  /** the dialler's */
   readonly nonce: string
+  /** the instance that the dialler says it is */
   readonly peer: Peer
   /** the address that was dialled */
   readonly to: string
@@ -95,11 +99,13 @@ const sameAddress = (a: string, b: string): boolean => new URL(a).origin === new
 
 // ------------------------------------------------------------ the listener's part
 
+/** The listener's first message. */
 export const challengeText = (nonce: string): string => JSON.stringify({ nonce })
 
 /** The instance that has proved itself, and the answer to it; or why it has not, in words that any dialler may read. */
 export type Verified = { readonly peer: Peer; readonly answer: string } | { readonly refused: string }
 
+/** Judges an opening: the peer and the answer to it, or why it is refused. */
 export const verifyDialler = (keys: Keys, self: Peer, challenge: string, text: string): Verified => {
   const { nonce, proofs, to, ...rest } = objectOf(text)
   const peer = peerOf(rest)
@@ -151,4 +157,5 @@ export const atMost = (socket: Duplex, bytes: number): (() => void) => {
   return () => void socket.off("data", count)
 }
 
+/** A message of the exchange; a binary one is none. */
 export const textOf = (data: RawData, binary: boolean): string => (binary ? "" : data.toString())

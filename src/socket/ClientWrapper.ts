@@ -27,9 +27,13 @@ import { Unfinished, type UnfinishedBytes } from "./wire/Unfinished.js"
 import type { WireHandlers } from "./wire/Wire.js"
 import { CLOSE_TIMEOUT_MS, listen, type Shared } from "./wire/WsWire.js"
 
+/** What is dialled, with every placeholder filled in. */
 export interface DialTarget {
+  /** ws or wss */
   readonly url: URL
+  /** of the opening request */
   readonly headers: Readonly<Record<string, string>>
+  /** those offered, in order */
   readonly subprotocols: ReadonlyArray<string>
   /** a larger message closes the socket with 1009 */
   readonly maxMessageBytes: number
@@ -41,11 +45,13 @@ export interface DialTarget {
 
 /** Where a target is: judged, in the order in which to try. */
 export interface Route {
+  /** of the target's name */
   readonly addresses: Addresses
   /** what finding it took of the target's time-out */
   readonly spentMs: number
 }
 
+/** How sockets are dialled. */
 export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWrapper")<
   ClientWrapper,
   {
@@ -68,6 +74,7 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
   }
 >() {}
 
+/** What tests and embedding programs may replace of a dial. */
 export interface ClientOptions {
   /** certificates to trust in place of node's own */
   readonly ca?: string
@@ -95,6 +102,7 @@ export const layer = (options: ClientOptions = {}): Layer.Layer<ClientWrapper, n
     )
   )
 
+/** The wrapper by a policy and a resolver of one's own. */
 export const make = (
   policy: EgressPolicy.EgressPolicy,
   resolver: Resolver,

@@ -27,6 +27,7 @@ import { makeTimers, type Timers } from "./wire/Timers.js"
 /** Dial and login together, once the name is resolved. */
 const OPEN_TIMEOUT = Duration.seconds(60)
 
+/** Dials and logs in, within the dial budget and by the secrets and settings of the program. */
 export const layer: Layer.Layer<
   Sessions,
   never,

@@ -7,10 +7,13 @@ import { type Publish, type PublishFailure, PubSub, type TopicEvent } from "../p
 import type { SimulatedProcess } from "./SimulatedProcess.js"
 import { forever, type TestRuntime } from "./TestRuntime.js"
 
+/** What the bus took from an instance. */
 export interface Published {
   /** number of the instance */
   readonly instance: number
+  /** where it was published */
   readonly topic: string
+  /** as it was published */
   readonly event: TopicEvent
 }
 

@@ -10,7 +10,9 @@ import type { TestRuntime } from "./TestRuntime.js"
 
 type Store = StateStore["Type"]
 
+/** One call to the store, for the function that decides its fate. */
 export interface StoreCall {
+  /** of the port */
   readonly operation: "get" | "getMany" | "create" | "replace" | "remove" | "ping"
   /** of getMany its keys, joined by a space; of ping empty */
   readonly key: string

@@ -19,10 +19,13 @@ import type { TestRuntime } from "./TestRuntime.js"
 
 /** Which machine, and which container on it: a restart in the same one knows that the former process is gone. */
 export interface Host {
+  /** of the machine since it was started */
   readonly bootId: string
+  /** of the container */
   readonly pidNamespace: string
 }
 
+/** How one instance is started; all may be left out. */
 export interface StartOptions extends ProcessOptions {
   /** default `instance-<number>`; two may have the same, as after a restart */
   readonly id?: string
@@ -36,10 +39,13 @@ export interface StartOptions extends ProcessOptions {
 
 /** One process of the cluster, by its number; numbers are not used twice. */
 export interface Instance {
+  /** from 0, in the order of starting */
   readonly number: number
+  /** as its peers know it */
   readonly id: string
   /** what its peers dial */
   readonly address: string
+  /** where it runs */
   readonly host: Host
   /** whether it is frozen or dead */
   readonly process: SimulatedProcess
@@ -49,6 +55,7 @@ export interface Instance {
 
 /** Represents an instance that was not there any more when it should have answered. */
 export class Crashed extends Error {
+  /** for `catchTag` */
   readonly _tag = "Crashed"
   constructor(readonly instance: number) {
     super(`instance ${instance} is gone`)

@@ -11,12 +11,15 @@ import type { Wire, WireHandlers } from "../socket/wire/Wire.js"
 import type { SimulatedProcess } from "./SimulatedProcess.js"
 import type { TestRuntime } from "./TestRuntime.js"
 
+/** How the servers in memory behave; all may be left out. */
 export interface MemorySocketsOptions {
   /** milliseconds from the dial to the answer, asked for each dial; default 0 */
   readonly dialMs?: () => number
   /** whether this dial comes to nothing; default never */
   readonly refuses?: (target: DialTarget) => boolean
+  /** Called when a socket has opened. */
   readonly onOpen?: (socket: MemorySocket) => void
+  /** Called when a socket that was open has closed, by either end. */
   readonly onClosed?: (socket: MemorySocket) => void
 }
 
@@ -26,6 +29,7 @@ export class MemorySocket {
   readonly received: Array<Buffer> = []
   /** milliseconds since 1970 */
   openedAt = 0
+  /** milliseconds since 1970; undefined: it is not closed */
   closedAt: number | undefined
   private paused = false
   /** what comes before the client has taken the socket waits, as in a kernel's buffer, for a turn of its own */
@@ -43,6 +47,7 @@ export class MemorySocket {
     private readonly options: MemorySocketsOptions
   ) {}
 
+  /** Between opening and closing. */
   get isOpen(): boolean {
     return this.openedAt > 0 && this.closedAt === undefined
   }
@@ -84,6 +89,7 @@ export class MemorySocket {
     )
   }
 
+  /** The socket ends, by either end; what comes after the first time changes nothing. */
   finish(end: SessionEnd): void {
     if (this.closedAt !== undefined) return
     this.closedAt = this.ground.clock.unsafeCurrentTimeMillis()
@@ -107,6 +113,7 @@ export class MemorySocket {
     this.handlers.onEnd(end)
   }
 
+  /** What the client holds of it. */
   readonly wire: Wire = {
     subprotocol: "",
     send: (data, _binary, done) => {

@@ -18,8 +18,10 @@ import * as NetworkPeers from "./NetworkPeers.js"
 import { NetworkState, pair, type SentCall, type Serving } from "./NetworkState.js"
 
 export type { SentCall } from "./NetworkState.js"
+/** How the network behaves; all may be left out. */
 export type PeerNetworkOptions = NetworkPeers.PeerNetworkOptions
 
+/** The network of the cluster: what passes between which addresses. */
 export class PeerNetwork {
   /** milliseconds one way; may be changed at any time */
   delay: (from: string, to: string) => number = () => 0
@@ -85,6 +87,7 @@ export class PeerNetwork {
     this.roads.frozen.add(address)
   }
 
+  /** The process goes on; what waited for it arrives. */
   thaw(address: string): void {
     this.roads.frozen.delete(address)
     this.roads.changed()

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Scheduler from "effect/Scheduler"
 import type { TestRuntime } from "./TestRuntime.js"
 
+/** How a process is played; all may be left out. */
 export interface ProcessOptions {
   /** how fast its monotonic clock runs; 1 is right */
   readonly rate?: number
@@ -17,8 +18,11 @@ export interface ProcessOptions {
   readonly stumbles?: () => boolean
 }
 
+/** One process that is played. */
 export class SimulatedProcess {
+  /** its own: it may be wrong, and stands still while the process is frozen */
   readonly clock: Clock.Clock
+  /** runs its fibers when it lets them */
   readonly scheduler: Scheduler.Scheduler
   private state: "running" | "frozen" | "dead" = "running"
   private waiting: Array<() => void> = []
@@ -58,9 +62,11 @@ export class SimulatedProcess {
     }
   }
 
+  /** Between `freeze` and `thaw`. */
   get frozen(): boolean {
     return this.state === "frozen"
   }
+  /** After `kill`. */
   get dead(): boolean {
     return this.state === "dead"
   }
@@ -78,6 +84,7 @@ export class SimulatedProcess {
     if (suspended) this.stoodAt = millis(this.ground.clock)
   }
 
+  /** It goes on; what came due meanwhile runs now. */
   thaw(): void {
     if (this.state !== "frozen") return
     this.state = "running"
@@ -88,6 +95,7 @@ export class SimulatedProcess {
     for (const f of waiting) this.post(f)
   }
 
+  /** Nothing of it runs ever again. */
   kill(): void {
     this.state = "dead"
     this.waiting = []

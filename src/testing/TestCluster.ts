@@ -48,6 +48,7 @@ export type { Fate, StoreCall } from "./FaultyStore.js"
 
 type Store = StateStore["Type"]
 
+/** What a cluster begins with; all may be left out. */
 export interface TestClusterOptions {
   /** how many are started at once; default 0 */
   readonly instances?: number
@@ -63,13 +64,19 @@ export interface TestClusterOptions {
   readonly storeDeadlineMs?: number
   /** What becomes of each call to the store, where nothing of this cluster's own says so; default: done at once. */
   readonly fate?: (instance: number, call: FaultyStore.StoreCall) => FaultyStore.Fate
+  /** clock and scheduler of its own; default those of the maker */
   readonly ground?: TestRuntime.TestRuntime
 }
 
+/** The instances, and all that can happen to them. */
 export class TestCluster {
+  /** every one that was started, dead ones included, by number */
   readonly instances: Array<Instance> = []
+  /** between the instances */
   readonly network: PeerNetwork
+  /** what they published */
   readonly bus: Bus
+  /** the servers that they dial */
   readonly sockets: MemorySockets
 
   private readonly running: Array<Member> = []
@@ -190,6 +197,7 @@ export class TestCluster {
     this.away = true
   }
 
+  /** The store is back for all but those cut from it. */
   outageOver(): void {
     this.away = false
   }

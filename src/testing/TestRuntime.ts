@@ -6,8 +6,11 @@ import * as FiberRef from "effect/FiberRef"
 import * as Runtime from "effect/Runtime"
 import type * as Scheduler from "effect/Scheduler"
 
+/** The clock and the scheduler that every instance of a cluster is driven by. */
 export interface TestRuntime {
+  /** of the whole cluster */
   readonly clock: Clock.Clock
+  /** of the whole cluster */
   readonly scheduler: Scheduler.Scheduler
   /** Runs `f` after so many milliseconds, whatever becomes of the instances; the returned function takes it back. */
   readonly after: (ms: number, f: () => void) => () => void

@@ -19,6 +19,7 @@ import { Sidecar } from "./Sidecar.js"
 import { httpGet } from "./sidecar/HttpGet.js"
 import { componentsOf, messageOf, missing, TOKEN_HINT } from "./sidecar/Metadata.js"
 
+/** Which component frames and events go to, and what it takes. */
 export interface Options {
   /** the name of the pub/sub component (WSM_PUBSUB) */
   readonly component: string

@@ -14,6 +14,7 @@ import { Sidecar } from "./Sidecar.js"
 import { type HttpAnswer, httpGet } from "./sidecar/HttpGet.js"
 import { messageOf } from "./sidecar/Metadata.js"
 
+/** Which secret store is asked, and what answers where none is named. */
 export interface DaprSecretsOptions {
   /** the secret store component */
   readonly component: string
@@ -23,6 +24,7 @@ export interface DaprSecretsOptions {
   readonly deadline?: Duration.DurationInput
 }
 
+/** Asks the sidecar's secret store for `NAME/KEY`, and `local` for a name alone. Every failure is a SecretMissing. */
 export const make = (
   { http, headers }: Pick<Sidecar["Type"], "http" | "headers">,
   { component, deadline = "3 seconds", local }: DaprSecretsOptions
@@ -78,6 +80,7 @@ const valueOf = (body: string, key: string): string | undefined => {
   }
 }
 
+/** `make` on the sidecar of the program. */
 export const layer = (options: DaprSecretsOptions): Layer.Layer<Secrets, never, Sidecar> =>
   Layer.effect(
     Secrets,

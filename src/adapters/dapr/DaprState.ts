@@ -27,6 +27,7 @@ import * as StateClient from "./state/StateClient.js"
 import { judge, type StoreDialect, TESTED_STORES } from "./state/StoreDialect.js"
 import * as StoredText from "./state/StoredText.js"
 
+/** Which component keeps the records, and how long one call to it may take. */
 export interface Options {
   /** `WSM_STATE_STORE`: name of the component */
   readonly component: string
@@ -45,6 +46,10 @@ export const MAX_VALUE_BYTES = 512 * 1024
 /** Read for `ping`; never written. */
 const PING_KEY = "websocketmanager/_ping"
 
+/**
+ * The store on a sidecar. Fails with NotAvailable where the component is missing or unsafe, with StateStoreUnavailable
+ * where it gives no answer.
+ */
 export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | StateStoreUnavailable, Sidecar> =>
   Layer.scoped(
     StateStore,

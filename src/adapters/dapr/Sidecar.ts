@@ -13,6 +13,7 @@ import { OUTBOUND, type SidecarOptions, waitReady } from "./sidecar/WaitReady.js
 
 export type { Component } from "./sidecar/Metadata.js"
 
+/** The sidecar of this instance: its connections, and what it had loaded when it became ready. */
 export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar")<
   Sidecar,
   {

@@ -32,6 +32,7 @@ interface Topic {
   queued: number
 }
 
+/** A bus in memory, with bounded readers: a slow one misses the oldest events, and is told how many. */
 export const make = (): PubSub["Type"] => {
   const topics = new Map<string, Topic>()
 
@@ -147,4 +148,5 @@ const bytesOf = (event: TopicEvent): number => {
   return bytes
 }
 
+/** A bus of its own, for one manager. */
 export const layer: Layer.Layer<PubSub> = Layer.sync(PubSub, make)

@@ -25,6 +25,7 @@ interface Entry extends Versioned {
 
 /** What handles share. A version is used once in its life, so that a stale one never fits again. */
 export class MemoryBackend {
+  /** every entry by its key, those that have expired and were not met again included */
   readonly entries = new Map<string, Entry>()
   private versions = 0
   private sweepAt = 1024
@@ -37,6 +38,7 @@ export class MemoryBackend {
     return undefined
   }
 
+  /** Stores a value under a version never used before; `expiresAt` in milliseconds since 1970. */
   write(key: string, value: string, expiresAt: number, now: number): Version {
     const version = String((this.versions += 1)) as Version
     this.entries.set(key, { value, version, expiresAt })

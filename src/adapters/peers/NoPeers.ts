@@ -8,6 +8,7 @@ const silent = (address: string) =>
   new PeerSilent({ address, reason: "this instance has no doors and speaks to no peers", sent: false })
 const fails = (address: string) => Effect.fail(silent(address))
 
+/** Every call ends at once with PeerSilent, as never sent. */
 export const layer: Layer.Layer<Peers> = Layer.succeed(
   Peers,
   Peers.of({

@@ -20,9 +20,11 @@ import {
 } from "../../domain/secrets/SecretName.js"
 import { SecretMissing, Secrets } from "../../ports/Secrets.js"
 
+/** Where the secrets of this host lie. */
 export interface LocalSecretsOptions {
   /** "": no directory, variables alone */
   readonly dir: string
+  /** the variables; those that begin with `WSM_SECRET_VALUE_` are secrets */
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
@@ -44,6 +46,7 @@ const filesOf = (dir: string): ReadonlyArray<string> => {
   }
 }
 
+/** Reads files and variables anew at each question. Fails with SecretMissing, which says where it looked. */
 export const make = ({ dir, env }: LocalSecretsOptions): Secrets["Type"] => {
   const fromFile = (name: string): Effect.Effect<string | undefined, SecretMissing> =>
     Effect.gen(function* () {
@@ -102,4 +105,5 @@ const nameFault = (name: string): string =>
     ? "NAME/KEY asks a secret store, which needs the dapr backing"
     : "a name is 1-128 of A-Z a-z 0-9 _ . - and begins with no dot"
 
+/** `make` as a layer. */
 export const layer = (options: LocalSecretsOptions): Layer.Layer<Secrets> => Layer.succeed(Secrets, make(options))

@@ -28,6 +28,7 @@ export interface Incarnation {
 /** What happened to the lease. `lost`: ran out, sockets must be closed; `held`: valid again; `ended`: fenced or left. */
 export type LeaseChange = "held" | "lost" | "ended"
 
+/** The right to act under this instance's id. It ends by the clock, whatever the store says. */
 export class Lease extends Context.Tag("websocketmanager/membership/Lease")<
   Lease,
   {

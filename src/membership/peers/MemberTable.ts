@@ -13,6 +13,7 @@ import { judge, type Judgement, type Seen } from "./FailureDetector.js"
 
 /** An incarnation that may act, other than mine. */
 export interface Member extends Peer {
+  /** `draining`: it takes no new connections */
   readonly status: "alive" | "draining"
   /** silent for more than half its ttl */
   readonly suspect: boolean
@@ -24,9 +25,13 @@ export interface Member extends Peer {
 
 /** An incarnation that has ended, and whose takeover is not finished. */
 export interface EndedInstance {
+  /** the ended instance */
   readonly id: string
+  /** which of its incarnations has ended */
   readonly incarnation: string
+  /** its last heartbeat */
   readonly record: HeartbeatRecord
+  /** `dead`: fenced by another instance; `left`: it said so itself */
   readonly reason: "dead" | "left"
   /** when I learnt it, milliseconds of the monotonic clock */
   readonly at: number

@@ -19,6 +19,7 @@ import type { PeerLinks } from "./PeerLinks.js"
 
 /** An instance that can take work. */
 export interface LivePeer extends Peer {
+  /** a draining one is none of these */
   readonly status: "alive"
   /** it has a share of the dial budget: one that has just joined has none yet */
   readonly mayDial: boolean

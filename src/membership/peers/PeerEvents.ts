@@ -8,6 +8,7 @@ import type { EndedInstance, MemberTable } from "./MemberTable.js"
 
 /** What happened to another instance, by the name of the contract, section 3. */
 export interface InstanceEvent extends Peer {
+  /** of the lifecycle event */
   readonly name: "instance-joined" | "instance-suspect" | "instance-dead" | "instance-left" | "instance-draining"
 }
 

@@ -7,8 +7,11 @@ import type { Version } from "../../ports/StateStore.js"
 
 /** A connection this instance owns, under one incarnation and one epoch. */
 export interface OwnedConnection {
+  /** of the connection */
   readonly id: string
+  /** of this ownership: one more than under the owner before */
   readonly epoch: number
+  /** the incarnation that owns it */
   readonly life: Incarnation
   /** as last written or adopted */
   readonly record: () => ConnectionRecord

@@ -2,11 +2,13 @@
 
 /** A component as `/v1.0/metadata` tells it. */
 export interface Component {
+  /** as the operator named it */
   readonly name: string
   /** such as `state.redis` */
   readonly type: string
   /** such as `v1` */
   readonly version: string
+  /** as the component states them, such as `ETAG` */
   readonly capabilities: ReadonlyArray<string>
 }
 
