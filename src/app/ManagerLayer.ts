@@ -39,7 +39,7 @@ import * as Backing from "./Backing.js"
 export interface Options<E = never, R = never> {
   /** as WSM_BACKING: where state and events are kept unless the layers below say otherwise; default embedded */
   readonly backing?: SettingsShape["backing"]
-  /** what is left out is the default of the contract, section 6 */
+  /** what is left out has its default (README.md, Settings) */
   readonly settings?: Partial<SettingsShape>
   /** Where records are kept, in place of the backing's store. */
   readonly stateStore?: Layer.Layer<StateStore, E, R>

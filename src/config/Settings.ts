@@ -1,5 +1,5 @@
 /**
- * The settings of one instance, checked and with their defaults (contract, section 6). Where each comes from, its text for
+ * The settings of one instance, checked and with their defaults (README.md, Settings). Where each comes from, its text for
  * operators and its rules stand in `config/Catalogue.ts`; the relations between them in `config/Relations.ts`.
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,6 @@
 /**
- * The consumer's rule (contract, section 2): a reader of a topic gets every frame of each connection once, in the order of
- * (epoch, sequence), and learns what is missing between two of them.
+ * The consumer's rule (proto/README.md, What a consumer must do): a reader of a topic gets every frame of each connection once,
+ * in the order of (epoch, sequence), and learns what is missing between two of them.
  *
  * ```ts
  * import { acceptInOrder } from "websocketmanager/acceptInOrder"
@@ -39,7 +39,7 @@ export interface AcceptedFrame extends Position {
   readonly data: FrameData
 }
 
-/** What the manager said about missing frames: a `gap` event (contract, section 3). */
+/** What the manager said about missing frames: a `gap` event (proto/README.md, Events). */
 export interface GapReport {
   /** the connection whose frames are missing */
   readonly connectionId: string

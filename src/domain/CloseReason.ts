@@ -1,5 +1,5 @@
 /**
- * What to do after a socket closed or a dial failed: the one table of the contract (section 3, "After a close").
+ * What to do after a socket closed or a dial failed: the one table (src/README.md, Where is …?).
  *
  * Close codes and HTTP statuses are compared here alone. A connection's own `give_up_codes` and `retry_codes` stand over the
  * table; where both name a code, giving up wins, since hammering a peer that said no is the greater harm.

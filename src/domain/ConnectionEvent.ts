@@ -1,4 +1,4 @@
-/** Lifecycle events: what happened to a connection or an instance (contract, section 3). */
+/** Lifecycle events: what happened to a connection or an instance (proto/README.md, Events). */
 
 /** Every event there is. */
 export const LIFECYCLE_NAMES = [

@@ -1,4 +1,4 @@
-/** What the health endpoints tell (contract, sections 1 and 5). */
+/** What the health endpoints tell (README.md, Doors). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

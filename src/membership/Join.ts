@@ -1,5 +1,5 @@
 /**
- * How an incarnation begins (architecture, section 2, Joining and restart): wait first, then write.
+ * How an incarnation begins (src/ownership/README.md, Joining and restart): wait first, then write.
  *
  * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that the
  * old process is gone. No record names the waiting instance, so that the holder of the id does not count it as a member. As

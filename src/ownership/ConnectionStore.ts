@@ -1,6 +1,6 @@
 /**
- * The connections of this instance in the state store: its pages, and one record each (architecture, section 2: Creating,
- * Unknown outcomes, Status in the store, Removing, Joining and restart).
+ * The connections of this instance in the state store: its pages, and one record each (src/ownership/README.md, Creating;
+ * Unknown outcomes; Status in the store; Removing; Joining and restart).
  *
  * One writer per page, writes grouped while one is in flight. Every guarded write carries a nonce and is settled by
  * reading back; each sending of it, the repeated ones too, happens under the lease of the incarnation that began it.

@@ -1,5 +1,5 @@
 /**
- * Takes over what instances that have ended owned (architecture, section 2, Taking over): it emits claims, the manager
+ * Takes over what instances that have ended owned (src/ownership/README.md, Taking over): it emits claims, the manager
  * starts them. Membership says which instances have ended.
  */
 import * as Context from "effect/Context"

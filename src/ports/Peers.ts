@@ -46,7 +46,7 @@ export class PeerSilent extends Data.TaggedError("PeerSilent")<{
 export type PeerFailure = PeerRefused | PeerSilent
 
 /**
- * What a peer says of the store and of me (architecture, section 2, The store away for all). `fenced`: my incarnation has
+ * What a peer says of the store and of me (src/ownership/README.md, The store away for all). `fenced`: my incarnation has
  * ended; `reached`: it has read, or a fence is on its way; `not-reached`: its read failed, and it listens anew from its next
  * good read.
  */
@@ -86,7 +86,10 @@ export type SendProgress = { readonly _tag: "Sent" } | { readonly _tag: "Replied
 export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
   Peers,
   {
-    /** Says which instance this is. The peer looks in the store whether it is so, and says whether it counts this instance as a member. */
+    /**
+     * Says which instance this is. The peer looks in the store whether it is so, and says whether it counts this instance as a
+     * member.
+     */
     readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
     /** Asks whether the peer reaches the store, and whether I have ended. */
     readonly probeLease: (to: string, me: Peer) => Effect.Effect<LeaseProbe, PeerFailure>

@@ -1,5 +1,5 @@
 /**
- * A compare-and-set whose outcome is always found out (architecture, section 2, Unknown outcomes).
+ * A compare-and-set whose outcome is always found out (src/ownership/README.md, Unknown outcomes).
  *
  * The value carries a nonce. Where the store gave no clear answer the key is read back: our nonce: it happened;
  * another value: lost; the old version: the same write is repeated with the same nonce, so that it is harmless if the

@@ -30,7 +30,7 @@ export interface Beside {
   readonly manager: TestManager
   readonly server: ScriptedServer
   readonly log: ReadonlyArray<TestLogLine>
-  /** a metric of contract section 7, without its prefix, summed over its labels that have these values */
+  /** a metric, without its prefix, summed over its labels that have these values */
   readonly metric: (name: string, labels?: Readonly<Record<string, string>>) => number
   /** A connection that is open, with its peer. */
   readonly open: (request: Omit<ConnectRequest, "url">) => Effect.Effect<Feed>

@@ -1,5 +1,5 @@
 /**
- * One directed scenario for each line of "What goes wrong without it" (architecture, section 2), and for the grossest ways to
+ * One directed scenario for each line of "What goes wrong without it" (src/ownership/README.md, Invariants), and for the grossest ways to
  * break the protocol: random faults alone do not find these.
  */
 import { BUFFER } from "./BufferScenarios.js"

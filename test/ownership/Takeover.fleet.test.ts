@@ -1,4 +1,4 @@
-/** What goes wrong without each step of a takeover (architecture, section 2), one scenario each. */
+/** What goes wrong without each step of a takeover (src/ownership/README.md, Invariants), one scenario each. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"

@@ -1,4 +1,4 @@
-/** The keys of the state store (contract, section 4) and the version of what stands under them. */
+/** The keys of the state store (proto/README.md, Keys of the state store) and the version of what stands under them. */
 
 export const SCHEMA_VERSION = 1
 

@@ -1,5 +1,5 @@
 /**
- * The giving end of a planned move (architecture, section 2, Leaving): the record names the target, the target is told, claims,
+ * The giving end of a planned move (src/ownership/README.md, Leaving): the record names the target, the target is told, claims,
  * and says so; not confirmed in time, the connection is taken back at the same epoch, and if that fails let go.
  *
  * A consumer drops what comes of an old epoch after the first frame of a new one. So the last frame read here is published,

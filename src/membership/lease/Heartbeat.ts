@@ -1,5 +1,5 @@
 /**
- * Says that this instance lives: its record, by compare-and-set, once each interval (architecture, section 2, Renewing).
+ * Says that this instance lives: its record, by compare-and-set, once each interval (src/ownership/README.md, Renewing).
  *
  * Runs from the incarnation's first record on, until the incarnation has ended or `left` is written. Knows nothing of
  * connections.

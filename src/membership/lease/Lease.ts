@@ -3,7 +3,7 @@
  *
  * The hot path asks `valid()` before each batch, dial and write; only the Heartbeat renews it. Elapsed time is the
  * larger of what the monotonic and the wall clock say, because the monotonic clock of a suspended machine may stand
- * still (architecture, section 2, Renewing).
+ * still (src/ownership/README.md, Renewing).
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * What a peer's silence means (architecture, section 2, Judging); pure.
+ * What a peer's silence means (src/ownership/README.md, Judging); pure.
  *
  * All times are milliseconds of one monotonic clock, mine: a peer's own timestamps are for people only.
  */

@@ -1,5 +1,5 @@
 /**
- * Ends another's incarnation: compare-and-set of its heartbeat record to `dead` (architecture, section 2, Taking over).
+ * Ends another's incarnation: compare-and-set of its heartbeat record to `dead` (src/ownership/README.md, Taking over).
  *
  * Of many survivors one succeeds, the others see it. After silence it fits only the version that was judged: a beat in
  * between ends the attempt. After the word of the peer's host the record is read first.

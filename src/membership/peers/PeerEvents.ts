@@ -6,7 +6,7 @@ import { Listeners } from "../../common/Listeners.js"
 import type { Peer } from "../../ports/Peers.js"
 import type { EndedInstance, MemberTable } from "./MemberTable.js"
 
-/** What happened to another instance, by the name of the contract, section 3. */
+/** What happened to another instance, by its name (proto/README.md, Events). */
 export interface InstanceEvent extends Peer {
   /** of the lifecycle event */
   readonly name: "instance-joined" | "instance-suspect" | "instance-dead" | "instance-left" | "instance-draining"

@@ -1,5 +1,5 @@
 /**
- * Says hello to each incarnation, and hears of crashes (architecture, section 2, Hearing of a crash).
+ * Says hello to each incarnation, and hears of crashes (src/ownership/README.md, Hearing of a crash).
  *
  * "Gone" are two things together: the link, which stood with that incarnation, broke, and new dials to its address are
  * refused twice, 100 ms apart. Anything else proves nothing and waits for the lease.

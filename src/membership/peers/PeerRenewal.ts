@@ -1,5 +1,5 @@
 /**
- * Keeps a lease alive while the store is away for all (architecture, section 2, The store away for all).
+ * Keeps a lease alive while the store is away for all (src/ownership/README.md, The store away for all).
  *
  * A beat that is overdue by an eighth of an interval makes this instance ask all members, again each eighth. A member that
  * answers `not-reached` promises to count this instance's silence anew, and so extends the lease as far as that peer goes. A lease

@@ -1,5 +1,5 @@
 /**
- * Reads the fleet once each interval, in one bulk read, and judges by what was read (architecture, section 2, Judging).
+ * Reads the fleet once each interval, in one bulk read, and judges by what was read (src/ownership/README.md, Judging).
  *
  * Fetching fills the view, judging only reads it: a way to fetch less is another `fetch`. An answer after its deadline is no
  * read; after a read that failed silence counts only from the first good one on. An instance that was kept from its work for longer

@@ -1,4 +1,4 @@
-/** One record made mine (architecture, section 2, Taking over, 4): page first, then the record with a higher epoch. */
+/** One record made mine (src/ownership/README.md, Taking over, 4: claim): page first, then the record with a higher epoch. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CONNECTING, FAILED, RECONNECTING, shouldBeUp } from "../../domain/ConnectionStatus.js"

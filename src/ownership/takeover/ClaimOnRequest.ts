@@ -1,6 +1,6 @@
 /**
  * One connection whose owner has ended, claimed because a caller asks for it: a repeated request_id that meets its record
- * (architecture, section 2, Creating). Page first, then the record, then the lease again, as at a create.
+ * (src/ownership/README.md, Creating). Page first, then the record, then the lease again, as at a create.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * A planned move of a connection, as it stands in its record (architecture, section 2, Leaving): the owner names the target
+ * A planned move of a connection, as it stands in its record (src/ownership/README.md, Leaving): the owner names the target
  * in `handover`, the target claims, or the owner takes it back at the same epoch.
  */
 import * as Deferred from "effect/Deferred"

@@ -1,6 +1,7 @@
 /**
- * What an id on the page of an incarnation that has ended needs (architecture, section 2, Taking over, 3): a tombstone, a
- * claim, or nothing. Always by what the store says, never from memory: what this instance believes to own is no proof.
+ * What an id on the page of an incarnation that has ended needs (src/ownership/README.md, Taking over, 3: reconcile): a
+ * tombstone, a claim, or nothing. Always by what the store says, never from memory: what this instance believes to own is no
+ * proof.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"

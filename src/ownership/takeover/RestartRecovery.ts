@@ -1,7 +1,7 @@
 /**
- * What a former incarnation of this instance left on its pages, one by one: claimed with a higher epoch, ended by a
- * tombstone, or let go (architecture, section 2, Joining and restart; Taking over, 3 and 4). The pages of others are
- * sorted in the same way (Takeover).
+ * What a former incarnation of this instance left on its pages, one by one: claimed with a higher epoch, ended by a tombstone,
+ * or let go (src/ownership/README.md, Joining and restart; Taking over, 3: reconcile; Taking over, 4: claim). The pages of
+ * others are sorted in the same way (Takeover).
  */
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"

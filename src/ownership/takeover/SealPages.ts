@@ -1,5 +1,5 @@
 /**
- * Closes the pages of an incarnation that has ended (architecture, section 2, Taking over, 2): each is made `sealed`, and the
+ * Closes the pages of an incarnation that has ended (src/ownership/README.md, Taking over, 2: seal): each is made `sealed`, and the
  * first missing one is made sealed, with `end`. From there on the victim can add nothing.
  */
 import * as Effect from "effect/Effect"

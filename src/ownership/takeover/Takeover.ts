@@ -1,5 +1,5 @@
 /**
- * Takes over one incarnation that has ended (architecture, section 2, Taking over): its pages sealed, each id sorted, orphans
+ * Takes over one incarnation that has ended (src/ownership/README.md, Taking over): its pages sealed, each id sorted, orphans
  * claimed; again and again, until a pass finds nothing and everything of it can go. Any survivor does the same at the same
  * time, and each step may be repeated by any of them.
  */
