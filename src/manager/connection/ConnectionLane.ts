@@ -12,11 +12,11 @@ import type { ManagerContext } from "./ManagerContext.js"
  * frame known published: what was dropped since must not pass for that in the record.
  */
 export const openLane = (core: ManagerContext, c: ManagedConnection, start: Position = c.position()): void => {
-  // Removed while a call waited for the store: nobody would close this lane.
+  // Removed while a call waited for the store: this lane would never be closed.
   if (c.topic === "" || c.isGone()) return
   const refused = refuseTopic(c.topic, core.settings)
   if (refused !== undefined) {
-    // Of a record that was made elsewhere, or under other settings: the socket stays, and everybody can see why it is mute.
+    // Of a record that was made elsewhere, or under other settings: the socket stays, and its last error says why it is mute.
     c.failedWith(refused)
     core.events.emit("error", c, { error: "PermissionDenied", message: refused })
     return
@@ -67,8 +67,8 @@ export const closeLane = (core: ManagerContext, c: ManagedConnection): void => {
 }
 
 /**
- * The lease was lost: somebody else may own it by now, so nothing that was read before is published any more. It is counted
- * and told; what comes after the lease is held again goes through a lane of its own.
+ * The lease was lost: another instance may own the connection by now, so nothing that was read before is published any more. It
+ * is counted and told; what comes after the lease is held again goes through a lane of its own.
  */
 export const dropWaiting = (core: ManagerContext, c: ManagedConnection): void => {
   const { lane } = c
@@ -81,7 +81,7 @@ export const dropWaiting = (core: ManagerContext, c: ManagedConnection): void =>
   if (lost > 0) gap(core, c, "publish", last, { epoch: c.epoch, sequence: c.sequence + 1, at: 0 }, lost)
 }
 
-/** What the broker did not take in time is dropped, counted, and told as a gap to whoever still listens. */
+/** What the broker did not take in time is dropped, counted, and told as a gap to those that still listen. */
 export const dropUnpublished = (core: ManagerContext, c: ManagedConnection): void => {
   const last = c.lane?.lastPublished()
   const lost = c.lane?.discard() ?? 0

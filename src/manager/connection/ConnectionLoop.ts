@@ -2,7 +2,7 @@
  * The life of one connection: dial, be open, lose it, wait, dial again. One fiber per connection, the only one that opens
  * sockets for it, so that there is never a second socket.
  *
- * Every way out of a session goes through `settle`, which the table of `domain/CloseReason.ts` decides: what should be up
+ * The table of `domain/CloseReason.ts` decides after every session and every dial that failed: what should be up
  * is open, being dialled, waiting for its next dial, or visibly failed.
  */
 import * as Clock from "effect/Clock"
@@ -39,13 +39,16 @@ export interface LoopOptions {
   readonly first: FirstDial
 }
 
-/** The dial or the session of this moment. By hand and not by nested scopes: each would stand on the stack of a connection at rest. */
+/**
+ * The dial or the session of this moment. By hand and not by nested scopes: each would stand on the stack of a connection at
+ * rest.
+ */
 interface Held {
   /** closing it cuts the socket */
   scope: Scope.CloseableScope | undefined
 }
 
-/** Runs until the connection is finished or the fiber is interrupted; whoever waits for the first dial is always told. */
+/** Runs until the connection is finished or the fiber is interrupted; the waiters for the first dial are always told. */
 export const run = (c: ManagedConnection, services: LoopContext, options: LoopOptions): Effect.Effect<void> => {
   const held: Held = { scope: undefined }
   return Effect.ensuring(
@@ -146,7 +149,7 @@ interface Opened {
   readonly at: bigint
 }
 
-/** One dial and its login. `ended`: the loop is over, whoever waited was told. */
+/** One dial and its login. `ended`: the loop is over, and its waiters were told. */
 const dial = (
   c: ManagedConnection,
   services: LoopContext,
@@ -184,7 +187,7 @@ const dial = (
     if (opened._tag === "Left") return yield* dialFailed(c, services, options, opened.left)
 
     const session = opened.right
-    // Lost in this very moment: nobody cut this socket, since nobody knew of it yet.
+    // Lost in this very moment: this socket was not cut with the others, since it was not known yet.
     if (!life.valid()) return yield* dialFailed(c, services, options, LEASE_LOST)
     const openedAt = yield* Clock.currentTimeMillis
     const opening = yield* Clock.currentTimeNanos
@@ -202,7 +205,10 @@ const dial = (
     return { session, at: opening }
   })
 
-/** Ends a dial whose lease is lost while it is under way: its socket is not known to whoever cuts the open ones. */
+/**
+ * Ends a dial whose lease is lost while it is under way: its socket is not yet among the open ones, which the lease's listener
+ * cuts.
+ */
 const leaseLost = (lease: Lease["Type"], valid: () => boolean) => (cut: (failure: DialCause) => void) =>
   lease.onChange(() => {
     if (!valid()) cut(LEASE_LOST)
@@ -245,7 +251,7 @@ const dialFailed = (
     return lost
   })
 
-/** No further dial: DISCONNECTED or FAILED, until somebody says Reconnect or Disconnect. */
+/** No further dial: DISCONNECTED or FAILED, until a caller asks for Reconnect or Disconnect. */
 const finish = (c: ManagedConnection, services: LoopContext, name: "disconnected" | "failed", lost: Lost) =>
   Effect.sync(() => {
     c.change(name === "failed" ? "gave-up" : "closed")

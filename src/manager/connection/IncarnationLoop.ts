@@ -66,8 +66,8 @@ export const follow = (
   })
 
 /**
- * Others' connections, as long as this incarnation takes work. Who leaves claims nothing more, and takes what it has
- * claimed: its record names this instance, so nobody else would. Does not end by itself.
+ * Others' connections, as long as this incarnation takes work. An instance that leaves claims nothing more, and takes what it has
+ * claimed: its record names this instance, so no other instance would take it. Does not end by itself.
  */
 const takeOver = (core: ManagerContext, reclaimer: Reclaimer["Type"]): Effect.Effect<never> => {
   const { claims: claiming } = core

@@ -54,13 +54,16 @@ export const sessionEnded = (c: ManagedConnection, events: Events["Type"], end: 
   }
 }
 
-/** A fault of ours is for whoever mends it: the log has the place. */
+/** Where a fault of our own was thrown: for the log, so that it can be mended. */
 export const whereThrown = (ended: SessionEnd | DialCause | TargetForbidden): Readonly<Record<string, string>> =>
   "defect" in ended && ended.defect !== undefined ? { thrown: ended.defect.trace } : {}
 
 export const LEASE_LOST = toDialCause("refused", "this instance lost its lease")
 
-/** No further dial until somebody says Reconnect: what it does to this instance it would do to the next one. What it did was told each time. */
+/**
+ * No further dial until a caller asks for Reconnect: what it does to this instance it would do to the next one. What it did was
+ * told each time.
+ */
 export const quarantined = (c: ManagedConnection, closeCode: number): Lost => {
   c.failedWith(`${QUARANTINED}: ${c.lastError}`)
   const lost = { decision: "give-up", retryAfterMs: undefined, metric: "closed", stable: false } as const

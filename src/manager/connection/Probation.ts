@@ -46,7 +46,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
     const waiting = new Set<ManagedConnection>()
 
     const watch = (c: ManagedConnection): void => {
-      // whoever was asked for by Reconnect is dialled before its turn has come
+      // a connection that Reconnect asks for is dialled before its turn has come
       waiting.delete(c)
       const { trial } = c.owned.record()
       if (trial?.by !== c.owned.life.incarnation || tried.has(c)) return
@@ -89,7 +89,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
           return store.update(c.owned, { trial }).pipe(
             Effect.zipRight(
               Effect.suspend(() => {
-                // asked for meanwhile: it has a dial, or a socket, that nobody cuts
+                // Reconnect asked for it meanwhile: it has a dial, or a socket, that must not be cut
                 if (!waiting.has(c)) return Effect.void
                 watch(c)
                 return start(c)
@@ -114,7 +114,7 @@ export const make = ({ start, steady, store }: Needs): Effect.Effect<Probation, 
         look()
         if (waiting.size > 0 && free()) yield* tryNext
         if (tried.size > 0 || waiting.size > 0) return yield* Effect.sleep(PROBATION_POLL_INTERVAL)
-        // in the same step: nobody is added between the look and this
+        // in the same step: no connection is added between the look and this
         wake.unsafeClose()
       }).pipe(Effect.forever)
     }

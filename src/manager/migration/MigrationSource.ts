@@ -129,7 +129,7 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       const offered = yield* Effect.either(core.store.offerHandover(c.owned, target, () => statusChange(c)))
       if (Either.isLeft(offered)) {
         if (offered.left.outcome !== "unknown") return yield* goOn(move)
-        // whether the record names the target is not known, and nobody was told: it is as it was, or taken back
+        // whether the record names the target is not known, and the target was not told: it is as it was, or taken back
         return yield* takenBack(move)
       }
       if (!offered.right) return yield* letGo(move)

@@ -121,7 +121,7 @@ const create = (
         const made = yield* restore(
           core.store.create(
             { id, spec, specHash: specHash(asked), tags, topic, status: CONNECTING, createdAt: core.now() },
-            // Nobody waits any more: it is dialled on until it opens, and found again by its request_id.
+            // Its caller has gone: it is dialled on until it opens, and found again by its request_id.
             { keepUnknown, onLate: (late) => core.fork(begin(core, late, { ...asked, awaitOpen: false })) }
           )
         )
@@ -184,7 +184,7 @@ const takePlace = (core: ManagerContext, creating: Creating): Effect.Effect<void
     return Effect.void
   })
 
-/** Whoever does not wait for the open has no deadline for it. One who has just joined has no budget for two intervals. */
+/** Only a call that waits for the open has a deadline for it. An instance that has just joined has no budget for two intervals. */
 const dialsInTime = (core: ManagerContext, spec: ResolvedSpec) =>
   Effect.gen(function* () {
     const left = yield* CallDeadline.remaining
