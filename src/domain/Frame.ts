@@ -4,6 +4,7 @@
  * What is the same for all frames of one connection under one owner stands in `FrameOrigin`, which they share.
  */
 
+/** What all frames of one connection under one owner have in common. */
 export interface FrameOrigin {
   /** the connection whose peer sent it */
   readonly connectionId: string
