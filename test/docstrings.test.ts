@@ -14,7 +14,8 @@ const PUBLISHED = [
   "testing/TestCluster.ts"
 ]
 
-const hasDocstring = (lines: ReadonlyArray<string>, at: number): boolean => /\*\/$/.test(lines[at - 1]?.trim() ?? "")
+const hasDocstring = (lines: ReadonlyArray<string>, at: number): boolean =>
+  (lines[at - 1] ?? "").trimEnd().endsWith("*/")
 
 /** `type X = typeof X.Type` says no more than the Schema above it. */
 const ALIAS = /^export type (\w+) = (?:typeof \1\.Type|\(typeof )/
