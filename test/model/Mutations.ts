@@ -211,7 +211,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "ownership/takeover/RestartRecovery.ts",
-        "      const epoch = nextEpoch(before.epoch, context.elapsed.now())\n      const { incarnation }",
+        "      const epoch = nextEpoch(before.epoch + 1, context.elapsed.now() + 1000)\n      const { incarnation }",
         "      const { epoch } = before\n      const { incarnation }"
       )
     ],

@@ -187,7 +187,8 @@ const createAnew = (
     retain(tenure, id)
     const claimed = yield* Effect.gen(function* () {
       yield* tenure.pages.add(id)
-      const epoch = nextEpoch(before.epoch, context.elapsed.now())
+      // One beyond what a claim can have been given that was lost with the store: its claimer may not know of it, but readers may.
+      const epoch = nextEpoch(before.epoch + 1, context.elapsed.now() + 1000)
       const { incarnation } = tenure.life
       const mine: ConnectionRecord = { ...before, ...withoutSocket(before), incarnation, epoch, handover: undefined }
       const written = yield* write(context, tenure.life, undefined, mine, { patient: true })
