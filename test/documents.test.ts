@@ -93,6 +93,12 @@ describe("documents", () => {
     expect(wrong).toEqual([])
   })
 
+  it("show every folder of the source in the picture of the house", () => {
+    const picture = /```text\n([^]*?)```/.exec(read("src/README.md"))![1]!
+    const folders = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    expect(folders.map(({ name }) => name).filter((name) => !picture.includes(name))).toEqual([])
+  })
+
   it("of the wire name every event and every error, with its status", () => {
     const page = read("proto/README.md")
     const rows = new Map([...page.matchAll(/^\| `([\w-]+)` \|(.*)\|$/gm)].map((match) => [match[1]!, match[2]!]))
