@@ -104,7 +104,9 @@ const sizeOf = (event: LifecycleEvent): number => {
   return bytes
 }
 
-// ------------------------------------------------------------ Lifecycle events as lines of the log: written where they are emitted, without a fiber for each
+// ------------------------------------------------------------ the log
+
+// Lifecycle events as lines of the log: written where they are emitted, without a fiber for each.
 
 type EventLog = (event: LifecycleEvent, said: Readonly<Record<string, string>>) => void
 

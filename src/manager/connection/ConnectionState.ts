@@ -30,8 +30,8 @@ export type FirstDial = OneShot<void, StartFailure>
 /** Nothing acts for it any more in `removed`; its loop may still run in `removing`. `stopping`: halted, until it is started again. */
 export type ConnectionPhase = "active" | "stopping" | "removing" | "removed"
 
-/** The same fields, for the class itself. */
-export type Own = { -readonly [K in keyof ConnectionState]: ConnectionState[K] }
+/** What the methods below see of a connection: they alone may change its fields, and the compiler refuses it to all others. */
+type Own = { -readonly [K in keyof ConnectionState]: ConnectionState[K] }
 
 export abstract class ConnectionState {
   readonly id: string
@@ -69,9 +69,10 @@ export abstract class ConnectionState {
   readonly opening: Effect.Effect<void, StartFailure> = Effect.void
   /** the lane is full: the socket is not read */
   readonly paused: boolean = false
-  private whenSettled: ((open: boolean) => void) | undefined = undefined
+  /** told once, when the present start has come to an end */
+  readonly whenSettled: ((open: boolean) => void) | undefined = undefined
   /** open under a former owner: what is dialled now was open, and will be again */
-  private readonly wasUp: boolean
+  readonly wasUp: boolean
 
   constructor(
     readonly owned: Owned,
@@ -99,149 +100,142 @@ export abstract class ConnectionState {
     return this.phase === "stopping" || this.phase === "removed"
   }
   /** A start; `failFast` says what a failure of its first dial ends. */
-  started(first: FirstDial, failFast: boolean): void {
-    const { own } = this
-    own.firstDial = first
-    own.opening = first.wait
-    own.phase = "active"
-    own.failFast = failFast
+  started(this: Own, first: FirstDial, failFast: boolean): void {
+    this.firstDial = first
+    this.opening = first.wait
+    this.phase = "active"
+    this.failFast = failFast
   }
   /** It is gone, and was to be started: the waiters for the open hear so. */
-  startRefused(): void {
-    this.own.opening = new ConnectionNotOpen({ id: this.id, status: this.status })
+  startRefused(this: Own): void {
+    this.opening = new ConnectionNotOpen({ id: this.id, status: this.status })
   }
-  halted(): void {
-    this.own.phase = this.isGone() ? "removed" : "stopping"
+  halted(this: Own): void {
+    this.phase = this.isGone() ? "removed" : "stopping"
   }
-  removing(): void {
-    const { own } = this
-    own.phase = this.phase === "stopping" ? "removed" : "removing"
-    this.tellGone()
+  removing(this: Own): void {
+    this.phase = this.phase === "stopping" ? "removed" : "removing"
+    tellGone(this)
   }
-  removed(): void {
-    const { own } = this
-    own.phase = "removed"
-    this.tellGone()
+  removed(this: Own): void {
+    this.phase = "removed"
+    tellGone(this)
   }
   /** Reconnect: what was counted against the peer is forgotten. */
-  restarted(): void {
-    const { own } = this
-    own.attempts = 0
-    own.expensiveTurns = 0
+  restarted(this: Own): void {
+    this.attempts = 0
+    this.expensiveTurns = 0
     this.change("restart")
   }
   /** Its caller is gone, and finds it again by its request_id: it is dialled on. */
-  keptWithoutCaller(): void {
-    this.own.failFast = false
+  keptWithoutCaller(this: Own): void {
+    this.failFast = false
   }
 
   // --- the answer to Connect: written by Connect
 
-  created(): void {
-    this.own.unacknowledged = true
+  created(this: Own): void {
+    this.unacknowledged = true
   }
-  acknowledged(): void {
-    this.own.unacknowledged = false
+  acknowledged(this: Own): void {
+    this.unacknowledged = false
   }
-  specRefused(refused: InvalidRequest | undefined): void {
-    this.own.refused = refused
+  specRefused(this: Own, refused: InvalidRequest | undefined): void {
+    this.refused = refused
   }
 
   // --- the socket: written by the connection's own loop
 
-  dialBegins(): void {
-    this.own.cutForLease = false
+  dialBegins(this: Own): void {
+    this.cutForLease = false
   }
   /** The handshake is done. `at`: milliseconds since 1970. */
-  opened(session: Session, at: number): void {
-    const { own } = this
-    own.session = session
+  opened(this: Own, session: Session, at: number): void {
+    this.session = session
     if (this.paused) session.pause()
-    own.connectedAt = at
+    this.connectedAt = at
     this.change("opened")
   }
-  /** Who waited for the open is told by now: the wait of later callers holds nothing. */
-  openTold(first: boolean): void {
-    const { own } = this
-    if (first) own.opening = Effect.void
-    this.settled(true)
+  /** The waiters for the open have been told by now; the wait of later callers holds nothing. */
+  openTold(this: Own, first: boolean): void {
+    if (first) this.opening = Effect.void
+    settle(this, true)
+  }
+  /** An ordinary frame came, milliseconds since 1970. Answers with the sequence that it takes. */
+  protected frameArrived(this: Own, at: number, binary: boolean): number {
+    this.lastFrameAt = at
+    this.lastWasBinary = binary
+    return ++this.sequence
   }
   /** The socket has ended: requests without an answer are aborted. */
-  sessionEnded(): void {
+  sessionEnded(this: Own): void {
     if (this.session === undefined) return
-    const { own } = this
-    own.session = undefined
+    this.session = undefined
     this.correlator.abort()
   }
-  closedWith(code: number): void {
-    this.own.lastCloseCode = code
+  closedWith(this: Own, code: number): void {
+    this.lastCloseCode = code
   }
   /** Consecutive dials that failed; 0 once a socket was stable. */
-  attempted(attempts: number): void {
-    this.own.attempts = attempts
+  attempted(this: Own, attempts: number): void {
+    this.attempts = attempts
   }
-  failedWith(error: string): void {
-    this.own.lastError = error
+  failedWith(this: Own, error: string): void {
+    this.lastError = error
   }
   /** A turn of the event loop took too long over its frames. `now`: steady milliseconds. */
-  tookTooLong(now: number, withinMs: number): void {
-    const { own } = this
+  tookTooLong(this: Own, now: number, withinMs: number): void {
     const first = this.expensiveTurns === 0 || now - this.expensiveSince > withinMs
-    if (first) own.expensiveSince = now
-    own.expensiveTurns = first ? 1 : this.expensiveTurns + 1
+    if (first) this.expensiveSince = now
+    this.expensiveTurns = first ? 1 : this.expensiveTurns + 1
   }
   /** The lease was lost, and its socket is about to be cut for it. */
-  leaseLost(): void {
-    this.own.cutForLease = true
+  leaseLost(this: Own): void {
+    this.cutForLease = true
   }
-  messageSent(): void {
-    this.own.sent++
+  messageSent(this: Own): void {
+    this.sent++
   }
 
-  change(change: StatusChange): void {
-    const { own } = this
-    own.status = transition(this.status, change, this.everOpen || this.wasUp)
-    if (this.status === CONNECTED) own.everOpen = true
-    else own.connectedAt = 0
-    if (!shouldBeUp(this.status)) this.settled(false)
+  change(this: Own, change: StatusChange): void {
+    this.status = transition(this.status, change, this.everOpen || this.wasUp)
+    if (this.status === CONNECTED) this.everOpen = true
+    else this.connectedAt = 0
+    if (!shouldBeUp(this.status)) settle(this, false)
   }
   /** `f` is called once: when its socket is open and the handshake done, or when that is not to be had any more. */
-  onceSettled(f: (open: boolean) => void): void {
+  onceSettled(this: Own, f: (open: boolean) => void): void {
     this.whenSettled = f
   }
 
   // --- topic and lane: written by what publishes
 
   /** Frames that come from now on go there, and are stamped by this spec. "": nowhere. */
-  publishesTo(topic: string, publishing: ResolvedSpec["publishing"] = this.spec.publishing): void {
-    const { own } = this
-    own.topic = topic
-    if (publishing !== this.spec.publishing) own.spec = { ...this.spec, publishing }
+  publishesTo(this: Own, topic: string, publishing: ResolvedSpec["publishing"] = this.spec.publishing): void {
+    this.topic = topic
+    if (publishing !== this.spec.publishing) this.spec = { ...this.spec, publishing }
   }
-  laneOpened(lane: Lane): void {
-    this.own.lane = lane
+  laneOpened(this: Own, lane: Lane): void {
+    this.lane = lane
   }
   /** The lane that was there. The socket is left as it is. */
-  laneClosed(): Lane | undefined {
-    const { own } = this
+  laneClosed(this: Own): Lane | undefined {
     const { lane } = this
-    own.lane = undefined
+    this.lane = undefined
     return lane
   }
   /** The lane is full. */
-  pauseReading(): void {
-    const { own } = this
-    own.paused = true
+  pauseReading(this: Own): void {
+    this.paused = true
     this.session?.pause()
   }
-  resumeReading(): void {
-    const { own } = this
-    own.paused = false
+  resumeReading(this: Own): void {
+    this.paused = false
     this.session?.resume()
   }
   /** The lane that paused it is gone, and its socket is cut: the next one is read from the beginning. */
-  pauseForgotten(): void {
-    this.own.paused = false
+  pauseForgotten(this: Own): void {
+    this.paused = false
   }
 
   // --- a planned move: written by its two ends
@@ -257,40 +251,35 @@ export abstract class ConnectionState {
   isHeld(): boolean {
     return Migration.isHeld(this.migration)
   }
-  moveBegun(over: Effect.Effect<void>): void {
-    this.own.migration = Migration.begun(this.migration, over)
+  moveBegun(this: Own, over: Effect.Effect<void>): void {
+    this.migration = Migration.begun(this.migration, over)
   }
-  moveOverlaps(overlap: boolean): void {
-    this.own.migration = Migration.changed(this.migration, { overlap })
+  moveOverlaps(this: Own, overlap: boolean): void {
+    this.migration = Migration.changed(this.migration, { overlap })
   }
   /** The target may publish from now on. */
-  publishingHeld(): void {
-    this.own.migration = Migration.changed(this.migration, { held: true })
+  publishingHeld(this: Own): void {
+    this.migration = Migration.changed(this.migration, { held: true })
   }
-  publishingReleased(): void {
-    this.own.migration = Migration.released(this.migration)
+  publishingReleased(this: Own): void {
+    this.migration = Migration.released(this.migration)
   }
-  moveEnded(): void {
-    this.own.migration = Migration.ended(this.migration)
+  moveEnded(this: Own): void {
+    this.migration = Migration.ended(this.migration)
   }
   /** From an owner that keeps its socket until this one's is open, at most until then: steady milliseconds. */
-  movedHere(confirmBy: number): void {
-    this.own.migration = Migration.received(confirmBy)
+  movedHere(this: Own, confirmBy: number): void {
+    this.migration = Migration.received(confirmBy)
   }
+}
 
-  private tellGone(): void {
-    Migration.givenUp(this.migration)
-    this.settled(false)
-  }
+const settle = (c: Own, open: boolean): void => {
+  const told = c.whenSettled
+  c.whenSettled = undefined
+  told?.(open)
+}
 
-  private settled(open: boolean): void {
-    const told = this.whenSettled
-    this.whenSettled = undefined
-    told?.(open)
-  }
-
-  /** The compiler refuses every assignment from outside; this is the class's own way to its fields. */
-  protected get own(): Own {
-    return this
-  }
+const tellGone = (c: Own): void => {
+  Migration.givenUp(c.migration)
+  settle(c, false)
 }

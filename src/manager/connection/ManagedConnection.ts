@@ -15,7 +15,7 @@ import type { Correlator } from "../../messaging/correlation/Correlator.js"
 import type { ReaderBuffer } from "../../messaging/ReaderBuffer.js"
 import type { Counter } from "../../observability/Metrics.js"
 import type { Owned } from "../../ownership/ConnectionStore.js"
-import { ConnectionState, type Own } from "./ConnectionState.js"
+import { ConnectionState } from "./ConnectionState.js"
 import type { EventSubject } from "../Events.js"
 
 /** What a reader's buffer counts for a frame beside its data. */
@@ -54,9 +54,7 @@ export class ManagedConnection extends ConnectionState implements EventSubject {
   readonly receive = (data: Buffer, binary: boolean): void => {
     if (this.correlator.waiting() && this.correlator.tryMatch(data, binary, this.spec.maxReplyBytes)) return
     const at = this.turnTime()
-    const frame = new Frame(this.origin, ++(this as Own).sequence, at, binary, data)
-    ;(this as Own).lastFrameAt = at
-    ;(this as Own).lastWasBinary = binary
+    const frame = new Frame(this.origin, this.frameArrived(at, binary), at, binary, data)
     this.received.value++
     if (this.lane !== undefined) this.lane.offer(frame)
     if (this.readers.size !== 0) for (const reader of this.readers) reader.offer(frame, data.length + FRAME_BYTES)

@@ -213,7 +213,9 @@ export const ownersStream = <A>(
     })
   )
 
-// ------------------------------------------------------------ Tells when the members of the fleet change: one look for all followers
+// ------------------------------------------------------------ followers of the fleet
+
+// Tells when the members of the fleet change: one look for all followers.
 
 /** How often the members are looked at. */
 const MEMBER_POLL_INTERVAL = "500 millis"

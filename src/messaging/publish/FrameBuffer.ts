@@ -98,7 +98,9 @@ export class FrameBuffer {
   }
 }
 
-// ------------------------------------------------------------ How many frames of a connection share one event
+// ------------------------------------------------------------ packs
+
+// How many frames of a connection share one event.
 
 /** What an event holds beside its frames, encoded; generous. */
 const PACKED_EVENT_OVERHEAD_BYTES = 64 * 1024

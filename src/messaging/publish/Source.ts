@@ -141,7 +141,9 @@ export class Batch {
   }
 }
 
-// ------------------------------------------------------------ What an answer means for the sources whose entries were in the request
+// ------------------------------------------------------------ what an answer means
+
+// What an answer means for the sources whose entries were in the request.
 
 /**
  * Tells each source what became of its entries, and then `settled` how long it waits before it goes on: 0 is not at all.

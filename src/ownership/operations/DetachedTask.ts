@@ -61,7 +61,9 @@ export const runDetached = <A, E>(
     )
   })
 
-// ------------------------------------------------------------ One create or claim of an id at a time; none begins in the middle of a removal
+// ------------------------------------------------------------ one at a time for an id
+
+// One create or claim of an id at a time; none begins in the middle of a removal.
 
 /** Waits for the work on this id that is under way, then keeps other work on it waiting. */
 export const withIdLock = <A, E>(context: StoreContext, id: string, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>

@@ -98,7 +98,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EPIPE: "the connection to the sidecar broke"
 }
 
-// ------------------------------------------------------------ POSTs to the sidecar, each alone on a connection of its own, which is kept
+// ------------------------------------------------------------ the pool
+
+// POSTs to the sidecar, each alone on a connection of its own, which is kept.
 //
 // A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. undici's
 // Pool takes another, and waits for a turn of the event loop before it is written to.
