@@ -1,17 +1,14 @@
-/** What goes wrong without each step of a takeover (src/ownership/README.md, Invariants), one scenario each. */
+/** What goes wrong without each step of a takeover (src/ownership/README.md, Taking over), one scenario each: the end of a takeover, and several survivors. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
-import { uuidv8FromRequest } from "../../src/common/Uuid.js"
-import { connectionKey, INDEX_KEY, instanceKey, PAGE_SIZE, pageKey } from "../../src/domain/stored/Keys.js"
+import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import { meddle, until } from "../membership/instances.js"
 import {
-  connection,
   create,
   createMany,
   fence,
@@ -25,310 +22,27 @@ import {
   reclaim,
   record,
   stepping,
-  type Survivor
+  type Survivor,
+  victimAndSurvivor
 } from "./survivors.js"
 
-const REPEATABLE = { keepUnknown: true } as const
+/** `a` is killed and taken over by `b`, which gets no further than the index. */
+const takenOverButForTheIndex = (backend: MemoryBackend, a: Survivor, b: Survivor) =>
+  Effect.gen(function* () {
+    b.faults.only = ({ key, operation }) => key === INDEX_KEY && operation === "get"
+    b.faults.blackhole = true
+    yield* kill(backend, a)
+    yield* until(() => heartbeat(backend, "a").status === "done")
+  })
+
 const ids = (one: Survivor) => one.claimed.map(({ owned }) => owned.id)
-
-describe("the pages of a victim", () => {
-  it.scoped("are sealed: a fenced instance that has not noticed can add nothing to them", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      // full with what it creates: the next one would go onto a page of its own
-      const full = Array.from({ length: PAGE_SIZE - 3 }, (_, n) => `without-a-record-${n}`)
-      const former = { v: 1, incarnation: "former", sealed: false, ids: full, nonce: "" }
-      yield* meddle(backend, pageKey("a", 0), () => former)
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
-      const owned = yield* createMany(a, 3)
-      expect(page(backend, "a").ids).toHaveLength(PAGE_SIZE)
-      // it reads and writes its record no more, and its lease still runs
-      a.faults.only = ({ key }) => key.includes(instanceKey("a")) && !key.includes("/connections/")
-      a.faults.blackhole = true
-      yield* fence(backend, "a")
-      yield* until(() => page(backend, "a").sealed === true)
-      expect(page(backend, "a", 1)).toMatchObject({ sealed: true, end: true, ids: [] })
-      expect(a.lease.valid()).toBe(true)
-      const late = connection()
-      yield* Effect.fork(Effect.ignore(create(a, late)))
-      yield* until(() => isDone(backend, "a"))
-      expect(record(backend, late.id)).toBeUndefined()
-      expect(onPages(backend, "b")).toHaveLength(3)
-      expect(new Set(ids(b))).toEqual(new Set(owned.map(({ id }) => id)))
-    })
-  )
-
-  it.scoped(
-    "are the victim's again when it comes back under its id: whoever takes over stops, the index entry stays",
-    () =>
-      Effect.gen(function* () {
-        const backend = new MemoryBackend()
-        const a = yield* member(backend, "a", { reclaims: false })
-        const b = yield* member(backend, "b")
-        const owned = yield* createMany(a, 3)
-        // b gets no further than the pages
-        b.faults.only = ({ key }) => owned.some(({ id }) => key.includes(id))
-        b.faults.unavailable = true
-        yield* kill(backend, a)
-        yield* until(() => page(backend, "a").sealed === true)
-        const again = yield* member(backend, "a")
-        yield* until(
-          () =>
-            again.claimed.length === 0 &&
-            again.store !== undefined &&
-            record(backend, owned[0]!.id).epoch > owned[0]!.epoch
-        )
-        b.faults.heal()
-        yield* TestClock.adjust("5 seconds")
-        const { incarnation } = again.lease.life()
-        expect(index(backend)["a"]).toBe(incarnation)
-        expect(heartbeat(backend, "a")).toMatchObject({ status: "alive", incarnation })
-        expect(page(backend, "a")).toMatchObject({ sealed: false, incarnation })
-        expect(new Set(page(backend, "a").ids)).toEqual(new Set(owned.map(({ id }) => id)))
-        expect(b.claimed).toEqual([])
-      })
-  )
-})
-
-describe("an id on a victim's page", () => {
-  it.scoped("is an orphan when a third owner of it has ended, and left alone when that one lives", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
-      const c = yield* member(backend, "c", { reclaims: false })
-      const [dead, gone, alive] = yield* createMany(a, 3)
-      const names = (owner: string, incarnation: string) => (found: object) => ({ ...found, owner, incarnation })
-      yield* meddle(backend, connectionKey(dead!.id), names("c", "a former incarnation"))
-      yield* meddle(backend, connectionKey(gone!.id), names("nobody", "ever"))
-      yield* meddle(backend, connectionKey(alive!.id), names("c", c.lease.life().incarnation))
-      yield* kill(backend, a)
-      yield* until(() => isDone(backend, "a"))
-      expect(new Set(ids(b))).toEqual(new Set([dead!.id, gone!.id]))
-      expect(new Map(b.claimed.map(({ from, owned, reason }) => [owned.id, [from, reason]]))).toEqual(
-        new Map([
-          [dead!.id, ["c", "dead"]],
-          [gone!.id, ["nobody", "dead"]]
-        ])
-      )
-      expect(record(backend, alive!.id)).toMatchObject({ owner: "c", epoch: alive!.epoch })
-    })
-  )
-
-  it.scoped("without a record gets a tombstone, before a late create lands", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      yield* member(backend, "b")
-      const asked = connection({ id: uuidv8FromRequest("late") })
-      a.faults.only = ({ key }) => key === connectionKey(asked.id)
-      a.faults.landLate(Duration.seconds(20), 1000)
-      yield* Effect.fork(Effect.ignore(a.store.create(asked, REPEATABLE)))
-      yield* until(() => page(backend, "a")?.ids.length === 1)
-      yield* TestClock.adjust("100 millis")
-      yield* kill(backend, a)
-      yield* until(() => isDone(backend, "a"))
-      expect(record(backend, asked.id)).toMatchObject({ tombstone: true })
-      yield* until(() => a.faults.lateWrites.length > 0)
-      expect(new Set(a.faults.lateWrites.map(({ outcome }) => outcome))).toEqual(new Set(["VersionMismatch"]))
-      expect(record(backend, asked.id)).toMatchObject({ tombstone: true })
-    })
-  )
-
-  it.scoped("with a tombstone gets it written again, before a late create over it lands", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      yield* member(backend, "b")
-      const asked = connection({ id: uuidv8FromRequest("again") })
-      yield* a.store.remove(yield* create(a, asked))
-      const { epoch } = record(backend, asked.id)
-      a.faults.only = ({ key, operation }) => key === connectionKey(asked.id) && operation === "replace"
-      a.faults.landLate(Duration.seconds(20), 1000)
-      yield* Effect.fork(Effect.ignore(a.store.create(asked, REPEATABLE)))
-      yield* until(() => page(backend, "a")?.ids.length === 1)
-      yield* TestClock.adjust("100 millis")
-      yield* kill(backend, a)
-      yield* until(() => isDone(backend, "a"))
-      yield* until(() => a.faults.lateWrites.length > 0)
-      expect(new Set(a.faults.lateWrites.map(({ outcome }) => outcome))).toEqual(new Set(["VersionMismatch"]))
-      expect(record(backend, asked.id)).toMatchObject({ tombstone: true, epoch })
-    })
-  )
-
-  it.scoped("that was offered to the victim has its handover taken out, before the victim's late claim lands", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const c = yield* member(backend, "c")
-      const owned = yield* create(c)
-      const { incarnation } = a.lease.life()
-      expect(yield* c.store.offerHandover(owned, { id: "a", incarnation })).toBe(true)
-      a.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
-      a.faults.landLate(Duration.seconds(20), 1000)
-      yield* Effect.fork(Effect.ignore(a.store.claimHandover(owned.id, owned.epoch)))
-      yield* until(() => page(backend, "a")?.ids.length === 1)
-      yield* TestClock.adjust("100 millis")
-      yield* kill(backend, a)
-      yield* until(() => isDone(backend, "a"))
-      yield* until(() => a.faults.lateWrites.length > 0)
-      expect(new Set(a.faults.lateWrites.map(({ outcome }) => outcome))).toEqual(new Set(["VersionMismatch"]))
-      expect(record(backend, owned.id)).toMatchObject({ owner: "c", epoch: owned.epoch })
-      expect(record(backend, owned.id).handover).toBeUndefined()
-      // it adopts what somebody else wrote, and owns it as before
-      expect(yield* c.store.takeBack(owned)).toBe(true)
-      expect(owned.isOwned()).toBe(true)
-    })
-  )
-
-  it.scoped("is judged by its record: who believes to own it, and was told late, lets go of it first", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
-      const mine = yield* create(b)
-      const told: Array<string> = []
-      b.store.onDisowned(({ id }) => told.push(id))
-      yield* create(a)
-      const { incarnation } = a.lease.life()
-      const epoch = mine.epoch + 5
-      yield* meddle(backend, connectionKey(mine.id), (found) => ({ ...found, owner: "a", incarnation, epoch }))
-      yield* meddle(backend, pageKey("a", 0), (found) => ({ ...found, ids: [...found.ids, mine.id] }))
-      yield* kill(backend, a)
-      yield* until(() => isDone(backend, "a"))
-      expect(told).toEqual([mine.id])
-      expect(mine.isOwned()).toBe(false)
-      const claimed = b.claimed.find(({ owned }) => owned.id === mine.id)
-      expect(claimed?.owned.isOwned()).toBe(true)
-      expect(record(backend, mine.id)).toMatchObject({ owner: "b", epoch: claimed?.owned.epoch })
-      expect(claimed!.owned.epoch).toBeGreaterThan(epoch)
-      expect(onPages(backend, "b")).toContain(mine.id)
-    })
-  )
-
-  it.scoped(
-    "of another schema version stays as it is, and so does its page and the index entry; the others are claimed",
-    () =>
-      Effect.gen(function* () {
-        const backend = new MemoryBackend()
-        const a = yield* member(backend, "a", { reclaims: false })
-        const b = yield* member(backend, "b")
-        const [newer, ...others] = yield* createMany(a, 4)
-        yield* meddle(backend, connectionKey(newer!.id), (found) => ({ ...found, v: 2 }))
-        yield* kill(backend, a)
-        yield* until(() => b.claimed.length === 3)
-        yield* TestClock.adjust("5 seconds")
-        expect(new Set(ids(b))).toEqual(new Set(others.map(({ id }) => id)))
-        expect(record(backend, newer!.id)).toMatchObject({ v: 2, owner: "a" })
-        expect(page(backend, "a").ids).toContain(newer!.id)
-        expect(heartbeat(backend, "a").status).toBe("dead")
-        expect(index(backend)).toHaveProperty("a")
-      })
-  )
-})
-
-describe("a claim", () => {
-  it.scoped(
-    "that lost to a late status write of the owner that has ended is made again, and the page keeps the id",
-    () =>
-      Effect.gen(function* () {
-        const backend = new MemoryBackend()
-        const a = yield* member(backend, "a", { reclaims: false })
-        const b = yield* member(backend, "b")
-        const owned = yield* create(a)
-        // read before it lands, written after
-        b.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
-        b.faults.slow = Duration.millis(1900)
-        yield* kill(backend, a)
-        yield* until(() => onPages(backend, "b").length === 1)
-        yield* meddle(backend, connectionKey(owned.id), (found) => ({ ...found, topic: "late" }))
-        b.faults.slow = undefined
-        yield* until(() => {
-          expect(onPages(backend, "b")).toEqual([owned.id])
-          return b.claimed.length === 1
-        })
-        expect(record(backend, owned.id)).toMatchObject({ owner: "b", topic: "late" })
-        yield* until(() => isDone(backend, "a"))
-        expect(b.claimed).toHaveLength(1)
-      })
-  )
-
-  it.scoped("that lost keeps the id on my page as long as no living owner and no tombstone stands there", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const b = yield* member(backend, "b")
-      const c = yield* member(backend, "c", { reclaims: false })
-      const owned = yield* create(c)
-      expect(yield* c.store.offerHandover(owned, { id: "b", incarnation: b.lease.life().incarnation })).toBe(true)
-      b.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
-      b.faults.slow = Duration.millis(1900)
-      const claiming = yield* Effect.fork(b.store.claimHandover(owned.id, owned.epoch))
-      yield* until(() => onPages(backend, "b").length === 1)
-      // its owner ends, no page but mine names it, and its last status write lands late
-      yield* kill(backend, c)
-      yield* meddle(backend, pageKey("c", 0), (found) => ({ ...found, ids: [] }))
-      yield* meddle(backend, connectionKey(owned.id), (found) => ({ ...found, topic: "late" }))
-      b.faults.slow = undefined
-      expect(yield* stepping(claiming.await)).toMatchObject({ _tag: "Success", value: { _tag: "None" } })
-      expect(onPages(backend, "b")).toEqual([owned.id])
-      yield* until(() => b.claimed.length === 1)
-      expect(record(backend, owned.id)).toMatchObject({ owner: "b", topic: "late" })
-    })
-  )
-
-  it.scoped("that lost to a living owner leaves my page", () =>
-    Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
-      const c = yield* member(backend, "c", { reclaims: false })
-      const owned = yield* create(a)
-      b.faults.only = ({ key, operation }) => key === connectionKey(owned.id) && operation === "replace"
-      b.faults.slow = Duration.millis(1900)
-      yield* kill(backend, a)
-      yield* until(() => onPages(backend, "b").length === 1)
-      const { incarnation } = c.lease.life()
-      yield* meddle(backend, connectionKey(owned.id), (found) => ({ ...found, owner: "c", incarnation }))
-      yield* until(() => onPages(backend, "b").length === 0)
-      yield* until(() => isDone(backend, "a"))
-      expect(b.claimed).toEqual([])
-    })
-  )
-
-  it.scoped(
-    "has an epoch of at least the Unix seconds, so that it grows over expired tombstones; or one more than the old",
-    () =>
-      Effect.gen(function* () {
-        yield* TestClock.adjust("15000 days")
-        const seconds = 15_000 * 86_400
-        const backend = new MemoryBackend()
-        const a = yield* member(backend, "a", { reclaims: false })
-        const b = yield* member(backend, "b")
-        const [old, ahead] = yield* createMany(a, 2)
-        yield* meddle(backend, connectionKey(old!.id), (found) => ({ ...found, epoch: 1 }))
-        yield* meddle(backend, connectionKey(ahead!.id), (found) => ({ ...found, epoch: 2 * seconds }))
-        yield* kill(backend, a)
-        yield* until(() => b.claimed.length === 2)
-        const epochs = new Map(b.claimed.map(({ owned }) => [owned.id, owned.epoch]))
-        expect(epochs.get(old!.id)).toBeGreaterThanOrEqual(seconds)
-        expect(epochs.get(old!.id)).toBeLessThan(seconds + 60)
-        expect(epochs.get(ahead!.id)).toBe(2 * seconds + 1)
-      })
-  )
-})
 
 describe("finishing", () => {
   it.scoped("removes the index entry by id and incarnation: another life of that id keeps its own", () =>
     Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
+      const { a, b, backend } = yield* victimAndSurvivor
       yield* create(a)
-      b.faults.only = ({ key, operation }) => key === INDEX_KEY && operation === "get"
-      b.faults.blackhole = true
-      yield* kill(backend, a)
-      yield* until(() => heartbeat(backend, "a").status === "done")
+      yield* takenOverButForTheIndex(backend, a, b)
       yield* meddle(backend, INDEX_KEY, (found) => ({ ...found, ids: { ...found.ids, a: "another" } }))
       b.faults.heal()
       yield* TestClock.adjust("10 seconds")
@@ -372,14 +86,9 @@ describe("finishing", () => {
 
   it.scoped("an entry that a survivor left standing at its very end is removed by the next that joins", () =>
     Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
+      const { a, b, backend } = yield* victimAndSurvivor
       yield* create(a)
-      b.faults.only = ({ key, operation }) => key === INDEX_KEY && operation === "get"
-      b.faults.blackhole = true
-      yield* kill(backend, a)
-      yield* until(() => heartbeat(backend, "a").status === "done")
+      yield* takenOverButForTheIndex(backend, a, b)
       yield* kill(backend, b)
       expect(index(backend)).toHaveProperty("a")
       yield* member(backend, "c")
@@ -390,9 +99,7 @@ describe("finishing", () => {
 
   it.scoped("waits for the last id: one that cannot be settled keeps the record, the page and the entry", () =>
     Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
+      const { a, b, backend } = yield* victimAndSurvivor
       const [stuck] = yield* createMany(a, 3)
       b.faults.only = ({ key, operation }) => key === connectionKey(stuck!.id) && operation === "replace"
       b.faults.unavailable = true
@@ -453,9 +160,7 @@ describe("survivors", () => {
     "two side by side claim each connection once, also what was placed on one that does not come; that after the grace",
     () =>
       Effect.gen(function* () {
-        const backend = new MemoryBackend()
-        const a = yield* member(backend, "a", { reclaims: false })
-        const b = yield* member(backend, "b")
+        const { a, b, backend } = yield* victimAndSurvivor
         const c = yield* member(backend, "c")
         yield* member(backend, "d", { reclaims: false })
         const owned = yield* createMany(a, 60)
@@ -531,9 +236,7 @@ describe("survivors", () => {
 
   it.scoped("what an instance that left still held is claimed with the reason left", () =>
     Effect.gen(function* () {
-      const backend = new MemoryBackend()
-      const a = yield* member(backend, "a", { reclaims: false })
-      const b = yield* member(backend, "b")
+      const { a, b, backend } = yield* victimAndSurvivor
       const owned = yield* create(a)
       a.store.release(owned)
       yield* stepping(a.membership.leave)

@@ -108,3 +108,11 @@ export const isDone = (backend: MemoryBackend, id: string): boolean =>
 /** Whether it was written to vanish. */
 export const vanishes = (backend: MemoryBackend, key: string): boolean =>
   Number.isFinite(backend.entries.get(key)?.expiresAt)
+
+/** Over one store: `a`, which takes nothing over, and `b`, which does. */
+export const victimAndSurvivor = Effect.gen(function* () {
+  const backend = new MemoryBackend()
+  const a = yield* member(backend, "a", { reclaims: false })
+  const b = yield* member(backend, "b")
+  return { a, b, backend }
+})
