@@ -111,7 +111,7 @@ const sizeOf = (event: LifecycleEvent): number => {
 type EventLog = (event: LifecycleEvent, said: Readonly<Record<string, string>>) => void
 
 /** To the loggers, and from the level, of the fiber that runs this. */
-export const makeEventLog: Effect.Effect<EventLog> = Effect.map(Effect.getFiberRefs, (context) => {
+const makeEventLog: Effect.Effect<EventLog> = Effect.map(Effect.getFiberRefs, (context) => {
   const lowest = FiberRefs.getOrDefault(context, FiberRef.currentMinimumLogLevel)
   const loggers = FiberRefs.getOrDefault(context, FiberRef.currentLoggers)
   const inherited = FiberRefs.getOrDefault(context, FiberRef.currentLogAnnotations)

@@ -74,9 +74,9 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
 // The handlers of the RPC group over one door's executor. A caller's own timeout arrives as interruption.
 
 /** Told when a stream has begun, before its first item. */
-export type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
+type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
 
-export const makeHandlers = ({ call, open }: Executor.Executor, onOpened: OnOpened) => {
+const makeHandlers = ({ call, open }: Executor.Executor, onOpened: OnOpened) => {
   const stream =
     <K extends StreamMethod>(method: K) =>
     (request: StreamTypes[K][0], info: { readonly clientId: number; readonly headers: Headers }) =>

@@ -2,8 +2,9 @@
  * The life of one connection: dial, be open, lose it, wait, dial again. One fiber per connection, the only one that opens
  * sockets for it, so that there is never a second socket.
  *
- * The table of `domain/CloseReason.ts` decides after every session and every dial that failed: what should be up
- * is open, being dialled, waiting for its next dial, or visibly failed.
+ * After a session or a failed dial the table of `domain/CloseReason.ts` decides: what should be up is open, being dialled, waiting
+ * for its next dial, or visibly failed. Not asked of the table: what this instance cut itself, which is dialled again; what is
+ * quarantined, or was to fail fast, which is given up; what does not reconnect, which stops; and what is halted or moved.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -58,7 +58,7 @@ export const follow = (
         const ended = Effect.repeat(Queue.take(ends), { until: (one) => one === life })
         yield* Effect.raceFirst(ended, work)
         core.phase.set("fenced")
-        // Who leaves has no next incarnation to wait for.
+        // An instance that leaves has no next incarnation to wait for.
         if (core.phase.get() === "fenced") yield* settled.close
       }
     })

@@ -184,7 +184,10 @@ const takePlace = (core: ManagerContext, creating: Creating): Effect.Effect<void
     return Effect.void
   })
 
-/** Only a call that waits for the open has a deadline for it. An instance that has just joined has no budget for two intervals. */
+/**
+ * Only a call that waits for the open has a deadline for it. An instance that has just joined has no budget for two intervals:
+ * that is taken for its wait.
+ */
 const dialsInTime = (core: ManagerContext, spec: ResolvedSpec) =>
   Effect.gen(function* () {
     const left = yield* CallDeadline.remaining

@@ -46,10 +46,7 @@ export type Where = Data.TaggedEnum<{
 }>
 export const Where = Data.taggedEnum<Where>()
 
-export const whereIs = (
-  { core, membership }: RoutingContext,
-  id: string
-): Effect.Effect<Where, StateStoreUnavailable> =>
+const whereIs = ({ core, membership }: RoutingContext, id: string): Effect.Effect<Where, StateStoreUnavailable> =>
   Effect.gen(function* () {
     if (core.connections.has(id)) return Where.Here()
     if (core.removing.has(id)) return Where.Nowhere()
@@ -220,7 +217,7 @@ export const ownersStream = <A>(
 /** How often the members are looked at. */
 const MEMBER_POLL_INTERVAL = "500 millis"
 
-export interface MemberChanges {
+interface MemberChanges {
   /** Done at the next change after the asking. */
   readonly changed: () => Effect.Effect<void>
 }
