@@ -23,7 +23,7 @@ export type { FrameData }
 
 /** A frame's place in the stream of one connection: by epoch first, then by sequence. */
 export interface Position {
-  /** one more with each owner of the connection */
+  /** grows with each change of owner */
   readonly epoch: number
   /** of the frame within the epoch, from 1 */
   readonly sequence: number

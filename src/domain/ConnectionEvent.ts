@@ -48,7 +48,7 @@ export type GapCause = "reconnect" | "takeover" | "overflow" | "publish"
 
 /** A position in a connection's stream of frames. */
 export interface Position {
-  /** one more with each owner of the connection */
+  /** grows with each change of owner */
   readonly epoch: number
   /** of the frame within the epoch, from 1 */
   readonly sequence: number

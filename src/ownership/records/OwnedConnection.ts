@@ -9,7 +9,7 @@ import type { Version } from "../../ports/StateStore.js"
 export interface OwnedConnection {
   /** of the connection */
   readonly id: string
-  /** of this ownership: one more than under the owner before */
+  /** of this ownership: greater than under any owner before */
   readonly epoch: number
   /** the incarnation that owns it */
   readonly life: Incarnation
