@@ -29,7 +29,16 @@ export const startFleet = (state: C.Resource, broker: Redis): Effect.Effect<Dapr
       env: async (name) => beside(sidecars.get(name)!, { WSM_INSTANCE_ID: name }),
       joined: async () => {},
       frames: reader(broker.port),
-      lifecycle: () => lifecycle(LIFECYCLE)
+      lifecycle: () => lifecycle(LIFECYCLE),
+      stored: async (keys) => {
+        const answer = await fetch(`${started[0]!.url}/v1.0/state/${C.STATE}/bulk`, {
+          method: "POST",
+          body: JSON.stringify({ keys, parallelism: 10 })
+        })
+        return ((await answer.json()) as ReadonlyArray<{ readonly data: Record<string, unknown> }>).map(
+          ({ data }) => data
+        )
+      }
     }
     yield* Effect.addFinalizer(() => Effect.promise(cleanUp))
     const fleet = yield* Effect.promise(() => Fleet.start(backing))

@@ -1,4 +1,6 @@
 /** Processes of one host over one data directory: each has a bus of its own, and what it announced stands in its log. */
+import { join } from "node:path"
+import Database from "libsql"
 import type { FleetBacking, FleetEvent } from "./fleetSupport.js"
 import { type Instance, logOf, temporaryFolder, type TopicEvent } from "./support.js"
 
@@ -9,6 +11,16 @@ export const embedded = (): FleetBacking => {
     env: async () => ({ WSM_DATA_DIR: folder }),
     joined: async (instance, topic) => {
       joined.push({ instance, frames: await instance.topic(topic) })
+    },
+    stored: async (keys) => {
+      const database = new Database(join(folder, "state.db"))
+      try {
+        database.pragma("busy_timeout = 5000")
+        const read = database.prepare("select v from kv where k = ?")
+        return keys.map((key) => JSON.parse((read.get(key) as { readonly v: string }).v))
+      } finally {
+        database.close()
+      }
     },
     // There is no order between the buses; each epoch is one instance's.
     frames: async () =>

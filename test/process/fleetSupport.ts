@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { expect, onTestFailed } from "vitest"
 import { readEvent } from "../../src/domain/ReadEvent.js"
+import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { type CountingServer, HEADERS, startCountingServer, violations } from "../support/countingServer.mjs"
 import { type Judgement, judgeFrames, outOfOrder } from "./fleetJudge.js"
 import { afterwards, Instance, sleep, until } from "./support.js"
@@ -36,6 +37,8 @@ export interface FleetBacking {
   readonly buses?: () => ReadonlyMap<string, ReadonlyArray<FleetEvent>>
   /** all lifecycle events of connections by now */
   readonly lifecycle: () => Promise<ReadonlyArray<FleetEvent>>
+  /** what stands under these keys of the store */
+  readonly stored: (keys: ReadonlyArray<string>) => Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
 }
 
 export class Fleet {
@@ -113,6 +116,9 @@ export class Fleet {
     this.ids = (await Promise.all(connected)).flat().map(({ connection }) => connection.id)
     this.load()
     await until(async () => (await this.frames()).length > this.ids.length * 2, "frames arrive")
+    // One that is on trial when its instance is killed is a suspect, and is dialled after the others, by design.
+    const onTrial = async () => (await this.backing.stored(this.ids.map(connectionKey))).filter((one) => "trial" in one)
+    await until(async () => (await onTrial()).length === 0, "none is on trial any more", 30_000)
   }
 
   frames(): Promise<ReadonlyArray<FleetEvent>> {
