@@ -18,6 +18,7 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
+import { setTimeout as delay } from "node:timers/promises"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -126,6 +127,20 @@ const executable = (path: string): boolean => {
   }
 }
 
+/** Whether no thread of it runs: a stop reaches one thread after the other, and until then the others still answer. */
+const stands = (pid: number): boolean => {
+  const tasks = `/proc/${pid}/task`
+  if (!existsSync(tasks)) return true
+  try {
+    return readdirSync(tasks).every((task) => {
+      const stat = readFileSync(join(tasks, task, "stat"), "utf8")
+      return /^[TtZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))
+    })
+  } catch {
+    return false // a thread ended meanwhile
+  }
+}
+
 class Running implements Server {
   readonly name: string
   readonly logFile: string
@@ -144,7 +159,11 @@ class Running implements Server {
     this.signalAll("SIGKILL")
     await this.end
   })
-  readonly pause = Effect.sync(() => this.signalAll("SIGSTOP"))
+  readonly pause = Effect.promise(async () => {
+    this.signalAll("SIGSTOP")
+    const { child } = this
+    while (child?.pid !== undefined && this.child === child && !stands(child.pid)) await delay(1)
+  })
   readonly resume = Effect.sync(() => this.signalAll("SIGCONT"))
 
   readonly start = Effect.suspend(() => {
