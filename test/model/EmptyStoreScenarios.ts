@@ -155,6 +155,32 @@ export const EMPTY_STORE: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "the store comes back empty before a create is sent whose answer is lost: its record is claimed by the next life",
+    play: (world) => {
+      fleet(world, 2)
+      world.refusals = 0
+      const [id, page] = [world.idOf("one"), pageKey("instance-0", 0)]
+      world.fate = (instance, call) => {
+        if (instance !== 0) return undefined
+        if (call.key === page) return { arrives: 2, answers: 50 }
+        return silent && call.key === connectionKey(id) ? { arrives: 2 } : undefined
+      }
+      let silent = false
+      const first = world.incarnation(0)
+      world.connect(0, "one")
+      while (!world.rows().has(page)) world.go(1)
+      silent = true
+      world.wipe()
+      while (!world.rows().has(connectionKey(id))) world.go(1)
+      cameAbout(world, !world.rows().has(page), "a page names it")
+      while (world.incarnation(0) === first) world.go(10)
+      world.fate = undefined
+      world.go(12_000)
+      upOnce(world, id)
+      settle(world)
+    }
+  },
+  {
     name: "the store comes back empty under a Connect, whose dial then ends with the lease: its record gets its tombstone",
     play: (world) => {
       fleet(world, 2)

@@ -207,6 +207,18 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     kind: "P2 a record that no page names"
   },
   {
+    name: "what was being created when the store was emptied is forgotten",
+    edits: [
+      edit(
+        "ownership/records/PageTenures.ts",
+        "      for (const id of tenure?.pages.ids() ?? []) if (!forgotten.has(id)) unlisted.add(id)\n",
+        ""
+      )
+    ],
+    found: "the store comes back empty before a create is sent",
+    kind: "P2 a record that no page names"
+  },
+  {
     name: "what the store forgot begins with its old epoch",
     edits: [
       edit(

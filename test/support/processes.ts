@@ -161,8 +161,7 @@ class Running implements Server {
   })
   readonly pause = Effect.promise(async () => {
     this.signalAll("SIGSTOP")
-    const { child } = this
-    while (child?.pid !== undefined && this.child === child && !stands(child.pid)) await delay(1)
+    for (let pid = this.pid(); pid !== undefined && !stands(pid); pid = this.pid()) await delay(1)
   })
   readonly resume = Effect.sync(() => this.signalAll("SIGCONT"))
 

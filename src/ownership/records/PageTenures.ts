@@ -13,6 +13,7 @@ export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) 
   Effect.gen(function* () {
     const tenures = yield* Queue.unbounded<PageTenure>()
     let forgotten = new Map<string, ConnectionRecord>()
+    let unlisted = new Set<string>()
 
     const begin = (life: Incarnation): void => {
       if (context.tenure?.life === life) return
@@ -29,17 +30,24 @@ export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) 
           ),
         keep: (id) => context.owned.has(id) || wants.has(id)
       })
-      context.tenure = { life, pages, retained: wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten }
+      context.tenure = { life, pages, retained: wants, adopted: Deferred.unsafeMake(FiberId.none), forgotten, unlisted }
       forgotten = new Map()
+      unlisted = new Set()
       tenures.unsafeOffer(context.tenure)
     }
 
     const end = (life: Incarnation): void => {
       const held = Array.from(context.owned.values()).filter((owned) => owned.life === life)
       for (const owned of held) context.owned.delete(owned.id)
-      if (context.tenure?.life === life) forgotten = new Map(context.tenure.forgotten)
+      const tenure = context.tenure?.life === life ? context.tenure : undefined
+      if (tenure !== undefined) {
+        forgotten = new Map(tenure.forgotten)
+        unlisted = new Set(tenure.unlisted)
+      }
       if (context.membership.endOf(life) !== "emptied") return
       for (const owned of held) forgotten.set(owned.id, owned.record())
+      // A create whose answer is still out: the page that names it went with the store, its record may come after.
+      for (const id of tenure?.pages.ids() ?? []) if (!forgotten.has(id)) unlisted.add(id)
     }
 
     const stop = lease.onChange((change, life) => {

@@ -25,6 +25,8 @@ export interface PageTenure {
   readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
   /** what the store forgot, by id: to be created anew, by the next incarnation where this one does not come to it */
   readonly forgotten: Map<string, ConnectionRecord>
+  /** ids whose create may land in the emptied store, where no page names them: to be reconciled, as `forgotten` */
+  readonly unlisted: Set<string>
 }
 
 export interface StoreContext {

@@ -55,6 +55,9 @@ export const claimOwn = (context: StoreContext, tenure: PageTenure): Stream.Stre
               createAnew(context, tenure, former, record)
             )
           ),
+          Stream.concat(
+            atOnce(Stream.fromIterable([...tenure.unlisted]), (id) => resolveUnlisted(context, tenure, former, id))
+          ),
           Stream.concat(Stream.execute(Effect.sync(() => forgetDoomed(context, tenure))))
         )
     })
@@ -205,3 +208,22 @@ const createAnew = (
     })
   )
 }
+
+/** Onto a page first: the record that may stand there, or still come, must be named by one. Then like any other id. */
+const resolveUnlisted = (
+  context: StoreContext,
+  tenure: PageTenure,
+  former: EndedOwner,
+  id: string
+): Effect.Effect<Option.Option<OrphanClaim>> =>
+  Effect.gen(function* () {
+    yield* waited(context, id)
+    if (context.owned.has(id)) return Option.none()
+    yield* tenure.pages.add(id)
+    return yield* resolve(context, tenure, former, id)
+  }).pipe(
+    persistently(tenure, `connection ${id} of a former life cannot be settled yet`, Option.none()),
+    Effect.tap(() => {
+      if (!tenure.life.ended()) tenure.unlisted.delete(id)
+    })
+  )
