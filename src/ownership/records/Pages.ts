@@ -50,6 +50,7 @@ export interface Pages {
   readonly add: (id: string) => Effect.Effect<void, StateStoreUnavailable>
   /** Takes the id off its page, behind; not if it must be kept by then. */
   readonly drop: (id: string) => void
+  /** What the pages name, without what is about to go off them. */
   readonly ids: () => ReadonlyArray<string>
   /** Nothing on any page, nothing waiting to be written, no write open; not known before they are mine. */
   readonly empty: () => boolean
@@ -293,7 +294,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
       wake.unsafeOpen()
       return Deferred.await(expired)
     }),
-    ids: () => [...where.keys()],
+    ids: () => [...where.keys()].filter((id) => !drops.has(id) || keep(id)),
     empty: () =>
       complete && where.size === 0 && adds.size === 0 && !writing && !pages.some((page) => page.unread === true)
   }
