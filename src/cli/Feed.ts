@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { WebSocket } from "ws"
+import { bracketed } from "../common/Hosts.js"
 import { CommandFailed } from "./Failure.js"
 
 export interface FeedOptions {
@@ -90,7 +91,7 @@ export const feed = (options: FeedOptions): Effect.Effect<string, CommandFailed,
 
     const bound = server.address()
     const port = typeof bound === "object" && bound !== null ? bound.port : options.port
-    return `ws://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`
+    return `ws://${bracketed(options.host)}:${port}`
   })
 
 const every = (millis: number, step: () => void): Effect.Effect<void, never, Scope.Scope> =>

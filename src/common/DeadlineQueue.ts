@@ -1,10 +1,26 @@
-/** One timer for all publishes, which have the same time each: one for every publish costs a part of what the publish does. */
+/**
+ * One timer for all that have the same time to their deadline: a timer for each costs a part of what it guards, a publish or a
+ * call of a store.
+ */
 
 export interface Pending {
-  /** of the monotonic clock, milliseconds; set when it is added */
+  /** of the queue's clock, milliseconds; set when it is added */
   endsAt: number
   /** Its time is over; it is no longer among the pending. */
   readonly late: () => void
+}
+
+/** The time of a queue. */
+export interface DeadlineClock {
+  /** milliseconds that never go back */
+  readonly now: () => number
+  readonly after: (millis: number, ring: () => void) => void
+}
+
+/** Holds no process up: what is under way does so by its socket. */
+const SYSTEM: DeadlineClock = {
+  now: () => performance.now(),
+  after: (millis, ring) => void setTimeout(ring, millis).unref()
 }
 
 export class DeadlineQueue {
@@ -14,11 +30,12 @@ export class DeadlineQueue {
 
   constructor(
     /** milliseconds */
-    readonly patience: number
+    readonly patience: number,
+    private readonly clock: DeadlineClock = SYSTEM
   ) {}
 
   add(one: Pending): void {
-    one.endsAt = performance.now() + this.patience
+    one.endsAt = this.clock.now() + this.patience
     this.pending.add(one)
     if (!this.armed) this.arm(this.patience)
   }
@@ -27,15 +44,14 @@ export class DeadlineQueue {
     this.pending.delete(one)
   }
 
-  /** What is under way holds the process by its socket. */
   private arm(millis: number): void {
     this.armed = true
-    setTimeout(this.ring, millis).unref()
+    this.clock.after(millis, this.ring)
   }
 
   private readonly ring = (): void => {
     this.armed = false
-    const now = performance.now()
+    const now = this.clock.now()
     const late: Array<Pending> = []
     for (const one of this.pending) {
       if (one.endsAt > now) {

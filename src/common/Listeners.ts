@@ -13,6 +13,10 @@ export class Listeners<Said extends ReadonlyArray<unknown>> {
     }
   }
 
+  get size(): number {
+    return this.#all.size
+  }
+
   /** Tells those that are there now: one that comes while they are told hears the next. */
   tell(...said: Said): void {
     const failures: Array<unknown> = []

@@ -5,6 +5,12 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
+/**
+ * Milliseconds of Effect's clock that never go back: a wall clock that is set must neither hold anything up nor make anything
+ * come in a burst. Only to be compared with itself.
+ */
+export const steadyMillis = (clock: Clock.Clock) => (): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
+
 /** A moment on both clocks, milliseconds. */
 export interface Instant {
   readonly monotonic: number
@@ -20,7 +26,7 @@ export interface SuspendAwareClock {
 }
 
 export const fromClock = (clock: Clock.Clock): SuspendAwareClock => {
-  const monotonic = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const monotonic = steadyMillis(clock)
   const now = () => clock.unsafeCurrentTimeMillis()
   return {
     now,

@@ -1,7 +1,7 @@
 /** What must hold between settings, checked for environment, flags and options alike. */
-import { isIPv4 } from "node:net"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
+import { isLoopback } from "../common/Hosts.js"
 import type { SettingKey } from "./Catalogue.js"
 import type { SettingsShape } from "./SettingsShape.js"
 
@@ -103,12 +103,6 @@ export const RELATIONS: ReadonlyArray<Relation> = [
     holds: (s) => s.advertiseAddress !== "" || s.tlsCert !== "" || isLoopback(s.host) || sameHost(s)
   }
 ]
-
-/** Whether a listen address is reachable from this host alone. */
-export const isLoopback = (host: string): boolean => {
-  const name = host.toLowerCase().replace(/^\[(.*)\]$/, "$1")
-  return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."))
-}
 
 /** No link of this fleet leaves its host, or it may do so in clear text. */
 const sameHost = ({ backing, insecure }: SettingsShape): boolean => backing === "embedded" || insecure

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { networkInterfaces } from "node:os"
 import * as Context from "effect/Context"
+import { bracketed } from "../common/Hosts.js"
 import type { SettingsShape } from "../config/SettingsShape.js"
 
 /** What an instance is called, and where it is reached. */
@@ -42,8 +43,6 @@ const chooseId = (settings: Pick<SettingsShape, "backing" | "httpPort">, hostNam
   if (settings.backing === "dapr") return host
   return `${host}-${settings.httpPort === 0 ? randomBytes(4).toString("hex") : settings.httpPort}`
 }
-
-const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 
 const reachable = (host: string, podIp: string): string => {
   if (host !== "0.0.0.0" && host !== "::" && host !== "") return host

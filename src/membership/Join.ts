@@ -169,13 +169,8 @@ export const join = (services: JoinContext, view: MemberTable): Effect.Effect<In
         const sent = elapsed.mark()
         const read = yield* Effect.timeout(store.get(key), periods.deadline)
         const mark = elapsed.mark()
-        // what was read before a pause says nothing of what happened in it
         const paused = elapsed.since(sent) > periods.deadline * 1.1
-        if (paused || view.lastGood === undefined || elapsed.since(view.lastGood) > 2 * periods.interval) {
-          view.listeningSince = undefined
-        }
-        view.listeningSince ??= mark.monotonic
-        view.lastGood = mark
+        view.readWell(mark, (last) => !paused && elapsed.since(last) <= 2 * periods.interval)
         if (Option.isNone(read)) return yield* begin(undefined)
         const { value, version } = read.value
         const found = decodeHeartbeat(instanceId, value)
@@ -199,7 +194,7 @@ export const join = (services: JoinContext, view: MemberTable): Effect.Effect<In
       const life = yield* step.pipe(
         Effect.catchAll((failure) => {
           // silence counts only while I listen
-          view.listeningSince = undefined
+          view.stopListening()
           return Effect.as(
             Effect.zipRight(say("joining waits for the state store", failure), Effect.sleep(pause)),
             undefined
@@ -209,8 +204,7 @@ export const join = (services: JoinContext, view: MemberTable): Effect.Effect<In
       if (life === undefined) continue
       waiting.over()
       // what is counted of the others is counted from their first common read on
-      view.listeningSince = undefined
-      view.lastGood = undefined
+      view.forgetReads()
       return life
     }
   })

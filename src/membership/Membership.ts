@@ -169,7 +169,7 @@ const make = Effect.gen(function* () {
         () => {
           if (life.ended()) return Effect.void
           // of instances that start together one finds the index empty; whether the others in it live, the next read tells
-          if (!others) view.firstAlone = true
+          if (!others) view.sawOthers(false)
           phase = draining ? "draining" : "joined"
           board.joined(life)
           view.look()
@@ -188,20 +188,15 @@ const make = Effect.gen(function* () {
       const fleet = { announcements, board, crashDetection, elapsed, essentials, life, me, peers, periods, store, view }
       const links = yield* PeerLinks.make(fleet)
       present.link(links)
-      const over = yield* Deferred.make<void>()
-      const stop = board.lease.onChange((change, of) => {
-        if (change === "ended" && of === life) Deferred.unsafeDone(over, Effect.void)
-      })
-      yield* Effect.addFinalizer(() => Effect.sync(stop))
       const { essential } = essentials
       yield* Effect.forkScoped(essential("lease report", report(board, life)))
       yield* Effect.forkScoped(essential("lease guard", guard(board, life)))
       yield* Effect.forkScoped(essential("lease renewal by peers", renewal(fleet)))
       yield* Effect.forkScoped(essential("watch on the fleet", Effect.scoped(watch(fleet, links))))
       yield* Effect.forkScoped(essential("index entry", settleIn(life, view)))
-      yield* Effect.raceFirst(essential("heartbeat", Heartbeat.beats(services, life)), Deferred.await(over))
+      yield* Effect.raceFirst(essential("heartbeat", Heartbeat.beats(services, life)), life.awaitEnd)
       // the reading has ended: from now on no peer's silence counts
-      view.listeningSince = undefined
+      view.stopListening()
     }).pipe(Effect.scoped)
 
   /** One incarnation, from joining to its end; false when there will be no other. */
@@ -241,7 +236,7 @@ const make = Effect.gen(function* () {
     const life = board.present()
     life.status = "draining"
     yield* wake.open
-    while (!life.ended() && life.written === "alive") yield* Effect.sleep(20)
+    yield* life.awaitLeaving
   }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)
 
   const leave = Effect.gen(function* () {
@@ -256,7 +251,7 @@ const make = Effect.gen(function* () {
       Effect.ensuring(layDown)
     )
     yield* fiber.await
-    if (life.endedBy !== "left" || !holdings.empty()) return
+    if (life.endedBy() !== "left" || !holdings.empty()) return
     const without = (ids: Readonly<Record<string, string>>) =>
       Object.fromEntries(Object.entries(ids).filter(([other]) => other !== id))
     yield* InstanceIndex.change(
@@ -285,7 +280,7 @@ const make = Effect.gen(function* () {
         yield* record === undefined ? Heartbeat.sayEmptied : Heartbeat.sayFenced(Heartbeat.describe(record))
         return false
       }),
-    endOf: (life) => (life instanceof IncarnationState ? life.endedBy : undefined),
+    endOf: (life) => (life instanceof IncarnationState ? life.endedBy() : undefined),
     holds: (next) => {
       holdings = next
     }

@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { steadyMillis } from "../common/SuspendAwareClock.js"
 import { Metrics } from "./Metrics.js"
 
 /** Something that is not as it should be, for people; no secrets. */
@@ -55,10 +56,7 @@ export class Essentials extends Context.Tag("websocketmanager/observability/Esse
     Effect.gen(function* () {
       const { fiberRestarts } = yield* Metrics
       const clock = yield* Effect.clock
-      return make(
-        () => Number(clock.unsafeCurrentTimeNanos()) / 1e6,
-        (fiber) => fiberRestarts(fiber).add(1)
-      )
+      return make(steadyMillis(clock), (fiber) => fiberRestarts(fiber).add(1))
     })
   )
 }

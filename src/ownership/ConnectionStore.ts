@@ -34,6 +34,7 @@ import {
   type RecordChange
 } from "./records/OwnedConnection.js"
 import { followIncarnations } from "./records/PageTenures.js"
+import { PendingRemovals } from "./records/PendingRemovals.js"
 import { read, release, rewrite } from "./records/RecordWrites.js"
 import type { StoreContext } from "./records/StoreContext.js"
 import * as WriteBehind from "./records/WriteBehind.js"
@@ -150,7 +151,7 @@ const make = Effect.gen(function* () {
     elapsed: yield* SuspendAwareClock.make,
     scope: yield* Effect.scope,
     owned: new Map(),
-    pendingRemoval: new Set(),
+    pendingRemoval: new PendingRemovals(),
     busy: new Map(),
     disowned: new Listeners(),
     creates: new FifoSemaphore(32),
@@ -204,7 +205,7 @@ const make = Effect.gen(function* () {
       const state = mine(owned)
       if (state !== undefined) return remove(context, state, closing)
       // before the next incarnation has looked at what this one left
-      if (owned.life.ended()) context.pendingRemoval.add(owned.id)
+      if (owned.life.ended()) context.pendingRemoval.request(owned.id)
       return Effect.zipRight(
         closing,
         new StateStoreUnavailable({ outcome: "unknown", reason: "this instance was fenced meanwhile" })

@@ -87,8 +87,8 @@ export class StateStore extends Context.Tag("websocketmanager/ports/StateStore")
 export const MAX_VALUE_BYTES = 1024 * 1024
 
 /** The refusal of a value over the limit, or nothing. */
-export const tooLarge = (key: string, value: string): ValueTooLarge | undefined => {
-  if (value.length * 3 <= MAX_VALUE_BYTES) return undefined
+export const tooLarge = (key: string, value: string, limit = MAX_VALUE_BYTES): ValueTooLarge | undefined => {
+  if (value.length * 3 <= limit) return undefined
   const bytes = Buffer.byteLength(value)
-  return bytes <= MAX_VALUE_BYTES ? undefined : new ValueTooLarge({ key, bytes, limit: MAX_VALUE_BYTES })
+  return bytes <= limit ? undefined : new ValueTooLarge({ key, bytes, limit })
 }

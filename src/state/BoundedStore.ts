@@ -5,7 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
+import { DeadlineQueue, type Pending } from "../common/DeadlineQueue.js"
 import { interruptWith } from "../common/InterruptWith.js"
+import { steadyMillis } from "../common/SuspendAwareClock.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
 import type { StateStore } from "../ports/StateStore.js"
 
@@ -32,38 +34,19 @@ export const bounded = (store: Store): Effect.Effect<Store, never, Scope.Scope> 
     }
   })
 
-interface Call {
-  /** milliseconds of a clock that is never set */
-  readonly at: number
-  readonly cut: () => void
-}
-
-/** One timer for all calls of this length: they come to their deadlines in the order in which they began. */
+/** Of all calls that have so long, by Effect's clock. */
 const deadline = (millis: number) =>
   Effect.gen(function* () {
-    const clock = yield* Effect.clock
+    const now = steadyMillis(yield* Effect.clock)
     const run = yield* FiberSet.makeRuntime<never>()
-    const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-    const calls = new Set<Call>()
-    let watched = false
-    const watch = Effect.gen(function* () {
-      for (;;) {
-        const [first] = calls
-        if (first === undefined) break
-        const left = first.at - now()
-        if (left > 0) yield* Effect.sleep(Math.ceil(left))
-        else first.cut()
-      }
-      watched = false
+    const calls = new DeadlineQueue(millis, {
+      now,
+      after: (wait, ring) => void run(Effect.zipRight(Effect.sleep(Math.ceil(wait)), Effect.sync(ring)))
     })
     return (error: StateStoreUnavailable) =>
       interruptWith<StateStoreUnavailable>((cut) => {
-        const call: Call = { at: now() + millis, cut: () => cut(error) }
+        const call: Pending = { endsAt: 0, late: () => cut(error) }
         calls.add(call)
-        if (!watched) {
-          watched = true
-          run(watch)
-        }
-        return () => calls.delete(call)
+        return () => calls.remove(call)
       })
   })

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
@@ -12,8 +14,18 @@ import type { Reclaimer } from "../../src/ownership/Reclaimer.js"
 import { managedConnection } from "../support/managedConnection.js"
 
 const lifeOf = (incarnation: string) => {
+  const end = Deferred.unsafeMake<void>(FiberId.none)
   let over = false
-  return { incarnation, ended: () => over, valid: () => !over, end: () => void (over = true) }
+  return {
+    incarnation,
+    ended: () => over,
+    valid: () => !over,
+    awaitEnd: Deferred.await(end),
+    end: () => {
+      over = true
+      Deferred.unsafeDone(end, Effect.void)
+    }
+  }
 }
 
 /** What follows the lease works with of a manager, and a lease whose lives the test begins and ends. */

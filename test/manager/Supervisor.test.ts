@@ -12,7 +12,8 @@ import type { Session } from "../../src/socket/wire/Session.js"
 import { managedConnection } from "../support/managedConnection.js"
 
 /** A connection whose loop waits for the lease. */
-const waiting = (): ManagedConnection => managedConnection({ valid: () => false, ended: () => false })
+const waiting = (): ManagedConnection =>
+  managedConnection({ valid: () => false, ended: () => false, awaitEnd: Effect.never })
 
 const neverEnding = (): ManagedConnection => {
   const connection = waiting()

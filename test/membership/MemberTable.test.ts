@@ -4,8 +4,7 @@ import { type Known, MemberTable } from "../../src/membership/peers/MemberTable.
 const peer = (incarnation: string) => ({ id: "other", incarnation, address: "http://other:5001" })
 /** Its record was read. */
 const read = (view: MemberTable, incarnation: string): void => {
-  view.peers.set("other", peer(incarnation) as Known)
-  view.changed()
+  view.appear(peer(incarnation) as Known)
 }
 
 it("who says hello is a member by its record alone, and only at the address that stands there", () => {

@@ -51,7 +51,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
       edit(
         "membership/lease/Incarnation.ts",
         "if (this.remaining() > 0) return true",
-        "if (this.endedBy === undefined) return true"
+        "if (this.#endedBy === undefined) return true"
       ),
       edit("membership/lease/Incarnation.ts", "  lapse(): void {\n    this.#lapsed = true\n", "  lapse(): void {\n")
     ],
@@ -64,7 +64,7 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
   },
   {
     name: "claim without the page",
-    edits: [edit("ownership/takeover/Claim.ts", "      tenure.pages.add(id),\n", "      Effect.void,\n")],
+    edits: [edit("ownership/takeover/Claim.ts", "    tenure.pages.add(record.id),\n", "    Effect.void,\n")],
     found: "a process is killed"
   },
   ...PROTOCOL,

@@ -118,8 +118,8 @@ export const PROTOCOL: ReadonlyArray<Mutation> = [
     edits: [
       edit(
         "membership/Membership.ts",
-        'if (life.endedBy !== "left" || !holdings.empty()) return',
-        'if (life.endedBy !== "left") return'
+        'if (life.endedBy() !== "left" || !holdings.empty()) return',
+        'if (life.endedBy() !== "left") return'
       )
     ],
     found: "who leaves with ids on its pages"
@@ -141,8 +141,8 @@ export const PROTOCOL: ReadonlyArray<Mutation> = [
       edit("ownership/records/PageTenures.ts", "Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)", "Effect.void"),
       edit(
         "manager/connection/IncarnationLoop.ts",
-        "        yield* Effect.raceFirst(ended, work)",
-        "        yield* claimFormer(core)\n        yield* Effect.raceFirst(ended, work)"
+        "        yield* Effect.raceFirst(life.awaitEnd, work)",
+        "        yield* claimFormer(core)\n        yield* Effect.raceFirst(life.awaitEnd, work)"
       )
     ],
     found: "a life that ends before its pages"
@@ -168,8 +168,7 @@ export const PROTOCOL: ReadonlyArray<Mutation> = [
         "  if (!view.peers.has(from.id)) {\n" +
           "    const now = elapsed.mark().monotonic\n" +
           "    const record = { ...from, status: 'alive', beat: 0, ttlMs: 6000, intervalMs: 2000 }\n" +
-          "    view.peers.set(from.id, { ...from, record, version: '', since: now, changedAt: now } as never)\n" +
-          "    view.changed()\n  }\n" +
+          "    view.appear({ ...from, record, version: '', since: now, changedAt: now } as never)\n  }\n" +
           "  const counted = view.hear(from)\n"
       )
     ],

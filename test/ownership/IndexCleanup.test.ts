@@ -45,6 +45,7 @@ it.scoped(
         valid: () => true,
         ended: () => false,
         storeAway: () => false,
+        awaitEnd: Effect.never,
         remaining: () => 1
       }
       yield* store.create(INDEX_KEY, index(["alive", "done", "expired", "lost"]))

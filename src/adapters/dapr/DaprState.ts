@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import { cut, NotAvailable, StateStoreUnavailable } from "../../domain/Errors.js"
 import {
   StateStore,
-  ValueTooLarge,
+  tooLarge,
   type Version,
   type Versioned,
   VersionMismatch,
@@ -121,7 +121,7 @@ const make = (store: CompareAndSet.Store): StateStore["Type"] => {
 
   const write = (key: string, value: string, expected: Version | undefined, options: WriteOptions | undefined) =>
     Effect.suspend((): ReturnType<StateStore["Type"]["create"]> => {
-      const refusal = tooLarge(key, value)
+      const refusal = tooLarge(key, value, MAX_VALUE_BYTES)
       if (refusal !== undefined) return Effect.fail(refusal)
       const text = StoredText.encode(value)
       return CompareAndSet.put(store, {
@@ -152,9 +152,3 @@ const make = (store: CompareAndSet.Store): StateStore["Type"] => {
 
 const versioned = (seen: CompareAndSet.Seen | undefined): Option.Option<Versioned> =>
   seen?.value === undefined ? Option.none() : Option.some({ value: seen.value, version: seen.version })
-
-const tooLarge = (key: string, value: string): ValueTooLarge | undefined => {
-  if (value.length * 3 <= MAX_VALUE_BYTES) return undefined
-  const bytes = Buffer.byteLength(value)
-  return bytes <= MAX_VALUE_BYTES ? undefined : new ValueTooLarge({ key, bytes, limit: MAX_VALUE_BYTES })
-}

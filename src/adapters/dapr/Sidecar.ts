@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Dispatcher } from "undici"
+import { bracketed } from "../../common/Hosts.js"
 import type { NotAvailable } from "../../domain/Errors.js"
 import { CLIENT_OPTIONS, PostPool } from "./publish/PostPool.js"
 import type { Endpoint } from "./sidecar/GrpcConnection.js"
@@ -76,5 +77,4 @@ export const layer = (options: SidecarOptions): Layer.Layer<Sidecar, NotAvailabl
     })
   )
 
-const originOf = ({ host, httpPort }: Endpoint): string =>
-  `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${httpPort}`
+const originOf = ({ host, httpPort }: Endpoint): string => `http://${bracketed(host)}:${httpPort}`

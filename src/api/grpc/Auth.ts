@@ -2,13 +2,12 @@
  * Tokens on the gRPC door, asked before a message is read, for every call but those of health: the bearer token, or the one by
  * which a sidecar shows that a call comes through it.
  */
-import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http2"
 import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"
-import * as Redacted from "effect/Redacted"
 import type { SettingsShape } from "../../config/SettingsShape.js"
 import { Unauthenticated } from "../../domain/Errors.js"
 import { STRANGER } from "../../domain/Limits.js"
+import { bearerToken, tokenMatcher } from "../../domain/secrets/TokenMatcher.js"
 import { CALLBACKS } from "./AppHealth.js"
 import { HEALTH } from "./GrpcHealth.js"
 import { statusOfError } from "./Status.js"
@@ -19,23 +18,14 @@ const isOpen = (path: string): boolean => OPEN.some((prefix) => path.startsWith(
 
 type Tokens = Pick<SettingsShape, "apiToken" | "appApiToken">
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
-
-/** Digests have one length, so that the comparison tells nothing about the token, its length neither. */
-const matcher = (token: Redacted.Redacted<string> | undefined): ((sent: string | undefined) => boolean) => {
-  if (token === undefined) return () => false
-  const wanted = digest(Redacted.value(token))
-  return (sent) => sent !== undefined && timingSafeEqual(digest(sent), wanted)
-}
-
 type Shown = (header: "authorization" | "dapr-api-token") => string | undefined
 
 /** One of the tokens that are set admits a call; where none is set, every call is admitted. */
 const admits = ({ apiToken, appApiToken }: Tokens): ((shown: Shown) => boolean) => {
   if (apiToken === undefined && appApiToken === undefined) return () => true
-  const ours = matcher(apiToken)
-  const sidecars = matcher(appApiToken)
-  return (shown) => ours(/^bearer +(.*)$/i.exec(shown("authorization") ?? "")?.[1]) || sidecars(shown("dapr-api-token"))
+  const ours = tokenMatcher(apiToken)
+  const sidecars = tokenMatcher(appApiToken)
+  return (shown) => ours(bearerToken(shown("authorization"))) || sidecars(shown("dapr-api-token"))
 }
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)

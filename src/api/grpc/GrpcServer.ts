@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { bracketed } from "../../common/Hosts.js"
 import { Settings } from "../../config/Settings.js"
 import type { SettingsShape } from "../../config/SettingsShape.js"
 import { STRANGER } from "../../domain/Limits.js"
@@ -136,8 +137,7 @@ const listen = (listener: Net.Server, settings: SettingsShape): Effect.Effect<nu
     () => Effect.sync(() => listener.close())
   ).pipe(Effect.map(() => (listener.address() as Net.AddressInfo).port))
 
-const addressOf = ({ grpcPort, host }: SettingsShape): string =>
-  host.includes(":") ? `[${host}]:${grpcPort}` : `${host}:${grpcPort}`
+const addressOf = ({ grpcPort, host }: SettingsShape): string => `${bracketed(host)}:${grpcPort}`
 
 const whyNot = (error: NodeJS.ErrnoException): string => {
   switch (error.code) {

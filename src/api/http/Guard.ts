@@ -3,9 +3,9 @@
  * that is open in a browser on this machine), the token, and the declared size of the body.
  */
 import * as Redacted from "effect/Redacted"
-import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
-import ipaddr from "ipaddr.js"
+import { bearerToken, tokenMatcher } from "../../domain/secrets/TokenMatcher.js"
+import { isLoopback } from "../../common/Hosts.js"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
 import { MAX_BODY_BYTES } from "../../rpc/Serialization.js"
 import * as Problem from "./Problem.js"
@@ -45,19 +45,10 @@ const urlOf = (text: string): URL | undefined => {
 const hostNameOf = (host: string): string | undefined =>
   /^[^\s/@\\?#]+$/.test(host) ? urlOf(`http://${host}`)?.hostname : undefined
 
-/** 127.0.0.0/8, ::1 and localhost, whatever the port. */
-export const isLoopback = (hostName: string): boolean => {
-  if (hostName === "localhost") return true
-  const bare = hostName.startsWith("[") ? hostName.slice(1, -1) : hostName
-  return ipaddr.isValid(bare) && ipaddr.process(bare).range() === "loopback"
-}
-
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
-
 /** The guard of one instance: undefined lets the request pass. */
 export const make = (options: GuardOptions): ((request: GuardedRequest) => Refusal | undefined) => {
   const advertised = urlOf(options.advertised)
-  const expected = options.token === undefined ? undefined : digest(Redacted.value(options.token))
+  const matches = tokenMatcher(options.token)
 
   const hostAllowed = (host: string | undefined): boolean => {
     const name = host === undefined ? undefined : hostNameOf(host)
@@ -70,23 +61,18 @@ export const make = (options: GuardOptions): ((request: GuardedRequest) => Refus
     if (from.origin === advertised?.origin) return true
     return host !== undefined && from.host !== "" && from.host === urlOf(`${from.protocol}//${host}`)?.host
   }
-  /** Digests are compared, so that neither length nor content of the token shows in the time it takes. */
-  const authorized = (header: string | undefined): boolean => {
-    const match = /^bearer +(.+)$/i.exec(header ?? "")
-    return expected !== undefined && timingSafeEqual(digest(match?.[1] ?? ""), expected) && match !== null
-  }
 
   return ({ headers, url }) => {
     if (headers.origin !== undefined && !originAllowed(headers.origin, headers.host)) {
       const error = new PermissionDenied({ reason: "the Origin header names a foreign page" })
       return { ...Problem.fromError(error), reason: "origin" }
     }
-    if (expected === undefined) {
+    if (options.token === undefined) {
       if (!hostAllowed(headers.host)) {
         const reason = "the Host header is neither loopback nor the advertised address"
         return { ...Problem.fromError(new PermissionDenied({ reason })), reason: "host" }
       }
-    } else if (!OPEN_PATHS.has(pathOf(url)) && !authorized(headers.authorization)) {
+    } else if (!OPEN_PATHS.has(pathOf(url)) && !matches(bearerToken(headers.authorization))) {
       return { ...Problem.fromError(new Unauthenticated()), reason: "token" }
     }
     if (Number(headers["content-length"] ?? 0) > MAX_BODY_BYTES) {

@@ -18,6 +18,7 @@ import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
 import type { SecureContextOptions } from "node:tls"
 import { type ServerOptions, WebSocketServer } from "ws"
+import { bracketed } from "../../common/Hosts.js"
 import { Settings } from "../../config/Settings.js"
 import type { SettingsShape } from "../../config/SettingsShape.js"
 import { STRANGER } from "../../domain/Limits.js"
@@ -196,12 +197,11 @@ const bind = (
 
     const { port } = server.address() as AddressInfo
     const secure = tlsCert !== ""
-    const shown = host.includes(":") ? `[${host}]` : host
     return {
       host,
       port,
       secure,
-      address: `${secure ? "https" : "http"}://${shown}:${port}`,
+      address: `${secure ? "https" : "http"}://${bracketed(host)}:${port}`,
       server,
       upgrade: (path, handler) =>
         Effect.acquireRelease(

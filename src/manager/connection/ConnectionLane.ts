@@ -51,11 +51,11 @@ export const openLane = (core: ManagerContext, c: ManagedConnection, start: Posi
 export const endWithLife = (core: ManagerContext, c: ManagedConnection, lane: Lane): void => {
   if (lane.pendingFrames() === 0) return
   const { life } = c.owned
-  if (life.ended()) return void lane.discard()
-  const stop = core.lease.onChange((change, of) => {
-    if (change === "ended" && of === life) lane.discard()
-  })
-  core.fork(Effect.zipRight(lane.drained, Effect.sync(stop)))
+  const end = Effect.zipRight(
+    life.awaitEnd,
+    Effect.sync(() => lane.discard())
+  )
+  core.fork(Effect.raceFirst(lane.drained, Effect.asVoid(end)))
 }
 
 /** No further frame goes to the topic; what waits is still published. */

@@ -162,8 +162,7 @@ const dial = (
     const { life } = c.owned
     while (!life.valid()) {
       if (life.ended()) return "ended" as const
-      yield* lease.awaitHeld
-      if (!life.valid()) yield* Effect.sleep("100 millis")
+      yield* Effect.raceFirst(life.awaitEnd, lease.awaitHeld)
     }
     c.dialBegins()
     const attempt = String(c.attempts + 1)

@@ -4,10 +4,8 @@
  * or published.
  */
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Incarnation } from "../../membership/lease/Lease.js"
 import type { Reclaimer } from "../../ownership/Reclaimer.js"
 import type { OrphanClaim } from "../../ownership/records/OwnedConnection.js"
 import type { Phase } from "../Health.js"
@@ -22,7 +20,6 @@ export const follow = (
   settled: Effect.Latch
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const ends = yield* Queue.unbounded<Incarnation>()
     yield* Effect.acquireRelease(
       Effect.sync(() =>
         core.lease.onChange((change, life) => {
@@ -37,7 +34,6 @@ export const follow = (
             c.session?.terminate()
             if (change === "lost") dropWaiting(core, c)
           }
-          if (change === "ended") Queue.unsafeOffer(ends, life)
         })
       ),
       (unsubscribe) => Effect.sync(unsubscribe)
@@ -55,8 +51,7 @@ export const follow = (
           core.phase.set("ready")
           return yield* takeOver(core, reclaimer)
         })
-        const ended = Effect.repeat(Queue.take(ends), { until: (one) => one === life })
-        yield* Effect.raceFirst(ended, work)
+        yield* Effect.raceFirst(life.awaitEnd, work)
         core.phase.set("fenced")
         // An instance that leaves has no next incarnation to wait for.
         if (core.phase.get() === "fenced") yield* settled.close

@@ -9,6 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { evictOldest } from "../../common/EvictOldest.js"
 import type { Instant, SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import { StateStoreUnavailable } from "../../domain/Errors.js"
 import {
@@ -96,7 +97,7 @@ export const beats = (services: HeartbeatServices, life: IncarnationState): Effe
     Effect.suspend(() => {
       life.answered()
       life.version = version
-      life.written = status
+      life.wrote(status)
       life.beat = beat
       sent.clear()
       writing.over()
@@ -145,8 +146,7 @@ export const beats = (services: HeartbeatServices, life: IncarnationState): Effe
     const nonce = `${life.incarnation}.${++attempts}`
     const status = life.laidDown() ? "left" : life.status
     const beat = life.beat + 1
-    sent.set(nonce, mark)
-    if (sent.size > MAX_REMEMBERED_ATTEMPTS) sent.delete(sent.keys().next().value!)
+    evictOldest(sent.set(nonce, mark), MAX_REMEMBERED_ATTEMPTS)
     const value = encodeHeartbeat(services.record(life, status, beat, nonce))
     const options = { ttl: services.ttl(status), urgent: true }
     const write =

@@ -1,4 +1,7 @@
 /** The state of one incarnation: its lease, as marks and comparisons, and what ends it. */
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import type { Instant, SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import type { HeartbeatStatus } from "../../domain/stored/InstanceRecord.js"
 import type { Version } from "../../ports/StateStore.js"
@@ -15,14 +18,14 @@ export class IncarnationState implements Incarnation {
   /** of its heartbeat record, as last written or read */
   version: Version | undefined = undefined
   beat = 0
-  /** what the record says, as far as is known */
-  written: HeartbeatStatus = "alive"
   status: "alive" | "draining" = "alive"
   /** the index names it, work may begin */
   joined = false
   /** when it joined, milliseconds of the monotonic clock */
   joinedAt: number | undefined = undefined
-  endedBy: IncarnationEnd | undefined = undefined
+  #endedBy: IncarnationEnd | undefined = undefined
+  readonly #end = Deferred.unsafeMake<void>(FiberId.none)
+  readonly #leaving = Deferred.unsafeMake<void>(FiberId.none)
   /** what the listeners were told last */
   told: "nothing" | "held" | "lost" = "nothing"
 
@@ -41,7 +44,25 @@ export class IncarnationState implements Incarnation {
     readonly others: Others = () => []
   ) {}
 
-  readonly ended = (): boolean => this.endedBy !== undefined
+  readonly ended = (): boolean => this.#endedBy !== undefined
+  readonly endedBy = (): IncarnationEnd | undefined => this.#endedBy
+  readonly awaitEnd = Deferred.await(this.#end)
+  /** Waits until the record says that this instance drains or has left, or the incarnation has ended. */
+  readonly awaitLeaving = Deferred.await(this.#leaving)
+
+  /** Never acts again; false: it has ended already. */
+  end(reason: IncarnationEnd): boolean {
+    if (this.#endedBy !== undefined) return false
+    this.#endedBy = reason
+    Deferred.unsafeDone(this.#end, Exit.void)
+    Deferred.unsafeDone(this.#leaving, Exit.void)
+    return true
+  }
+
+  /** The record says this now, as far as is known. */
+  wrote(status: HeartbeatStatus): void {
+    if (status !== "alive") Deferred.unsafeDone(this.#leaving, Exit.void)
+  }
 
   readonly remaining = (): number => {
     const mark = this.#mark()
@@ -49,7 +70,7 @@ export class IncarnationState implements Incarnation {
   }
 
   readonly valid = (): boolean => {
-    if (this.endedBy !== undefined || this.#laidDown || this.#lapsed || this.#landed === undefined) return false
+    if (this.#endedBy !== undefined || this.#laidDown || this.#lapsed || this.#landed === undefined) return false
     if (this.remaining() > 0) return true
     this.#lapsed = true
     return false

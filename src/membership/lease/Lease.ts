@@ -18,6 +18,8 @@ export interface Incarnation {
   readonly remaining: () => number
   /** False once this incarnation was fenced or has left: it will never act again. */
   readonly ended: () => boolean
+  /** Waits until `ended()`. */
+  readonly awaitEnd: Effect.Effect<void>
   /**
    * Whether the last beat went out, and the store did not answer or said that it is away. False from the first beat that
    * lands, once the store has answered in any way, and after a freeze until an attempt has failed since.

@@ -58,9 +58,7 @@ export const make = (first: IncarnationState): LeaseController => {
       tellLost(life)
     },
     end: (life, reason) => {
-      if (life.endedBy !== undefined) return
-      life.endedBy = reason
-      tell("ended", life)
+      if (life.end(reason)) tell("ended", life)
     },
     lease: {
       life: () => present,

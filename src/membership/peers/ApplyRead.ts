@@ -82,9 +82,7 @@ export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Inst
   const mark = elapsed.mark()
   const now = mark.monotonic
   const first = view.lastGood === undefined
-  const listened = view.listeningSince !== undefined && view.lastGood !== undefined
-  if (!listened || elapsed.since(view.lastGood!) > 2 * periods.interval) view.listeningSince = now
-  view.lastGood = mark
+  view.readWell(mark, (last) => elapsed.since(last) <= 2 * periods.interval)
 
   const appeared = (record: HeartbeatRecord, version: Version): void => {
     const { address, id, incarnation } = record
@@ -105,7 +103,7 @@ export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Inst
       mirrored: address === me.address,
       joinedIndexAt: undefined
     }
-    view.peers.set(id, known)
+    view.appear(known)
     holders.add(known)
     if (hasEnded(record, incarnation)) return
     if (first) announcements.markKnown(known)
@@ -113,8 +111,7 @@ export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Inst
   }
 
   let fencedBy: HeartbeatRecord | undefined
-  view.indexed.clear()
-  for (const [id, incarnation] of Object.entries(ids)) view.indexed.set(id, incarnation)
+  view.readIndex(ids)
   const holders = new Holders(view)
   const lose = (known: Known): void => {
     view.lose(known)
@@ -176,10 +173,9 @@ export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Inst
     }
   }
   forgetMet(view, sent)
-  view.changed()
   // a lease of which no other instance knew ends with the first instance that knows of it
   if (life.told === "held" && !life.valid()) board.lapse(life)
   // before our own index entry stands, an instance that starts beside us may have read the index, and found it empty too
-  if (life.joinedAt !== undefined && life.joinedAt <= sent.monotonic) view.firstAlone ??= view.members().length === 0
+  if (life.joinedAt !== undefined && life.joinedAt <= sent.monotonic) view.sawOthers(view.members().length > 0)
   return fencedBy
 }

@@ -68,31 +68,21 @@ interface Greeter extends Peer {
 const MAX_DEPARTED = 4096
 
 export class MemberTable {
-  /** by instance id: the incarnation of the last read */
-  readonly peers = new Map<string, Known>()
+  readonly #peers = new Map<string, Known>()
   /** greeters of which nothing was read, by incarnation: they are to be read, and nothing else follows from a hello */
   readonly greeters = new Map<string, Greeter>()
-  /** incarnations that will never act again, by the store */
-  readonly ended = new Set<string>()
-  /**
-   * Incarnations whose process is known to be gone, whatever the store says, until the store says that they have ended. One
-   * that is forgotten before is a member again where it is still read, which errs on the safe side: it extends no lease.
-   */
-  readonly departed = new Set<string>()
+  readonly #ended = new Set<string>()
+  readonly #departed = new Set<string>()
   /** incarnations that a fence of mine is on its way to */
   readonly fencing = new Set<string>()
-  /** the index as read last: instance id -> incarnation */
-  readonly indexed = new Map<string, string>()
+  #indexed: ReadonlyMap<string, string> = new Map()
   /** rows that could not be understood at the last read, by instance id: what is wrong with them */
   readonly unreadable = new Map<string, string>()
   /** by incarnation, as long as its record is the one that is read: after that nothing is left to take over */
   readonly victims = new Map<string, EndedInstance>()
-  /** monotonic; undefined: silence does not count now */
-  listeningSince: number | undefined = undefined
-  /** when the answer of the last good read came */
-  lastGood: Instant | undefined = undefined
-  /** no other instance was there when our index entry landed, or in the first good read sent after it; undefined: not known yet */
-  firstAlone: boolean | undefined = undefined
+  #listeningSince: number | undefined
+  #lastGood: Instant | undefined
+  #firstAlone: boolean | undefined
   /** Called before a member is taken out: a lease that has run out by then must not be longer after it. */
   beforeLoss: () => void = () => {}
   /** Reads at once, if the reading runs. */
@@ -100,8 +90,16 @@ export class MemberTable {
 
   #members: ReadonlyArray<Peer> | undefined
 
-  /** `incarnation` is mine: of the present try to join, or of the incarnation. */
-  constructor(public incarnation: string) {}
+  /** `incarnation` is mine: of the present try to join, or of the incarnation. `onChange` is called after each change of the members. */
+  constructor(
+    public incarnation: string,
+    private readonly onChange: () => void = () => {}
+  ) {}
+
+  #changed(): void {
+    this.#members = undefined
+    this.onChange()
+  }
 
   /**
    * Every incarnation that was read and has not ended, less those known to be gone: by the store's word alone, never by a
@@ -109,29 +107,89 @@ export class MemberTable {
    */
   members(): ReadonlyArray<Peer> {
     if (this.#members !== undefined) return this.#members
-    this.#members = [...this.peers.values()].filter(
+    this.#members = [...this.#peers.values()].filter(
       ({ incarnation }) =>
-        incarnation !== this.incarnation && !this.ended.has(incarnation) && !this.departed.has(incarnation)
+        incarnation !== this.incarnation && !this.#ended.has(incarnation) && !this.#departed.has(incarnation)
     )
     return this.#members
   }
 
-  /** To be called after every change of known, ended or gone. */
-  changed(): void {
-    this.#members = undefined
+  /** by instance id: the incarnation of the last read */
+  get peers(): ReadonlyMap<string, Known> {
+    return this.#peers
+  }
+  /** incarnations that will never act again, by the store */
+  get ended(): ReadonlySet<string> {
+    return this.#ended
+  }
+  /**
+   * Incarnations whose process is known to be gone, whatever the store says, until the store says that they have ended. One
+   * that is forgotten before is a member again where it is still read, which errs on the safe side: it extends no lease.
+   */
+  get departed(): ReadonlySet<string> {
+    return this.#departed
+  }
+  /** the index as read last: instance id -> incarnation */
+  get indexed(): ReadonlyMap<string, string> {
+    return this.#indexed
+  }
+  /** monotonic; undefined: silence does not count now */
+  get listeningSince(): number | undefined {
+    return this.#listeningSince
+  }
+  /** when the answer of the last good read came */
+  get lastGood(): Instant | undefined {
+    return this.#lastGood
+  }
+  /** no other instance was there when our index entry landed, or in the first good read sent after it; undefined: not known yet */
+  get firstAlone(): boolean | undefined {
+    return this.#firstAlone
+  }
+
+  /**
+   * A read was answered well at `mark`. Silence counts from then on, unless it counted before and `isFresh` the last good read:
+   * what was read before a pause says nothing of what happened in it.
+   */
+  readWell(mark: Instant, isFresh: (last: Instant) => boolean): void {
+    if (this.#lastGood === undefined || !isFresh(this.#lastGood)) this.#listeningSince = undefined
+    this.#listeningSince ??= mark.monotonic
+    this.#lastGood = mark
+  }
+  /** From now on no peer's silence counts. */
+  stopListening(): void {
+    this.#listeningSince = undefined
+  }
+  /** What is counted of the others is counted from their next good read on. */
+  forgetReads(): void {
+    this.#listeningSince = undefined
+    this.#lastGood = undefined
+  }
+  /** Whether others were there, seen from our own index entry; the first word stands. */
+  sawOthers(others: boolean): void {
+    this.#firstAlone ??= !others
+  }
+
+  readIndex(ids: Readonly<Record<string, string>>): void {
+    this.#indexed = new Map(Object.entries(ids))
+  }
+
+  /** The incarnation that is read of this instance id from now on. */
+  appear(known: Known): void {
+    this.#peers.set(known.id, known)
+    this.#changed()
   }
 
   /** Whether it is a member, and its record names it as it does itself. */
   hear({ address, id, incarnation }: Peer): boolean {
-    const known = this.peers.get(id)
+    const known = this.#peers.get(id)
     if (known?.incarnation !== incarnation || known.address !== address) return false
     known.heard = true
-    return !this.ended.has(incarnation) && !this.departed.has(incarnation)
+    return !this.#ended.has(incarnation) && !this.#departed.has(incarnation)
   }
 
   /** To be read of; false: that was so before. */
   meet(from: Peer, now: number): boolean {
-    if (from.incarnation === this.incarnation || this.ended.has(from.incarnation)) return false
+    if (from.incarnation === this.incarnation || this.#ended.has(from.incarnation)) return false
     const before = this.greeters.get(from.incarnation)
     this.greeters.delete(from.incarnation)
     evictOldest(this.greeters.set(from.incarnation, { ...from, heardAt: now }), PEER.GREETERS)
@@ -139,39 +197,42 @@ export class MemberTable {
   }
 
   end(incarnation: string): void {
-    if (this.ended.has(incarnation)) return
+    if (this.#ended.has(incarnation)) return
     this.beforeLoss()
-    evictOldest(this.ended.add(incarnation), MAX_DEPARTED)
-    this.departed.delete(incarnation)
+    evictOldest(this.#ended.add(incarnation), MAX_DEPARTED)
+    this.#departed.delete(incarnation)
     this.greeters.delete(incarnation)
-    this.changed()
+    this.#changed()
   }
 
   goneFor(incarnation: string): void {
     this.beforeLoss()
-    if (!this.ended.has(incarnation)) evictOldest(this.departed.add(incarnation), MAX_DEPARTED)
+    if (!this.#ended.has(incarnation)) evictOldest(this.#departed.add(incarnation), MAX_DEPARTED)
     this.greeters.delete(incarnation)
-    this.changed()
+    this.#changed()
   }
 
   /** Whether this incarnation is known to be one of another instance: of this one it tells nothing then. */
   isOfAnother(incarnation: string, id: string): boolean {
     const met = this.greeters.get(incarnation)
     if (met !== undefined && met.id !== id) return true
-    for (const known of this.peers.values()) if (known.incarnation === incarnation) return known.id !== id
+    for (const known of this.#peers.values()) if (known.incarnation === incarnation) return known.id !== id
     return false
   }
 
   /** Nothing is read of this incarnation any more, or another has taken its place: there is nothing left to take over. */
   lose({ id, incarnation }: Peer): void {
-    if (this.peers.get(id)?.incarnation === incarnation) this.peers.delete(id)
+    if (this.#peers.get(id)?.incarnation === incarnation) {
+      this.#peers.delete(id)
+      this.#changed()
+    }
     this.victims.delete(incarnation)
   }
 
   /** The incarnation, while it is the one I read last of its instance and has not ended. */
   living(incarnation: string): Known | undefined {
-    if (this.ended.has(incarnation)) return undefined
-    for (const known of this.peers.values()) if (known.incarnation === incarnation) return known
+    if (this.#ended.has(incarnation)) return undefined
+    for (const known of this.#peers.values()) if (known.incarnation === incarnation) return known
     return undefined
   }
 
@@ -180,7 +241,7 @@ export class MemberTable {
       ttlMs: known.record.ttlMs,
       intervalMs: known.record.intervalMs,
       changedAt: known.changedAt,
-      listeningSince: this.listeningSince,
+      listeningSince: this.#listeningSince,
       triedAt: known.triedAt,
       greetedAt: known.greetedAt
     }
@@ -193,14 +254,14 @@ export class MemberTable {
   judge(known: Known, now: number): Judgement {
     const seen = this.seen(known)
     const judgement = judge(seen, now)
-    return judgement === "suspect" ? judge(seen, Math.min(now, this.lastGood?.monotonic ?? now)) : judgement
+    return judgement === "suspect" ? judge(seen, Math.min(now, this.#lastGood?.monotonic ?? now)) : judgement
   }
 
   /** The members with what people and placement ask of them. */
   list(now: number): ReadonlyArray<Member> {
     return this.members().map((peer): Member => {
       const { address, id, incarnation } = peer
-      const known = this.peers.get(id)!
+      const known = this.#peers.get(id)!
       return {
         id,
         incarnation,

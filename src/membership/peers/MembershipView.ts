@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { Listeners } from "../../common/Listeners.js"
 import type { SuspendAwareClock } from "../../common/SuspendAwareClock.js"
 import { uuidv7 } from "../../common/Uuid.js"
 import type { StateStoreUnavailable } from "../../domain/Errors.js"
@@ -47,6 +48,8 @@ export interface MembershipView {
   readonly hello: (from: Peer) => Effect.Effect<Greeting>
   /** For the desk: whether the store is reached here, and whether the asker has ended. */
   readonly ask: (from: Peer) => Effect.Effect<LeaseProbe>
+  /** Calls back, synchronously, after each change of the members, until the returned function is called. */
+  readonly onMembers: (listener: () => void) => () => void
   /** Calls back, synchronously, on what happens to others, until the returned function is called. */
   readonly onInstance: (listener: (event: InstanceEvent) => void) => () => void
   /**
@@ -78,7 +81,8 @@ export const make = (services: {
   readonly self: { readonly id: string; readonly address: string }
 }): MembershipViewParts => {
   const { announcements, board, elapsed, periods, self, store } = services
-  let view = new MemberTable(board.present().incarnation)
+  const changes = new Listeners<[]>()
+  let view = new MemberTable(board.present().incarnation, () => changes.tell())
   let links: PeerLinks | undefined
 
   const now = () => elapsed.mark().monotonic
@@ -160,6 +164,7 @@ export const make = (services: {
     hello: (from) => Effect.sync(() => hello(view, elapsed, board.present(), from)),
     ask: (from) => Effect.sync(() => ask(view, elapsed, over(), from)),
     onInstance: announcements.onInstance,
+    onMembers: changes.add,
     dialShare
   }
   return {
@@ -167,7 +172,8 @@ export const make = (services: {
     view: () => view,
     renew: () => {
       links = undefined
-      view = new MemberTable(uuidv7(elapsed.now()))
+      view = new MemberTable(uuidv7(elapsed.now()), () => changes.tell())
+      changes.tell()
       return view
     },
     link: (next) => {

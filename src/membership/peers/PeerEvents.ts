@@ -2,6 +2,7 @@
  * Instance events this process has emitted. Kept across incarnations, so that rejoining after a fence does not announce every
  * peer again.
  */
+import { evictOldest } from "../../common/EvictOldest.js"
 import { Listeners } from "../../common/Listeners.js"
 import type { Peer } from "../../ports/Peers.js"
 import type { EndedInstance, MemberTable } from "./MemberTable.js"
@@ -35,8 +36,7 @@ export const make = (): PeerEvents => {
 
   const note = (incarnation: string, name: InstanceEvent["name"]): void => {
     said.delete(incarnation)
-    said.set(incarnation, name)
-    if (said.size > MAX_ANNOUNCED_PEERS) said.delete(said.keys().next().value!)
+    evictOldest(said.set(incarnation, name), MAX_ANNOUNCED_PEERS)
   }
   /** Whether this is news. */
   const isNews = (name: InstanceEvent["name"], incarnation: string): boolean => {

@@ -79,10 +79,6 @@ export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void,
       for (const said of [reading, unreadableIndex, ...saidOf.values()]) said.over()
     }
 
-    const stopListening = (): void => {
-      view.listeningSince = undefined
-    }
-
     const read = (sent: Instant) =>
       fetch.pipe(
         Effect.timeout(periods.deadline),
@@ -91,7 +87,8 @@ export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void,
         ),
         Effect.option,
         Effect.flatMap((rows) => {
-          if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1) return Effect.sync(stopListening)
+          if (Option.isNone(rows) || elapsed.since(sent) > periods.deadline * 1.1)
+            return Effect.sync(() => view.stopListening())
           reading.over()
           const fencedBy = applyRead(fleet, rows.value, sent)
           return Effect.zipRight(sayUnreadable, fencedBy === undefined ? Effect.void : sayFenced(describe(fencedBy)))
@@ -100,7 +97,7 @@ export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void,
 
     const judgeAll = Effect.gen(function* () {
       // what was read before a pause says nothing of what happened in it
-      if (view.lastGood === undefined || elapsed.since(view.lastGood) > 2 * periods.interval) stopListening()
+      if (view.lastGood === undefined || elapsed.since(view.lastGood) > 2 * periods.interval) view.stopListening()
       const now = elapsed.mark().monotonic
       for (const known of view.peers.values()) {
         const { incarnation } = known
@@ -140,7 +137,7 @@ export const watch = (fleet: PeerContext, links: PeerLinks): Effect.Effect<void,
           const pause = Math.min(left, untilChange())
           const before = elapsed.mark()
           const asked = yield* Effect.timeoutOption(wake.await, pause)
-          if (elapsed.since(before) > pause + periods.interval) stopListening()
+          if (elapsed.since(before) > pause + periods.interval) view.stopListening()
           if (Option.isSome(asked) || pause === left || view.listeningSince === undefined) break
           yield* judgeAll
         }

@@ -1,4 +1,5 @@
 /** What all buffers of an instance hold together, and the connections that wait for room in it. */
+import { Listeners } from "../../common/Listeners.js"
 
 /** What a frame holds beyond its payload: two objects and their places. Many small frames are memory too. */
 const FRAME_OVERHEAD = 256
@@ -14,7 +15,7 @@ export class BufferUsage {
   published = 0
   /** paused lanes that have room of their own again */
   readonly starved = new Set<{ readonly resumeIfRoom: () => void }>()
-  private readonly idle = new Set<() => void>()
+  private readonly idle = new Listeners<[]>()
 
   /** what else is kept in the same room */
   others: () => number = () => 0
@@ -44,10 +45,7 @@ export class BufferUsage {
   }
 
   /** Calls back once nothing waits, until the returned function is called. */
-  onIdle(listener: () => void): () => void {
-    this.idle.add(listener)
-    return () => this.idle.delete(listener)
-  }
+  readonly onIdle = this.idle.add
 
   /** After anything was taken away. */
   settled(): void {
@@ -56,6 +54,6 @@ export class BufferUsage {
       this.starved.clear()
       for (const lane of lanes) lane.resumeIfRoom()
     }
-    if (this.idle.size > 0 && this.waiting === 0) for (const listener of this.idle) listener()
+    if (this.waiting === 0 && this.idle.size > 0) this.idle.tell()
   }
 }

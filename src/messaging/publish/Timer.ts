@@ -1,4 +1,4 @@
-/** The time of this room, and calling back at a time. Nothing runs while no alarm is set. */
+/** Calls back at a time. Nothing runs while none is set. */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -8,12 +8,6 @@ import * as FiberId from "effect/FiberId"
 
 /** How the synchronous parts of this room start an effect. */
 export type RunFork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
-
-/**
- * Milliseconds of Effect's clock that never go back: a wall clock that is set must neither hold anything up nor make anything
- * come in a burst. Only to be compared with itself.
- */
-export const steadyMillis = (clock: Clock.Clock) => (): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
 export class Timer {
   private at = Infinity

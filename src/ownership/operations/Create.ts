@@ -23,7 +23,7 @@ import {
 import type { ValueTooLarge, Version } from "../../ports/StateStore.js"
 import { type OwnedConnection, OwnedConnectionState } from "../records/OwnedConnection.js"
 import { decode, type Found, read, write } from "../records/RecordWrites.js"
-import { type PageTenure, releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
+import { type PageTenure, retaining, type StoreContext } from "../records/StoreContext.js"
 import { type Attempt, runDetached } from "./DetachedTask.js"
 import { endByTombstone, remove, STORE_ANSWER_TIMEOUT } from "./Remove.js"
 
@@ -96,7 +96,6 @@ const work = (
     if (before.stored !== undefined && !isTombstone(before.stored)) return exists(before.stored)
 
     const epoch = nextEpoch(before.stored?.epoch ?? 0, context.elapsed.now())
-    retain(tenure, id)
     return yield* Effect.gen(function* () {
       yield* pages.add(id)
       const written = yield* sendRecord(context, tenure, connection, before.version, epoch, options, attempt)
@@ -105,7 +104,7 @@ const work = (
         if (life.ended()) return yield* unknownAfterFence
         const owned = new OwnedConnectionState(life, written.record, written.outcome.version)
         context.owned.set(id, owned)
-        context.pendingRemoval.delete(id)
+        context.pendingRemoval.settle(id)
         return { _tag: "Created", owned } satisfies Created
       }
       const { stored } = yield* decode(id, written.outcome.current)
@@ -118,9 +117,9 @@ const work = (
           ? Effect.forkIn(endByTombstone(context, tenure, id, epoch), context.scope)
           : Effect.void
       ),
+      retaining(tenure, id),
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          releaseRetained(tenure, id)
           if (!context.owned.has(id) && !mayStillLand(exit)) pages.drop(id)
         })
       )

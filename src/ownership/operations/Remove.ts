@@ -30,7 +30,7 @@ export const remove = (
     const { id } = owned
     if (owned.removing) return yield* unknown("it is being removed already")
     owned.removing = true
-    context.pendingRemoval.add(id)
+    context.pendingRemoval.request(id)
     const settled = yield* Deferred.make<void>()
     const answer = yield* Deferred.make<void, StateStoreUnavailable>()
     context.busy.set(id, settled)
@@ -48,7 +48,7 @@ export const remove = (
       )
       const gone = Either.isRight(written) && written.right
       // an incarnation that ended leaves it to the next one; another owner keeps it
-      if (gone || !owned.life.ended()) context.pendingRemoval.delete(id)
+      if (gone || !owned.life.ended()) context.pendingRemoval.settle(id)
       owned.letGo()
       if (context.owned.get(id) === owned) context.owned.delete(id)
       if (gone && context.tenure?.life === owned.life) context.tenure.pages.drop(id)
@@ -73,7 +73,7 @@ export const endByTombstone = (
   floor: number
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    context.pendingRemoval.add(id)
+    context.pendingRemoval.request(id)
     while (!tenure.life.ended()) {
       const found = yield* read(context, id)
       const { stored, version } = found
@@ -85,7 +85,7 @@ export const endByTombstone = (
       if (now !== undefined && isTombstone(now)) break
     }
     if (tenure.life.ended()) return
-    context.pendingRemoval.delete(id)
+    context.pendingRemoval.settle(id)
     tenure.pages.drop(id)
   }).pipe(
     Effect.tapError((error) => Effect.logDebug("a tombstone is tried again", error)),
@@ -93,7 +93,7 @@ export const endByTombstone = (
     Effect.ignore,
     Effect.zipRight(
       Effect.sync(() => {
-        if (tenure.life.ended()) context.pendingRemoval.add(id)
+        if (tenure.life.ended()) context.pendingRemoval.request(id)
       })
     )
   )

@@ -64,22 +64,11 @@ export const followIncarnations = (context: StoreContext, lease: Lease["Type"]) 
         yield* tenure.pages.writer
       })
 
-    const over = (life: Incarnation) =>
-      Effect.async<void>((resume) => {
-        if (life.ended()) return resume(Effect.void)
-        const stop = lease.onChange((change, of) => {
-          if (change !== "ended" || of !== life) return
-          stop()
-          resume(Effect.void)
-        })
-        return Effect.sync(stop)
-      })
-
     yield* Queue.take(tenures).pipe(
       Effect.flatMap((tenure) =>
         // a waiter for pages that this incarnation will never have is told so, and leaves the turn to the next one
         Effect.ensuring(
-          Effect.raceFirst(context.essentials.essential("pages of this instance", serve(tenure)), over(tenure.life)),
+          Effect.raceFirst(context.essentials.essential("pages of this instance", serve(tenure)), tenure.life.awaitEnd),
           Deferred.fail(tenure.adopted, Pages.LIFE_ENDED)
         )
       ),

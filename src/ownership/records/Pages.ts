@@ -1,6 +1,5 @@
 /**
- * The pages of this instance under one incarnation: which connections it owns, for the instances that take over from
- * it.
+ * The pages of this instance under one incarnation: which connections it owns, for the instances that take over from it.
  *
  * One writer, one write at a time; what comes while one is in flight goes into the next. Page n + 1 is made only after n
  * was acknowledged, so a reader reads up to the first missing one.

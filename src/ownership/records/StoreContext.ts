@@ -2,6 +2,7 @@
  * What the parts of the connection store share: what is owned, what is under way, and the present incarnation's pages.
  */
 import type * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Listeners } from "../../common/Listeners.js"
 import type { FifoSemaphore } from "../../common/FifoSemaphore.js"
@@ -14,6 +15,7 @@ import type { Essentials } from "../../observability/Essentials.js"
 import type { StateStore } from "../../ports/StateStore.js"
 import type { OwnedConnection, OwnedConnectionState } from "./OwnedConnection.js"
 import type { Pages } from "./Pages.js"
+import type { PendingRemovals } from "./PendingRemovals.js"
 
 /** What belongs to one incarnation. */
 export interface PageTenure {
@@ -37,8 +39,7 @@ export interface StoreContext {
   readonly elapsed: SuspendAwareClock
   readonly scope: Scope.Scope
   readonly owned: Map<string, OwnedConnectionState>
-  /** ids that shall be tombstones, whatever this or a later incarnation of ours finds of them */
-  readonly pendingRemoval: Set<string>
+  readonly pendingRemoval: PendingRemovals
   /** ids that are being created or removed; done when that is settled */
   readonly busy: Map<string, Deferred.Deferred<void>>
   readonly disowned: Listeners<[owned: OwnedConnection]>
@@ -49,12 +50,18 @@ export interface StoreContext {
   tenure: PageTenure | undefined
 }
 
-export const retain = (tenure: PageTenure, id: string): void => {
-  tenure.retained.set(id, (tenure.retained.get(id) ?? 0) + 1)
-}
-
-export const releaseRetained = (tenure: PageTenure, id: string): void => {
-  const rest = (tenure.retained.get(id) ?? 0) - 1
-  if (rest > 0) tenure.retained.set(id, rest)
-  else tenure.retained.delete(id)
-}
+/** Work on this id: its page names the id until the work has ended. */
+export const retaining =
+  (tenure: PageTenure, id: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      tenure.retained.set(id, (tenure.retained.get(id) ?? 0) + 1)
+      return Effect.ensuring(
+        work,
+        Effect.sync(() => {
+          const rest = (tenure.retained.get(id) ?? 0) - 1
+          if (rest > 0) tenure.retained.set(id, rest)
+          else tenure.retained.delete(id)
+        })
+      )
+    })

@@ -8,7 +8,7 @@ import { onClaim, QUARANTINED } from "../../domain/stored/Trial.js"
 import type { ValueTooLarge, Version } from "../../ports/StateStore.js"
 import { type ClaimedConnection, type OrphanClaim, OwnedConnectionState } from "../records/OwnedConnection.js"
 import { type How, write } from "../records/RecordWrites.js"
-import { type PageTenure, releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
+import { type PageTenure, retaining, type StoreContext } from "../records/StoreContext.js"
 import { observeOne, type Orphan } from "./Reconcile.js"
 
 /** The record made mine, its id being on my page; none: it was changed meanwhile, or the incarnation has ended. */
@@ -33,10 +33,7 @@ export const claim = (
       epoch: nextEpoch(before.epoch, context.elapsed.now()),
       handover: undefined
     }
-    retain(tenure, before.id)
-    const written = yield* write(context, tenure.life, expected, mine, how).pipe(
-      Effect.ensuring(Effect.sync(() => releaseRetained(tenure, before.id)))
-    )
+    const written = yield* write(context, tenure.life, expected, mine, how).pipe(retaining(tenure, before.id))
     if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
     return Option.some({ owned: own(context, tenure, mine, written.version), from: before.owner, before })
   })
@@ -65,20 +62,30 @@ export const isTaken = (context: StoreContext, tenure: PageTenure, id: string): 
   context.owned.has(id) || tenure.retained.has(id) || context.busy.has(id) || context.pendingRemoval.has(id)
 
 /** Onto our page, then the record. A lost id stays on our page unless it is clear that it need not. */
+export const claimOnto = (
+  context: StoreContext,
+  tenure: PageTenure,
+  record: ConnectionRecord,
+  version: Version,
+  reason: OrphanClaim["reason"] | "offered"
+): Effect.Effect<Option.Option<ClaimedConnection>, StateStoreUnavailable | ValueTooLarge> =>
+  Effect.zipRight(
+    tenure.pages.add(record.id),
+    claim(context, tenure, record, version, reason, { patient: false })
+  ).pipe(
+    retaining(tenure, record.id),
+    Effect.tap((claimed) => (Option.isNone(claimed) ? dropLost(context, tenure, record.id) : Effect.void))
+  )
+
+/** What another owner left, unless this instance is at work on it already. */
 export const claimOrphan = (
   context: StoreContext,
   tenure: PageTenure,
   { reason, record, version }: Orphan
 ): Effect.Effect<Option.Option<OrphanClaim>, StateStoreUnavailable | ValueTooLarge> =>
   Effect.gen(function* () {
-    const { id } = record
-    if (!tenure.life.valid() || isTaken(context, tenure, id)) return Option.none()
-    retain(tenure, id)
-    const claimed = yield* Effect.zipRight(
-      tenure.pages.add(id),
-      claim(context, tenure, record, version, reason, { patient: false })
-    ).pipe(Effect.ensuring(Effect.sync(() => releaseRetained(tenure, id))))
-    if (Option.isNone(claimed)) yield* dropLost(context, tenure, id)
+    if (!tenure.life.valid() || isTaken(context, tenure, record.id)) return Option.none()
+    const claimed = yield* claimOnto(context, tenure, record, version, reason)
     return Option.map(claimed, (handed) => ({ ...handed, reason }))
   })
 
@@ -87,7 +94,7 @@ export const claimOrphan = (
  * page lists this id, and it must stay on ours. It is dropped only when a live owner or a tombstone is found. The stray sweep
  * resolves the rest.
  */
-export const dropLost = (context: StoreContext, tenure: PageTenure, id: string): Effect.Effect<void> =>
+const dropLost = (context: StoreContext, tenure: PageTenure, id: string): Effect.Effect<void> =>
   observeOne(context, tenure.life, id).pipe(
     Effect.map(({ ended, stored }) => {
       // work that is about to add the id finds it dropped, and adds it again

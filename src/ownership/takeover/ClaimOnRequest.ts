@@ -13,7 +13,7 @@ import { type Attempt, runDetached } from "../operations/DetachedTask.js"
 import { STORE_ANSWER_TIMEOUT } from "../operations/Remove.js"
 import type { OrphanClaim } from "../records/OwnedConnection.js"
 import { release } from "../records/RecordWrites.js"
-import { type PageTenure, releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
+import { type PageTenure, retaining, type StoreContext } from "../records/StoreContext.js"
 import { claim } from "./Claim.js"
 import { observeOne } from "./Reconcile.js"
 
@@ -54,7 +54,6 @@ const work = (
     yield* Deferred.await(tenure.adopted)
     const { life, pages } = tenure
     const givenUp = () => life.ended() || (attempt.left && !(keepUnknown && attempt.sent))
-    retain(tenure, id)
     return yield* Effect.gen(function* () {
       for (;;) {
         yield* yieldToEventLoop
@@ -74,7 +73,7 @@ const work = (
         const claimed = yield* claim(context, tenure, stored, version!, reason, { patient: false, abandoned: givenUp })
         if (Option.isSome(claimed)) return Option.some({ ...claimed.value, reason })
       }
-    }).pipe(Effect.ensuring(Effect.sync(() => releaseRetained(tenure, id))))
+    }).pipe(retaining(tenure, id))
   }).pipe(
     Effect.catchTags({
       Unsettleable: ({ cause }) => cause,

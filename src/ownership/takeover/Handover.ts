@@ -12,8 +12,8 @@ import type { ValueTooLarge } from "../../ports/StateStore.js"
 import { withIdLock } from "../operations/DetachedTask.js"
 import type { ClaimedConnection, OwnedConnectionState, RecordChange } from "../records/OwnedConnection.js"
 import { read, release, rewrite } from "../records/RecordWrites.js"
-import { releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
-import { claim, dropLost } from "./Claim.js"
+import type { StoreContext } from "../records/StoreContext.js"
+import { claimOnto } from "./Claim.js"
 
 const refused = (reason: string) => new StateStoreUnavailable({ reason })
 
@@ -99,7 +99,7 @@ const claiming = (context: StoreContext, id: string, epoch: number) =>
     const { tenure } = context
     if (tenure === undefined || !tenure.life.valid()) return yield* refused("this instance holds no lease now")
     yield* Deferred.await(tenure.adopted)
-    const { life, pages } = tenure
+    const { life } = tenure
     const { stored, version } = yield* read(context, id)
     const stands =
       stored !== undefined &&
@@ -108,13 +108,7 @@ const claiming = (context: StoreContext, id: string, epoch: number) =>
       stored.handover?.id === context.instanceId &&
       stored.handover.incarnation === life.incarnation
     if (!stands || context.pendingRemoval.has(id)) return Option.none<ClaimedConnection>()
-    retain(tenure, id)
-    const claimed = yield* Effect.zipRight(
-      pages.add(id),
-      claim(context, tenure, stored, version!, "offered", { patient: false })
-    ).pipe(Effect.ensuring(Effect.sync(() => releaseRetained(tenure, id))))
-    if (Option.isNone(claimed)) yield* dropLost(context, tenure, id)
-    return claimed
+    return yield* claimOnto(context, tenure, stored, version!, "offered")
   }).pipe(
     (work) => withIdLock(context, id, work),
     Effect.catchTag("ValueTooLarge", ({ message }) => refused(message))

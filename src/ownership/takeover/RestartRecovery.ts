@@ -17,7 +17,7 @@ import type { ValueTooLarge } from "../../ports/StateStore.js"
 import { endByTombstone } from "../operations/Remove.js"
 import type { OrphanClaim } from "../records/OwnedConnection.js"
 import { write } from "../records/RecordWrites.js"
-import { type PageTenure, releaseRetained, retain, type StoreContext } from "../records/StoreContext.js"
+import { type PageTenure, retaining, type StoreContext } from "../records/StoreContext.js"
 import { claim, own, withoutSocket } from "./Claim.js"
 import {
   type EndedOwner,
@@ -70,8 +70,7 @@ export const claimOwn = (context: StoreContext, tenure: PageTenure): Stream.Stre
  */
 const forgetDoomed = (context: StoreContext, tenure: PageTenure): void => {
   if (tenure.life.ended()) return
-  for (const id of Array.from(context.pendingRemoval))
-    if (!context.owned.get(id)?.removing) context.pendingRemoval.delete(id)
+  context.pendingRemoval.settleAllBut((id) => context.owned.get(id)?.removing === true)
 }
 
 /** A few side by side, handed on group by group: a stream that merges single elements costs more than the writes. */
@@ -187,7 +186,6 @@ const createAnew = (
       return Option.none()
     }
     yield* yieldToEventLoop
-    retain(tenure, id)
     const claimed = yield* Effect.gen(function* () {
       yield* tenure.pages.add(id)
       // One beyond what a claim can have been given that was lost with the store: its claimer may not know of it, but readers may.
@@ -198,7 +196,7 @@ const createAnew = (
       if (written._tag === "Lost" || tenure.life.ended()) return Option.none()
       const owned = own(context, tenure, mine, written.version)
       return Option.some<OrphanClaim>({ owned, from: context.instanceId, reason: "restart", before })
-    }).pipe(Effect.ensuring(Effect.sync(() => releaseRetained(tenure, id))))
+    }).pipe(retaining(tenure, id))
     return Option.isNone(claimed) ? yield* resolve(context, tenure, former, id) : claimed
   }).pipe(
     Effect.catchTag("ValueTooLarge", leftAsItIs(id)),

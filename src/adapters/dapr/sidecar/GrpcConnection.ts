@@ -11,6 +11,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { bracketed } from "../../../common/Hosts.js"
 
 /** Where the sidecar listens, and the token it asks for. */
 export interface Endpoint {
@@ -69,7 +70,7 @@ export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope
         import("@dapr/dapr/proto/dapr/proto/runtime/v1/dapr_pb.js")
       ])
     )
-    const baseUrl = `http://${hostOf(endpoint.host)}:${endpoint.grpcPort}`
+    const baseUrl = `http://${bracketed(endpoint.host)}:${endpoint.grpcPort}`
     const sessions = yield* Effect.acquireRelease(
       Effect.sync(() => new Http2SessionManager(baseUrl)),
       (manager) => Effect.sync(() => manager.abort())
@@ -113,8 +114,6 @@ const guarded = (sessions: Sessions): Sessions => {
     }
   }
 }
-
-const hostOf = (host: string): string => (host.includes(":") && !host.startsWith("[") ? `[${host}]` : host)
 
 const UNSENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"])
 

@@ -4,6 +4,7 @@
  * A hint and no more. A wrong one costs a repetition where etags are unique; where they are counters it is believed only
  * for so long as its key cannot have vanished meanwhile.
  */
+import { evictOldest } from "../../../common/EvictOldest.js"
 import type { Version } from "../../../ports/StateStore.js"
 
 interface Met {
@@ -62,6 +63,5 @@ export class EtagCache {
 /** As the newest of a bounded number. */
 const put = <A>(map: Map<string, A>, key: string, value: A): void => {
   map.delete(key)
-  if (map.size >= CAPACITY) map.delete(map.keys().next().value!)
-  map.set(key, value)
+  evictOldest(map.set(key, value), CAPACITY)
 }
