@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import { steadyMillis } from "../common/SuspendAwareClock.js"
 import { ByteBudget } from "../common/ByteBudget.js"
 import { Settings } from "../config/Settings.js"
 import { ConnectionStatus, shortStatus } from "../domain/ConnectionStatus.js"
@@ -75,7 +76,7 @@ const make = Effect.gen(function* () {
     onLeaseLoss: settings.onLeaseLoss
   })
   const now = () => clock.unsafeCurrentTimeMillis()
-  const steady = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const steady = steadyMillis(clock)
   const probation = yield* Probation.make({
     steady,
     store,
@@ -187,7 +188,7 @@ const make = Effect.gen(function* () {
     handover: { take: MigrationTarget.make(core, peers), moved: source.confirm }
   })
   const browsing = StoredConnections.make(yield* bounded(yield* StateStore))
-  const roster = yield* Forward.makeMemberChanges(membership, essentials)
+  const roster = yield* Forward.makeMemberChanges(membership)
   const anywhere = Router.make({ core, membership, peers, local, browsing, roster })
   // a peer passes calls on to what is here; both are refused at their doors
   return Context.make(ConnectionManager, Overloaded.refusing(overload, anywhere)).pipe(

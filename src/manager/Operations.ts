@@ -5,15 +5,18 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ManagerError } from "../domain/Errors.js"
 import type * as M from "../domain/Messages.js"
-import type { Nothing, Shown, StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../domain/Methods.js"
+import type { ErrorOf, Nothing, Shown, StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../domain/Methods.js"
 import type { ConnectionManager } from "./ConnectionManager.js"
 
 type Manager = ConnectionManager["Type"]
 
 /** A stream that has begun: what comes from now on is delivered, or counted in a later `missed`. */
-export type Opened<Item> = Effect.Effect<Stream.Stream<Item, ManagerError>, ManagerError, Scope.Scope>
+export type Opened<K extends StreamMethod, Refused = never> = Effect.Effect<
+  Stream.Stream<StreamTypes[K][1], ErrorOf<K>>,
+  ErrorOf<K> | Refused,
+  Scope.Scope
+>
 
 const EMPTY_ANSWER: Nothing = {}
 const nothing = Effect.as(EMPTY_ANSWER)
@@ -23,7 +26,7 @@ export const unary: {
   readonly [K in UnaryMethod]: (
     manager: Manager,
     request: UnaryTypes[K][0]
-  ) => Effect.Effect<UnaryTypes[K][1], ManagerError>
+  ) => Effect.Effect<UnaryTypes[K][1], ErrorOf<K>>
 } = {
   Connect: (manager, request) => manager.connect(request),
   Disconnect: (manager, request) => nothing(manager.disconnect(request)),
@@ -46,7 +49,7 @@ export const unary: {
 }
 
 export const streaming: {
-  readonly [K in StreamMethod]: (manager: Manager, request: StreamTypes[K][0]) => Opened<StreamTypes[K][1]>
+  readonly [K in StreamMethod]: (manager: Manager, request: StreamTypes[K][0]) => Opened<K>
 } = {
   Receive: (manager, { id }) => manager.receive(id),
   Subscribe: (manager, { topic }) => manager.subscribe(topic),

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ManagerError } from "../domain/Errors.js"
 import type { SendRequest, SendResponse } from "../domain/Messages.js"
+import type { ErrorOf } from "../domain/Methods.js"
 
 /** One incarnation of an instance, and where it is reached. */
 export interface Peer {
@@ -105,7 +106,7 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
     /** One unary operation of the manager under its name on the wire, marked as forwarded: the peer answers it or fails it. */
     readonly call: (to: string, method: string, request: unknown) => Effect.Effect<unknown, ManagerError | PeerFailure>
     /** A forwarded Send; the caller learns when the frame has left. */
-    readonly send: (to: string, request: SendRequest) => Stream.Stream<SendProgress, ManagerError | PeerFailure>
+    readonly send: (to: string, request: SendRequest) => Stream.Stream<SendProgress, ErrorOf<"Send"> | PeerFailure>
     /** A forwarded stream; done when it has begun. */
     readonly open: (
       to: string,

@@ -4,38 +4,54 @@
  */
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as Schema from "effect/Schema"
 import { ManagerError } from "../domain/Errors.js"
 import * as M from "../domain/Messages.js"
+import type { DoorError, ErrorOf, Method } from "../domain/Methods.js"
 import { ConnectRequest } from "../domain/Spec.js"
 
-const error = ManagerError
+/**
+ * By its type those of the method, and of a door. On the wire any error may stand for any method: an owner of a newer version may
+ * answer with one that this version does not give here.
+ */
+const errorOf = <K extends Method>(_method: K) =>
+  ManagerError as unknown as Schema.Schema<ErrorOf<K> | DoorError, typeof ManagerError.Encoded>
 
 /** Every operation as an RPC, for the doors and for clients. */
 export class ManagerRpcs extends RpcGroup.make(
   // -- lifecycle
-  Rpc.make("Connect", { payload: ConnectRequest, success: M.ConnectResponse, error }),
-  Rpc.make("Disconnect", { payload: M.DisconnectRequest, success: M.Empty, error }),
-  Rpc.make("Reconnect", { payload: M.WithId, success: M.WithConnection, error }),
-  Rpc.make("Get", { payload: M.WithId, success: M.WithConnection, error }),
-  Rpc.make("List", { payload: M.ListRequest, success: M.ListResponse, error }),
+  Rpc.make("Connect", { payload: ConnectRequest, success: M.ConnectResponse, error: errorOf("Connect") }),
+  Rpc.make("Disconnect", { payload: M.DisconnectRequest, success: M.Empty, error: errorOf("Disconnect") }),
+  Rpc.make("Reconnect", { payload: M.WithId, success: M.WithConnection, error: errorOf("Reconnect") }),
+  Rpc.make("Get", { payload: M.WithId, success: M.WithConnection, error: errorOf("Get") }),
+  Rpc.make("List", { payload: M.ListRequest, success: M.ListResponse, error: errorOf("List") }),
   // -- publishing
-  Rpc.make("StartPublish", { payload: M.StartPublishRequest, success: M.WithConnection, error }),
-  Rpc.make("StopPublish", { payload: M.WithId, success: M.WithConnection, error }),
+  Rpc.make("StartPublish", {
+    payload: M.StartPublishRequest,
+    success: M.WithConnection,
+    error: errorOf("StartPublish")
+  }),
+  Rpc.make("StopPublish", { payload: M.WithId, success: M.WithConnection, error: errorOf("StopPublish") }),
   // -- messaging
-  Rpc.make("Send", { payload: M.SendRequest, success: M.SendResponse, error }),
-  Rpc.make("SendRaw", { payload: M.SendRawRequest, success: M.Empty, error }),
-  Rpc.make("Receive", { payload: M.WithId, success: M.ReceiveResponse, error, stream: true }),
-  Rpc.make("Subscribe", { payload: M.SubscribeRequest, success: M.SubscribeResponse, error, stream: true }),
+  Rpc.make("Send", { payload: M.SendRequest, success: M.SendResponse, error: errorOf("Send") }),
+  Rpc.make("SendRaw", { payload: M.SendRawRequest, success: M.Empty, error: errorOf("SendRaw") }),
+  Rpc.make("Receive", { payload: M.WithId, success: M.ReceiveResponse, error: errorOf("Receive"), stream: true }),
+  Rpc.make("Subscribe", {
+    payload: M.SubscribeRequest,
+    success: M.SubscribeResponse,
+    error: errorOf("Subscribe"),
+    stream: true
+  }),
   // -- tags
-  Rpc.make("SetTag", { payload: M.SetTagRequest, success: M.Empty, error }),
-  Rpc.make("GetTag", { payload: M.TagRequest, success: M.GetTagResponse, error }),
-  Rpc.make("SetTags", { payload: M.SetTagsRequest, success: M.Empty, error }),
-  Rpc.make("GetTags", { payload: M.WithId, success: M.GetTagsResponse, error }),
-  Rpc.make("DeleteTag", { payload: M.TagRequest, success: M.Empty, error }),
+  Rpc.make("SetTag", { payload: M.SetTagRequest, success: M.Empty, error: errorOf("SetTag") }),
+  Rpc.make("GetTag", { payload: M.TagRequest, success: M.GetTagResponse, error: errorOf("GetTag") }),
+  Rpc.make("SetTags", { payload: M.SetTagsRequest, success: M.Empty, error: errorOf("SetTags") }),
+  Rpc.make("GetTags", { payload: M.WithId, success: M.GetTagsResponse, error: errorOf("GetTags") }),
+  Rpc.make("DeleteTag", { payload: M.TagRequest, success: M.Empty, error: errorOf("DeleteTag") }),
   // -- the fleet
-  Rpc.make("Watch", { payload: M.WatchRequest, success: M.WatchResponse, error, stream: true }),
-  Rpc.make("ListInstances", { payload: M.Empty, success: M.ListInstancesResponse, error }),
-  Rpc.make("Migrate", { payload: M.MigrateRequest, success: M.WithConnection, error }),
-  Rpc.make("Drain", { payload: M.DrainRequest, success: M.DrainResponse, error }),
-  Rpc.make("Rebalance", { payload: M.RebalanceRequest, success: M.RebalanceResponse, error })
+  Rpc.make("Watch", { payload: M.WatchRequest, success: M.WatchResponse, error: errorOf("Watch"), stream: true }),
+  Rpc.make("ListInstances", { payload: M.Empty, success: M.ListInstancesResponse, error: errorOf("ListInstances") }),
+  Rpc.make("Migrate", { payload: M.MigrateRequest, success: M.WithConnection, error: errorOf("Migrate") }),
+  Rpc.make("Drain", { payload: M.DrainRequest, success: M.DrainResponse, error: errorOf("Drain") }),
+  Rpc.make("Rebalance", { payload: M.RebalanceRequest, success: M.RebalanceResponse, error: errorOf("Rebalance") })
 ) {}

@@ -1,5 +1,5 @@
 /**
- * Counts the operations of a state store, whichever adapter it is: wrapped around the store where the backing is chosen.
+ * Counts the operations of a state store, and shows them in the trace of the call that costs them: wrapped around the store where the backing is chosen.
  *
  * ```ts
  * counted(store, (operation, outcome) => metrics.stateOperations(operation, outcome).add(1))
@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
+import { partOfCall } from "../observability/Spans.js"
 import type { StateStore } from "../ports/StateStore.js"
 
 export type StateOperation = "get" | "getMany" | "create" | "replace" | "remove"
@@ -20,20 +21,21 @@ export const counted = (
   count: (operation: StateOperation, outcome: StateOutcome) => void
 ): StateStore["Type"] => {
   const counting =
-    (operation: StateOperation) =>
+    (operation: StateOperation, attributes: Readonly<Record<string, unknown>>) =>
     <A, E extends { readonly _tag: string }>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.onExit(effect, (exit) =>
         Effect.sync(() => {
           const outcome = outcomeOf(exit)
           if (outcome !== undefined) count(operation, outcome)
         })
-      )
+      ).pipe(partOfCall(`state.${operation}`, attributes))
   return {
-    get: (key) => counting("get")(store.get(key)),
-    getMany: (keys) => counting("getMany")(store.getMany(keys)),
-    create: (key, value, options) => counting("create")(store.create(key, value, options)),
-    replace: (key, value, expected, options) => counting("replace")(store.replace(key, value, expected, options)),
-    remove: (key, expected) => counting("remove")(store.remove(key, expected)),
+    get: (key) => counting("get", { key })(store.get(key)),
+    getMany: (keys) => counting("getMany", { keys: keys.length })(store.getMany(keys)),
+    create: (key, value, options) => counting("create", { key })(store.create(key, value, options)),
+    replace: (key, value, expected, options) =>
+      counting("replace", { key })(store.replace(key, value, expected, options)),
+    remove: (key, expected) => counting("remove", { key })(store.remove(key, expected)),
     ping: store.ping
   }
 }

@@ -361,7 +361,10 @@ describe("errors over gRPC", () => {
   for (const [error, code, reason, metadata] of ERRORS) {
     it.scopedLive(`${error._tag} is ${grpc.status[code]} with ErrorInfo ${reason}`, () =>
       Effect.gen(function* () {
-        const { client, metrics } = yield* open({ get: () => Effect.fail(error), receive: () => Effect.fail(error) })
+        const { client, metrics } = yield* open({
+          get: () => Effect.fail(error as never),
+          receive: () => Effect.fail(error as never)
+        })
         const expected = {
           code,
           message: error.message,
@@ -382,7 +385,10 @@ describe("errors over gRPC", () => {
   it.scopedLive("a stream that fails delivers what came before, then the error", () =>
     Effect.gen(function* () {
       const item = { event: new Uint8Array([7]), missed: 0 }
-      const failing = Stream.concat(Stream.make(item, item), Stream.fail(new E.SendAborted({ id: "c1", sent: "no" })))
+      const failing = Stream.concat(
+        Stream.make(item, item),
+        Stream.fail(new E.SendAborted({ id: "c1", sent: "no" }) as never)
+      )
       const { client } = yield* open({ subscribe: () => Effect.succeed(failing) })
       const call = stream(client, "Subscribe", { topic: "t" })
       let items = 0

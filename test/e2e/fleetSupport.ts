@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { type Door, type DoorName, DOORS, startServer, type TestServer, until } from "../support/Doors.js"
@@ -16,21 +17,25 @@ export interface Fleet {
 /** Servers that know each other, and may dial: who has just joined has no dial budget. */
 export const startFleet = async (
   names: ReadonlyArray<string>,
-  settings: Partial<SettingsShape> = {}
+  settings: Partial<SettingsShape> = {},
+  around: (instanceId: string) => Layer.Layer<never> = () => Layer.empty
 ): Promise<Fleet> => {
   const scope = Effect.runSync(Scope.make())
   const directory = Effect.runSync(Scope.extend(temporaryDirectory, scope))
   const feed = await ScriptedServer.start()
   const servers = await Promise.all(
     names.map((instanceId) =>
-      startServer({
-        dataDir: directory,
-        instanceId,
-        heartbeatInterval: Duration.millis(500),
-        heartbeatTtl: Duration.seconds(5),
-        drainTimeout: Duration.seconds(3),
-        ...settings
-      })
+      startServer(
+        {
+          dataDir: directory,
+          instanceId,
+          heartbeatInterval: Duration.millis(500),
+          heartbeatTtl: Duration.seconds(5),
+          drainTimeout: Duration.seconds(3),
+          ...settings
+        },
+        around(instanceId)
+      )
     )
   )
   for (const server of servers) {

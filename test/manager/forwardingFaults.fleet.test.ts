@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
-import { OwnerUnreachable, type SendAborted } from "../../src/domain/Errors.js"
+import { type ManagerError, OwnerUnreachable, type SendAborted } from "../../src/domain/Errors.js"
 import { CallDeadline } from "../../src/ports/CallDeadline.js"
 import { Peers } from "../../src/ports/Peers.js"
 import { type Node, startFleet } from "./fleetSupport.js"
@@ -18,7 +18,7 @@ describe("an owner that cannot be reached, and is not dead", () => {
     const [a, b] = fleet.nodes as [Node, Node]
     const { id } = await fleet.connect(a, { tags: { one: "1" } })
     fleet.network.cut(a.address, b.address)
-    const changes = [
+    const changes: ReadonlyArray<Effect.Effect<unknown, ManagerError>> = [
       b.service.setTag(id, "k", "v"),
       b.service.sendRaw({ id, message: bytes("x") }),
       b.service.startPublish({ id, topic: "t" }),

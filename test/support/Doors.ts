@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { GrpcListener } from "../../src/api/grpc/GrpcServer.js"
 import { HttpListener } from "../../src/api/http/HttpListener.js"
 import * as ManagerLayer from "../../src/app/ManagerLayer.js"
@@ -47,6 +48,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal
   /** the caller's own deadline */
   readonly deadlineMs?: number
+  /** the caller's span, in lower-case hex: 32 digits of the trace, 16 of the span */
+  readonly span?: { readonly traceId: string; readonly spanId: string }
 }
 
 /** A stream that has begun. Nothing is read ahead but what the transport buffers. */
@@ -106,11 +109,14 @@ const QUIET: Partial<SettingsShape> = {
 }
 
 /** A manager on memory in this process, joined and ready. */
-export const startServer = async (settings: Partial<SettingsShape> = {}): Promise<TestServer> => {
+export const startServer = async (
+  settings: Partial<SettingsShape> = {},
+  around: Layer.Layer<never> = Layer.empty
+): Promise<TestServer> => {
   const runtime = ManagedRuntime.make(
     Layer.provideMerge(
       ServerLayer.layer({ settings: { ...QUIET, ...settings } }),
-      Logger.minimumLogLevel(LogLevel.None)
+      Layer.merge(Logger.minimumLogLevel(LogLevel.None), around)
     )
   ) as ManagedRuntime.ManagedRuntime<ServerLayer.Provided, unknown>
   const context = await runtime.runPromise(Effect.context<ServerLayer.Provided>())
@@ -196,10 +202,11 @@ const rpcDoor = (name: DoorName, layer: Layer.Layer<Client.ManagerClient>): Door
 
   return {
     name,
-    call: (method, request, { deadlineMs, signal } = {}) => {
-      const call = Effect.flatMap(Client.ManagerClient, (client) =>
+    call: (method, request, { deadlineMs, signal, span } = {}) => {
+      const asked = Effect.flatMap(Client.ManagerClient, (client) =>
         (client[method] as (request: unknown) => Effect.Effect<never, Client.CallError | Refused>)(request)
       )
+      const call = span === undefined ? asked : Effect.withParentSpan(asked, Tracer.externalSpan(span))
       if (deadlineMs === undefined) return settle(call, signal)
       return settle(Effect.timeoutFail(call, { duration: deadlineMs, onTimeout: () => TOO_LATE }), signal)
     },
@@ -299,6 +306,7 @@ const refusalOf = (error: unknown): Refused => {
 
 type UnaryCall = (
   request: unknown,
+  metadata: grpc.Metadata,
   options: grpc.CallOptions,
   callback: (error: grpc.ServiceError | null, answer: unknown) => void
 ) => grpc.ClientUnaryCall
@@ -345,10 +353,12 @@ const grpcDoor = (address: string, token?: string): Door => {
 
   return {
     name: "grpc",
-    call: (method, request, { deadlineMs, signal } = {}) =>
+    call: (method, request, { deadlineMs, signal, span } = {}) =>
       new Promise((resolve, reject) => {
+        const metadata = new grpc.Metadata()
+        if (span !== undefined) metadata.set("traceparent", `00-${span.traceId}-${span.spanId}-01`)
         const options = deadlineMs === undefined ? {} : { deadline: new Date(Date.now() + deadlineMs) }
-        const call = (client[method] as UnaryCall).call(client, request, options, (error, answer) =>
+        const call = (client[method] as UnaryCall).call(client, request, metadata, options, (error, answer) =>
           error === null ? resolve(fromWire(answer) as never) : reject(refusalOf(error))
         )
         signal?.addEventListener("abort", () => call.cancel())

@@ -91,8 +91,9 @@ export const make = (instead: Partial<ConnectionManager["Type"]> = {}) => {
     tags: new Map<string, Record<string, string>>()
   }
 
-  const judged = (id: string): Effect.Effect<void, E.ManagerError> => {
-    if (id.startsWith("error:")) return Effect.fail(SAMPLE_ERRORS[id.slice("error:".length) as E.ErrorTag])
+  /** Any error from any operation, as an owner of another version may answer: none by its type. */
+  const judged = (id: string): Effect.Effect<void> => {
+    if (id.startsWith("error:")) return Effect.fail(SAMPLE_ERRORS[id.slice("error:".length) as E.ErrorTag] as never)
     if (id === "defect") return Effect.die(new Error("a secret in a defect"))
     if (id === "hang") {
       return Effect.zipRight(
@@ -120,16 +121,16 @@ export const make = (instead: Partial<ConnectionManager["Type"]> = {}) => {
     })
 
   /** `frames:<count>:<size>:<per chunk>`, `quiet` (never an item), or an error once the stream has begun: `late:<Tag>`. */
-  const stream = (id: string): Stream.Stream<M.ReceiveResponse, E.ManagerError> => {
+  const stream = (id: string): Stream.Stream<M.ReceiveResponse> => {
     const [kind, ...rest] = id.split(":")
     if (kind === "frames") return frames(Number(rest[0]), Number(rest[1]), Number(rest[2]))
     if (kind === "late")
-      return Stream.concat(Stream.make(frame(1, 1)), Stream.fail(SAMPLE_ERRORS[rest[0] as E.ErrorTag]))
+      return Stream.concat(Stream.make(frame(1, 1)), Stream.fail(SAMPLE_ERRORS[rest[0] as E.ErrorTag] as never))
     if (kind === "bug") return Stream.concat(Stream.make(frame(1, 1)), Stream.die(new Error("a secret in a defect")))
     return Stream.never
   }
 
-  const opened = <A>(id: string, items: Stream.Stream<A, E.ManagerError>) =>
+  const opened = <A>(id: string, items: Stream.Stream<A>) =>
     Effect.gen(function* () {
       yield* judged(id)
       yield* Effect.acquireRelease(

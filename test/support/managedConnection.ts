@@ -1,4 +1,5 @@
 /** A connection as the manager has it, owned under a given life, without a store behind it. */
+import * as Effect from "effect/Effect"
 import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { CONNECTING, type ConnectionStatus } from "../../src/domain/ConnectionStatus.js"
 import type { ConnectionRecord } from "../../src/domain/stored/ConnectionRecord.js"
@@ -30,8 +31,10 @@ const RECORD: ConnectionRecord = {
   unknown: {}
 }
 
+const LIVING = { valid: () => true, ended: () => false, awaitEnd: Effect.never }
+
 export const managedConnection = (
-  life: Pick<Incarnation, "valid" | "ended"> = { valid: () => true, ended: () => false },
+  life: Pick<Incarnation, "valid" | "ended" | "awaitEnd"> = LIVING,
   status: ConnectionStatus = CONNECTING,
   id = RECORD.id
 ): ManagedConnection => {

@@ -17,7 +17,7 @@ import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import { evictOldest } from "../../common/EvictOldest.js"
 import { Settings } from "../../config/Settings.js"
 import type { InvalidRequest, ManagerError } from "../../domain/Errors.js"
-import type { Method } from "../../domain/Methods.js"
+import type { ErrorOf, Method } from "../../domain/Methods.js"
 import { CallDeadline, remaining } from "../../ports/CallDeadline.js"
 import {
   type Greeting,
@@ -212,11 +212,11 @@ const make = Effect.gen(function* () {
           Effect.flatMap(deadline, ({ headers, ms }) =>
             Effect.map(
               on(forwarded(to, nobody), to, ms, (session) => session.mailbox("PeerSend", request, headers)),
-              (mailbox) => stream(to, mailbox) as Stream.Stream<SendProgress, ManagerError | PeerFailure>
+              (mailbox) => stream(to, mailbox)
             )
           )
         )
-      ),
+      ) as Stream.Stream<SendProgress, ErrorOf<"Send"> | PeerFailure>,
     open: (to, method, request) =>
       Effect.zipRight(
         encodable(method, request),

@@ -28,6 +28,7 @@ import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import * as Executor from "../../manager/Executor.js"
 import { clientOf, type StreamQuota } from "../../manager/StreamQuota.js"
 import type { Metrics } from "../../observability/Metrics.js"
+import { callersSpan, doorSpan } from "../../observability/Spans.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
 import { codecOf } from "./Convert.js"
 import { encodeReceiveResponse } from "./FrameWriter.js"
@@ -61,7 +62,8 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
           decode(call.request).pipe(
             Effect.flatMap((request) => executor.call(method, request)),
             Effect.flatMap((answer) => told(method)(Effect.sync(() => encode(answer)))),
-            Effect.provideService(CallDeadline, Number(call.getDeadline()))
+            Effect.provideService(CallDeadline, Number(call.getDeadline())),
+            spanOf(method, call.metadata)
           )
         )
         interruptOnCancel(call, fiber)
@@ -89,7 +91,8 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
             Effect.flatMap((request) => executor.open(method, request, caller)),
             Effect.tap(() => Effect.sync(() => call.sendMetadata(new Metadata()))),
             Effect.flatMap(Stream.runForEachChunk((items) => told(method)(writer.writeAll(items, encode)))),
-            Effect.scoped
+            Effect.scoped,
+            spanOf(method, call.metadata)
           )
         )
         interruptOnCancel(call, fiber)
@@ -108,6 +111,12 @@ export const make: Effect.Effect<Bridge, never, ConnectionManager | Metrics | St
     return { definition, implementation, endStreams: FiberSet.clear(streams) }
   }
 )
+
+/** Of the caller's trace, where its metadata has a `traceparent`. */
+const spanOf = (method: Method, metadata: Metadata) => {
+  const [traceparent] = metadata.get("traceparent")
+  return doorSpan(`Grpc.${method}`, callersSpan(typeof traceparent === "string" ? traceparent : undefined))
+}
 
 const raw = { serialize: (bytes: Buffer) => bytes, deserialize: (bytes: Buffer) => bytes }
 

@@ -14,6 +14,7 @@ import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import * as Executor from "../../manager/Executor.js"
 import type { StreamQuota } from "../../manager/StreamQuota.js"
 import type { Metrics } from "../../observability/Metrics.js"
+import { doorSpan } from "../../observability/Spans.js"
 import { ManagerRpcs } from "../../rpc/ManagerRpcs.js"
 import { NotMessagePack } from "../../rpc/MsgPackScan.js"
 import { decodePayload, judge, type KnownRequest } from "../../rpc/RequestDecoding.js"
@@ -43,21 +44,16 @@ export const make: Effect.Effect<HttpRpc, never, ConnectionManager | Metrics | S
       )
     }
     const payload = Either.getOrThrow(decodePayload(tag, request.payload)) as UnaryTypes[UnaryMethod][0]
+    const { sampled, spanId, traceId } = request
     const parent =
-      request.traceId === undefined || request.spanId === undefined
-        ? {}
-        : {
-            parent: Tracer.externalSpan({
-              traceId: request.traceId,
-              spanId: request.spanId,
-              sampled: request.sampled === true
-            })
-          }
+      traceId === undefined || spanId === undefined
+        ? undefined
+        : Tracer.externalSpan({ traceId, spanId, sampled: sampled === true })
     return (executor.call as (method: UnaryMethod, request: unknown) => Effect.Effect<unknown, unknown>)(
       tag,
       payload
     ).pipe(
-      Effect.withSpan(`RpcServer.${tag}`, { captureStackTrace: false, ...parent }),
+      doorSpan(`RpcServer.${tag}`, parent),
       Effect.exit,
       Effect.map((exit): FromServerEncoded => ({ _tag: "Exit", requestId: id, exit: encodeExit.get(tag)!(exit) })),
       Effect.catchAllDefect((defect) => Effect.succeed(died(id, defect)))

@@ -8,7 +8,6 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import type { Headers } from "@effect/platform/Headers"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -20,7 +19,6 @@ import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import { ByteBudget } from "../../common/ByteBudget.js"
-import type { ManagerError } from "../../domain/Errors.js"
 import { PEER } from "../../domain/Limits.js"
 import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "../../domain/Methods.js"
 import { StreamQuota } from "../../manager/StreamQuota.js"
@@ -52,15 +50,6 @@ interface Call {
   readonly headers: Headers
 }
 
-/** A bug's story goes to the log; the peer learns only that there was one. */
-const contained = (method: string) => (cause: Cause.Cause<ManagerError>) =>
-  Cause.isDie(cause)
-    ? Effect.zipRight(
-        Effect.logError(`${method}, passed on by a peer, failed unexpectedly`, cause),
-        Effect.die(new Error(`${method} failed unexpectedly at its owner; the log of that instance says more`))
-      )
-    : Effect.failCause(cause)
-
 /** When the caller stops waiting, by this clock. */
 const deadlineOf = ({ headers }: Call): Effect.Effect<number> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
@@ -85,10 +74,7 @@ const handlers = (
     Effect.gen(function* () {
       const { call: answer } = yield* desk
       const at = yield* deadlineOf(call)
-      const answered = answer(method, request).pipe(
-        Effect.catchAllCause(contained(method)),
-        Effect.provideService(CallDeadline, at)
-      )
+      const answered = Effect.provideService(answer(method, request), CallDeadline, at)
       if (at === Infinity) return yield* answered
       // the peer no longer waits: what is still being done ends
       const inTime = yield* Effect.timeoutOption(answered, at - (yield* Clock.currentTimeMillis))
@@ -100,11 +86,9 @@ const handlers = (
       Effect.gen(function* () {
         const { open } = yield* desk
         const at = yield* deadlineOf(call)
-        const stream = yield* Effect.catchAllCause(open(method, request), contained(method)).pipe(
-          Effect.provideService(CallDeadline, at)
-        )
+        const stream = yield* Effect.provideService(open(method, request), CallDeadline, at)
         yield* opened(call.clientId, call.headers)
-        return Stream.catchAllCause(stream, (cause) => Stream.fromEffect(contained(method)(cause)))
+        return stream
       })
     )
 
@@ -129,10 +113,7 @@ const handlers = (
     PeerSend: (request: Parameters<Desk["send"]>[0], call: Call) =>
       Stream.unwrap(
         Effect.map(Effect.zip(desk, deadlineOf(call)), ([{ send }, at]) =>
-          send(request).pipe(
-            Stream.catchAllCause((cause) => Stream.fromEffect(contained("Send")(cause))),
-            Stream.provideService(CallDeadline, at)
-          )
+          Stream.provideService(send(request), CallDeadline, at)
         )
       ),
     ...Object.fromEntries(UNARY_METHODS.map((method) => [method, unary(method)])),

@@ -6,6 +6,7 @@
  * socket is closed with 1001, and its calls end with that.
  */
 import type { Headers } from "@effect/platform/Headers"
+import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,7 +15,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import * as Stream from "effect/Stream"
 import type { WebSocket } from "ws"
 import { CALLER } from "../../domain/Limits.js"
-import type { StreamMethod, StreamTypes } from "../../domain/Methods.js"
+import { STREAM_METHODS, type StreamMethod, UNARY_METHODS, type UnaryMethod } from "../../domain/Methods.js"
 import type { ConnectionManager } from "../../manager/ConnectionManager.js"
 import * as Executor from "../../manager/Executor.js"
 import { StreamQuota } from "../../manager/StreamQuota.js"
@@ -77,32 +78,12 @@ export const layer: Layer.Layer<RpcDoor, never, ConnectionManager | Metrics | Es
 type OnOpened = (call: { readonly clientId: number; readonly headers: Headers }) => Effect.Effect<void>
 
 const makeHandlers = ({ call, open }: Executor.Executor, onOpened: OnOpened) => {
-  const stream =
-    <K extends StreamMethod>(method: K) =>
-    (request: StreamTypes[K][0], info: { readonly clientId: number; readonly headers: Headers }) =>
-      Stream.unwrapScoped(Effect.tap(open(method, request, info.headers[CLIENT_HEADER] ?? ""), onOpened(info)))
-
-  return ManagerRpcs.of({
-    Connect: (request) => call("Connect", request),
-    Disconnect: (request) => call("Disconnect", request),
-    Reconnect: (request) => call("Reconnect", request),
-    Get: (request) => call("Get", request),
-    List: (request) => call("List", request),
-    StartPublish: (request) => call("StartPublish", request),
-    StopPublish: (request) => call("StopPublish", request),
-    Send: (request) => call("Send", request),
-    SendRaw: (request) => call("SendRaw", request),
-    Receive: stream("Receive"),
-    Subscribe: stream("Subscribe"),
-    SetTag: (request) => call("SetTag", request),
-    GetTag: (request) => call("GetTag", request),
-    SetTags: (request) => call("SetTags", request),
-    GetTags: (request) => call("GetTags", request),
-    DeleteTag: (request) => call("DeleteTag", request),
-    Watch: stream("Watch"),
-    ListInstances: (request) => call("ListInstances", request),
-    Migrate: (request) => call("Migrate", request),
-    Drain: (request) => call("Drain", request),
-    Rebalance: (request) => call("Rebalance", request)
-  })
+  const unary = (method: UnaryMethod) => (request: never) => call(method, request)
+  const stream = (method: StreamMethod) => (request: never, info: Parameters<OnOpened>[0]) =>
+    Stream.unwrapScoped(Effect.tap(open(method, request, info.headers[CLIENT_HEADER] ?? ""), onOpened(info)))
+  // complete by the tables of names; which handler has which types the group and the executor agree on by name
+  return Object.fromEntries([
+    ...UNARY_METHODS.map((method) => [method, unary(method)]),
+    ...STREAM_METHODS.map((method) => [method, stream(method)])
+  ]) as unknown as RpcGroup.HandlersFrom<RpcGroup.Rpcs<typeof ManagerRpcs>>
 }

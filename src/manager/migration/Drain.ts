@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { CONNECTED, RECONNECTING, shouldBeUp } from "../../domain/ConnectionStatus.js"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { DrainRequest, DrainResponse } from "../../domain/Messages.js"
 import { checkDrain } from "../../domain/validation/Validate.js"
 import { dropUnpublished } from "../connection/ConnectionLane.js"
@@ -54,7 +54,7 @@ export const make = (fleet: MigrationContext, hooks: DrainHooks["Type"]): Effect
     }
   })
 
-export const fromRequest = (drain: Drain, request: DrainRequest): Effect.Effect<DrainResponse, ManagerError> =>
+export const fromRequest = (drain: Drain, request: DrainRequest): Effect.Effect<DrainResponse, ErrorOf<"Drain">> =>
   Effect.gen(function* () {
     const { mode, timeoutMs } = yield* checked(checkDrain(request))
     return yield* drain.run(mode, Duration.millis(timeoutMs))

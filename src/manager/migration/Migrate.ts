@@ -1,8 +1,9 @@
 /** ListInstances and Migrate: the members of the fleet, and one connection handed to another member. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type ManagerError, NoTarget } from "../../domain/Errors.js"
+import { NoTarget } from "../../domain/Errors.js"
 import type { Connection, Instance, MigrateRequest } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import { checkMigrate } from "../../domain/validation/Validate.js"
 import type { Membership } from "../../membership/Membership.js"
 import type { LivePeer } from "../../membership/peers/MembershipView.js"
@@ -24,7 +25,7 @@ export interface MigrationContext {
 export const instances = ({
   core,
   membership
-}: MigrationContext): Effect.Effect<ReadonlyArray<Instance>, ManagerError> =>
+}: MigrationContext): Effect.Effect<ReadonlyArray<Instance>, ErrorOf<"ListInstances">> =>
   Effect.map(membership.instances, (all) =>
     all.map((instance) =>
       instance.id === core.instanceId ? { ...instance, connections: core.connections.size } : instance
@@ -36,7 +37,7 @@ export const targets = ({ core, membership }: MigrationContext): ReadonlyArray<L
   membership.live().filter(({ id }) => id !== core.instanceId)
 
 /** Connections of each instance, as its last beat told. */
-export const loads = (fleet: MigrationContext): Effect.Effect<Map<string, number>, ManagerError> =>
+export const loads = (fleet: MigrationContext): Effect.Effect<Map<string, number>, ErrorOf<"ListInstances">> =>
   Effect.map(instances(fleet), (all) => new Map(all.map(({ connections, id }) => [id, connections])))
 
 const CLOSING: Closing = { code: 1000, reason: "moved to another instance" }
@@ -44,7 +45,10 @@ const CLOSING: Closing = { code: 1000, reason: "moved to another instance" }
 /** How many targets are tried where the manager chooses: each costs a feed without overlap its socket for a moment. */
 const TRIES = 3
 
-export const migrate = (fleet: MigrationContext, request: MigrateRequest): Effect.Effect<Connection, ManagerError> =>
+export const migrate = (
+  fleet: MigrationContext,
+  request: MigrateRequest
+): Effect.Effect<Connection, ErrorOf<"Migrate">> =>
   Effect.gen(function* () {
     const { core, source } = fleet
     const { id, target } = yield* checked(checkMigrate(request))

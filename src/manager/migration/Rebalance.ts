@@ -9,7 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pacer from "../../common/Pacer.js"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { Instance, ListResponse, RebalanceRequest, RebalanceResponse } from "../../domain/Messages.js"
 import { checkRebalance } from "../../domain/validation/Validate.js"
 import { CallDeadline } from "../../ports/CallDeadline.js"
@@ -28,7 +28,7 @@ const COUNT_WITHIN = "3 seconds"
 export const rebalance = (
   fleet: MigrationContext,
   request: RebalanceRequest
-): Effect.Effect<RebalanceResponse, ManagerError> =>
+): Effect.Effect<RebalanceResponse, ErrorOf<"Rebalance">> =>
   Effect.gen(function* () {
     const { dryRun, maxMoves } = yield* checked(checkRebalance(request))
     yield* acceptsWork(fleet.core)

@@ -6,20 +6,15 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { uuidv7, uuidv8FromRequest } from "../../common/Uuid.js"
 import { CONNECTING, shouldBeUp } from "../../domain/ConnectionStatus.js"
-import {
-  ConnectionNotFound,
-  DialFailed,
-  InvalidRequest,
-  type ManagerError,
-  OwnerUnreachable,
-  QuotaExceeded
-} from "../../domain/Errors.js"
+import { ConnectionNotFound, DialFailed, InvalidRequest, OwnerUnreachable, QuotaExceeded } from "../../domain/Errors.js"
 import type { Connection, ConnectResponse, DisconnectRequest } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { ConnectRequest, ResolvedSpec } from "../../domain/Spec.js"
 import type { ConnectionRecord } from "../../domain/stored/ConnectionRecord.js"
 import { specHash } from "../../domain/stored/SpecHash.js"
 import { onReconnect } from "../../domain/stored/Trial.js"
 import { checkClose, checkConnect, type CheckedConnect } from "../../domain/validation/Validate.js"
+import { partOfCall } from "../../observability/Spans.js"
 import type { Owned } from "../../ownership/ConnectionStore.js"
 import * as CallDeadline from "../../ports/CallDeadline.js"
 import { ManagedConnection } from "../connection/ManagedConnection.js"
@@ -41,7 +36,7 @@ export const connect = (
   core: ManagerContext,
   creating: Creating,
   request: ConnectRequest
-): Effect.Effect<ConnectResponse, ManagerError> =>
+): Effect.Effect<ConnectResponse, ErrorOf<"Connect">> =>
   Effect.gen(function* () {
     const asked = yield* checked(checkConnect(request))
     const known = asked.requestId === undefined ? undefined : core.connections.get(uuidv8FromRequest(asked.requestId))
@@ -75,7 +70,7 @@ export const connectAgain = (
   core: ManagerContext,
   creating: Creating,
   request: ConnectRequest
-): Effect.Effect<ConnectResponse, ManagerError> =>
+): Effect.Effect<ConnectResponse, ErrorOf<"Connect">> =>
   Effect.gen(function* () {
     const asked = yield* checked(checkConnect(request))
     const id = uuidv8FromRequest(asked.requestId ?? "")
@@ -93,7 +88,7 @@ const repeated = (core: ManagerContext, c: ManagedConnection, asked: CheckedConn
     yield* sameRequest(c.owned.record().specHash, asked)
     if (!asked.awaitOpen || c.status !== CONNECTING) return answer(c)
     return yield* Effect.onExit(
-      Effect.map(c.opening, () => answer(c)),
+      Effect.map(opened(c), () => answer(c)),
       (exit) => (c.unacknowledged && notOpened(exit) ? notCompleted(core, c) : Effect.void)
     )
   })
@@ -109,7 +104,7 @@ const create = (
   request: ConnectRequest,
   asked: CheckedConnect,
   id: string
-): Effect.Effect<ConnectResponse, ManagerError> =>
+): Effect.Effect<ConnectResponse, ErrorOf<"Connect">> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       if (asked.awaitOpen) yield* dialsInTime(core, asked.spec)
@@ -133,7 +128,7 @@ const create = (
       )
       if (!(c instanceof ManagedConnection)) return yield* restore(exists(core, id, c, asked))
       if (!asked.awaitOpen) return answer(c)
-      return yield* Effect.onExit(restore(Effect.map(c.opening, () => answer(c))), (exit) => {
+      return yield* Effect.onExit(restore(Effect.map(opened(c), () => answer(c))), (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
         // A call that was cancelled keeps its connection only under a request_id, by which it can be asked for again. It is
         // dialled on until it opens, unless its dial has failed just now.
@@ -146,7 +141,7 @@ const create = (
   )
 
 /** The dial failed; not so where Disconnect or Reconnect came in between: it is theirs now. */
-const notOpened = (exit: Exit.Exit<unknown, ManagerError>): boolean =>
+const notOpened = (exit: Exit.Exit<unknown, ErrorOf<"Connect">>): boolean =>
   Exit.isFailure(exit) && exit.cause._tag === "Fail" && exit.cause.error._tag !== "ConnectionNotOpen"
 
 const notCompleted = (core: ManagerContext, c: ManagedConnection) =>
@@ -198,6 +193,9 @@ const dialsInTime = (core: ManagerContext, spec: ResolvedSpec) =>
     }
   })
 
+/** Waits for its dial and login. */
+const opened = (c: ManagedConnection) => c.opening.pipe(partOfCall("connection.open", { connection: c.id }))
+
 const answer = (c: ManagedConnection): ConnectResponse => {
   const connection = c.view()
   c.acknowledged()
@@ -218,7 +216,10 @@ const remove = (core: ManagerContext, c: ManagedConnection, code: number, reason
     }).pipe(Effect.ensuring(Effect.sync(() => core.removing.delete(c.id))))
   )
 
-export const disconnect = (core: ManagerContext, request: DisconnectRequest): Effect.Effect<void, ManagerError> =>
+export const disconnect = (
+  core: ManagerContext,
+  request: DisconnectRequest
+): Effect.Effect<void, ErrorOf<"Disconnect">> =>
   Effect.gen(function* () {
     const { code, reason } = yield* checked(checkClose(request.code, request.reason))
     const c = yield* Effect.flatMap(owned(core, request.id), (c) => settledHere(core, c))
@@ -233,7 +234,7 @@ export const disconnect = (core: ManagerContext, request: DisconnectRequest): Ef
     )
   })
 
-export const reconnect = (core: ManagerContext, id: string): Effect.Effect<Connection, ManagerError> =>
+export const reconnect = (core: ManagerContext, id: string): Effect.Effect<Connection, ErrorOf<"Reconnect">> =>
   Effect.gen(function* () {
     const c = yield* Effect.flatMap(owned(core, id), (c) => settledHere(core, c))
     yield* acceptsWork(core)

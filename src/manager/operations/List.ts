@@ -1,6 +1,6 @@
 /** Get and List of what stands in this instance's hands, and what both show of a record. */
 import * as Effect from "effect/Effect"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import { CALLER } from "../../domain/Limits.js"
 import type { Connection, ListRequest, ListResponse, TagFilter } from "../../domain/Messages.js"
 import { redactUrl } from "../../domain/secrets/Redact.js"
@@ -13,10 +13,10 @@ const PAGE_BYTES = 3 * 1024 * 1024
 /** What one costs at most, some twenty milliseconds, as bytes of a turn: so many of them are made in one. */
 const PAGE_COST = CALLER.TURN_BYTES / 8
 
-export const get = (core: ManagerContext, id: string): Effect.Effect<Connection, ManagerError> =>
+export const get = (core: ManagerContext, id: string): Effect.Effect<Connection, ErrorOf<"Get">> =>
   Effect.map(owned(core, id), (c) => c.view())
 
-export const list = (core: ManagerContext, request: ListRequest): Effect.Effect<ListResponse, ManagerError> =>
+export const list = (core: ManagerContext, request: ListRequest): Effect.Effect<ListResponse, ErrorOf<"List">> =>
   Effect.gen(function* () {
     const query = yield* checked(checkList(request))
     yield* whenRecovered(core)

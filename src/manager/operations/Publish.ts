@@ -1,7 +1,8 @@
 /** StartPublish and StopPublish. */
 import * as Effect from "effect/Effect"
-import { type ManagerError, PermissionDenied } from "../../domain/Errors.js"
+import { PermissionDenied } from "../../domain/Errors.js"
 import type { Connection, StartPublishRequest } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import { refuseTopic } from "../../domain/validation/TopicPolicy.js"
 import { checkTopic, resolvePublishing } from "../../domain/validation/Validate.js"
 import { closeLane, openLane } from "../connection/ConnectionLane.js"
@@ -16,7 +17,7 @@ export const mayPublishTo = (core: ManagerContext, topic: string): Effect.Effect
 export const startPublish = (
   core: ManagerContext,
   request: StartPublishRequest
-): Effect.Effect<Connection, ManagerError> =>
+): Effect.Effect<Connection, ErrorOf<"StartPublish">> =>
   Effect.gen(function* () {
     const topic = yield* checked(checkTopic(request.topic))
     yield* mayPublishTo(core, topic)
@@ -36,7 +37,7 @@ export const startPublish = (
     return yield* c.changing.run(change)
   })
 
-export const stopPublish = (core: ManagerContext, id: string): Effect.Effect<Connection, ManagerError> =>
+export const stopPublish = (core: ManagerContext, id: string): Effect.Effect<Connection, ErrorOf<"StopPublish">> =>
   Effect.gen(function* () {
     const c = yield* owned(core, id)
     const change = Effect.gen(function* () {

@@ -4,17 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import {
-  type BufferFull,
-  ConnectionNotOpen,
-  type ManagerError,
-  SendAborted,
-  StateStoreUnavailable
-} from "../../domain/Errors.js"
+import { type BufferFull, ConnectionNotOpen, SendAborted, StateStoreUnavailable } from "../../domain/Errors.js"
 import { type Frame, OCTET_STREAM } from "../../domain/Frame.js"
 import type { ReceiveResponse, SendRawRequest, SendRequest, SendResponse } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import { checkSend, checkSendRaw } from "../../domain/validation/Validate.js"
 import * as ReaderBuffer from "../../messaging/ReaderBuffer.js"
+import { partOfCall } from "../../observability/Spans.js"
 import type { ManagedConnection } from "../connection/ManagedConnection.js"
 import { checked, type ManagerContext, owned, settledHere } from "../connection/ManagerContext.js"
 
@@ -31,6 +27,7 @@ const out =
       if (!c.owned.life.valid()) return new StateStoreUnavailable({ reason: "this instance holds no lease now" })
       if (session === undefined || c.isHalted()) return new ConnectionNotOpen({ id: c.id, status: c.status })
       return session.send(message, binary, handed).pipe(
+        partOfCall("socket.send", { connection: c.id, bytes: message.length }),
         Effect.map(() => {
           c.messageSent()
           core.metrics.framesSent.add(1)
@@ -67,7 +64,7 @@ const ready = (
   core: ManagerContext,
   c: ManagedConnection,
   patience: number
-): Effect.Effect<ManagedConnection, ManagerError> => {
+): Effect.Effect<ManagedConnection, ErrorOf<"SendRaw">> => {
   if (c.session !== undefined && !c.isHalted()) return Effect.succeed(c)
   if (!c.isOverlapping() && !c.isHeld()) return Effect.succeed(c)
   const other = c.isOverlapping() ? settledHere(core, c) : Effect.as(Effect.exit(c.opening), c)
@@ -82,7 +79,7 @@ export const send = (
   core: ManagerContext,
   request: SendRequest,
   onSent?: () => void
-): Effect.Effect<SendResponse, ManagerError> =>
+): Effect.Effect<SendResponse, ErrorOf<"Send">> =>
   Effect.gen(function* () {
     const found = yield* owned(core, request.id)
     const { binary, correlation, message, timeoutMs } = yield* checked(checkSend(request, found.spec.correlation))
@@ -104,7 +101,7 @@ export const send = (
     return response
   })
 
-export const sendRaw = (core: ManagerContext, request: SendRawRequest): Effect.Effect<void, ManagerError> =>
+export const sendRaw = (core: ManagerContext, request: SendRawRequest): Effect.Effect<void, ErrorOf<"SendRaw">> =>
   Effect.gen(function* () {
     const { binary, id, message } = yield* checked(checkSendRaw(request))
     const c = yield* ready(core, yield* owned(core, id), MOVE_WAIT)
@@ -114,7 +111,7 @@ export const sendRaw = (core: ManagerContext, request: SendRawRequest): Effect.E
 export const receive = (
   core: ManagerContext,
   id: string
-): Effect.Effect<Stream.Stream<ReceiveResponse>, ManagerError, Scope.Scope> =>
+): Effect.Effect<Stream.Stream<ReceiveResponse>, ErrorOf<"Receive">, Scope.Scope> =>
   Effect.gen(function* () {
     const c = yield* owned(core, id)
     const reader = yield* Effect.acquireRelease(

@@ -5,7 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { encode, encodedSize, encodedSizeBound, type TopicEvent } from "../../domain/CloudEvent.js"
 import type { LifecycleEvent } from "../../domain/ConnectionEvent.js"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { SubscribeResponse, WatchRequest, WatchResponse } from "../../domain/Messages.js"
 import { checkFilters, checkIds, checkTopic } from "../../domain/validation/Validate.js"
 import { checked, type ManagerContext } from "../connection/ManagerContext.js"
@@ -16,7 +16,7 @@ import { readAll } from "./Send.js"
 export const watch = (
   core: ManagerContext,
   request: WatchRequest
-): Effect.Effect<Stream.Stream<WatchResponse>, ManagerError, Scope.Scope> =>
+): Effect.Effect<Stream.Stream<WatchResponse>, ErrorOf<"Watch">, Scope.Scope> =>
   Effect.gen(function* () {
     const ids = new Set(yield* checked(checkIds(request.ids)))
     const filters = yield* checked(checkFilters(request.filters))
@@ -47,7 +47,7 @@ const PART_BYTES = 1024 * 1024
 export const subscribe = (
   core: ManagerContext,
   topic: string
-): Effect.Effect<Stream.Stream<SubscribeResponse>, ManagerError, Scope.Scope> =>
+): Effect.Effect<Stream.Stream<SubscribeResponse>, ErrorOf<"Subscribe">, Scope.Scope> =>
   Effect.gen(function* () {
     const subscription = yield* core.pubsub.subscribe(yield* checked(checkTopic(topic)))
     let events: ReadonlyArray<TopicEvent> = []

@@ -1,12 +1,16 @@
 /** The five tag operations. A change is in the store before it is answered; reading one's own costs nothing. */
 import * as Effect from "effect/Effect"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import { checkId, checkTag, checkTagKey, checkTags } from "../../domain/validation/Validate.js"
 import { checked, elsewhere, type ManagerContext, owned, stillOwned } from "../connection/ManagerContext.js"
 
 type Tags = Readonly<Record<string, string>>
 
-const write = (core: ManagerContext, id: string, change: (tags: Tags) => Tags): Effect.Effect<void, ManagerError> =>
+const write = (
+  core: ManagerContext,
+  id: string,
+  change: (tags: Tags) => Tags
+): Effect.Effect<void, ErrorOf<"SetTags">> =>
   Effect.gen(function* () {
     const c = yield* owned(core, id)
     const changed = Effect.gen(function* () {
@@ -17,7 +21,7 @@ const write = (core: ManagerContext, id: string, change: (tags: Tags) => Tags): 
     yield* c.changing.run(changed)
   })
 
-export const getTags = (core: ManagerContext, id: string): Effect.Effect<Tags, ManagerError> =>
+export const getTags = (core: ManagerContext, id: string): Effect.Effect<Tags, ErrorOf<"GetTags">> =>
   Effect.gen(function* () {
     const canonical = yield* checked(checkId(id))
     return core.connections.get(canonical)?.tags() ?? (yield* elsewhere(core, canonical)).tags
@@ -27,7 +31,7 @@ export const getTag = (
   core: ManagerContext,
   id: string,
   key: string
-): Effect.Effect<string | undefined, ManagerError> =>
+): Effect.Effect<string | undefined, ErrorOf<"GetTag">> =>
   Effect.zipRight(
     checked(checkTagKey(key)),
     Effect.map(getTags(core, id), (tags) => (Object.hasOwn(tags, key) ? tags[key] : undefined))
@@ -38,16 +42,16 @@ export const setTag = (
   id: string,
   key: string,
   value: string
-): Effect.Effect<void, ManagerError> =>
+): Effect.Effect<void, ErrorOf<"SetTag">> =>
   Effect.zipRight(
     checked(checkTag(key, value)),
     write(core, id, (tags) => ({ ...tags, [key]: value }))
   )
 
-export const setTags = (core: ManagerContext, id: string, tags: Tags): Effect.Effect<void, ManagerError> =>
+export const setTags = (core: ManagerContext, id: string, tags: Tags): Effect.Effect<void, ErrorOf<"SetTags">> =>
   write(core, id, () => tags)
 
-export const deleteTag = (core: ManagerContext, id: string, key: string): Effect.Effect<void, ManagerError> =>
+export const deleteTag = (core: ManagerContext, id: string, key: string): Effect.Effect<void, ErrorOf<"DeleteTag">> =>
   Effect.zipRight(
     checked(checkTagKey(key)),
     write(core, id, (tags) => Object.fromEntries(Object.entries(tags).filter(([k]) => k !== key)))

@@ -5,8 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { ConnectionNotFound, type ManagerError, type StateStoreUnavailable } from "../../domain/Errors.js"
+import { ConnectionNotFound, type StateStoreUnavailable } from "../../domain/Errors.js"
 import type { Connection, ListRequest, ListResponse } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { ConnectionRecord } from "../../domain/stored/ConnectionRecord.js"
 import { type CheckedList, checkId, checkList } from "../../domain/validation/Validate.js"
 import type { Peer } from "../../ports/Peers.js"
@@ -24,7 +25,7 @@ const asked = (reach: RoutingContext, owner: Peer, method: "Get" | "List", reque
 
 // ------------------------------------------------------------ Get
 
-export const get = (reach: RoutingContext, id: string): Effect.Effect<Connection, ManagerError> =>
+export const get = (reach: RoutingContext, id: string): Effect.Effect<Connection, ErrorOf<"Get">> =>
   Effect.gen(function* () {
     const { core } = reach
     const canonical = yield* checked(checkId(id))
@@ -73,7 +74,7 @@ interface Source {
   readonly peer: Peer | undefined
 }
 
-export const list = (reach: RoutingContext, request: ListRequest): Effect.Effect<ListResponse, ManagerError> =>
+export const list = (reach: RoutingContext, request: ListRequest): Effect.Effect<ListResponse, ErrorOf<"List">> =>
   Effect.gen(function* () {
     const query = yield* checked(checkList(request))
     const self = reach.core.instanceId

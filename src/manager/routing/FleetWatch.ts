@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ManagerError } from "../../domain/Errors.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { WatchRequest, WatchResponse } from "../../domain/Messages.js"
 import * as ReaderBuffer from "../../messaging/ReaderBuffer.js"
 import type { Peer } from "../../ports/Peers.js"
@@ -24,7 +24,7 @@ const STREAM_RETRY_DELAY = "500 millis"
 export const watch = (
   reach: RoutingContext,
   request: WatchRequest
-): Effect.Effect<Stream.Stream<WatchResponse>, ManagerError, Scope.Scope> =>
+): Effect.Effect<Stream.Stream<WatchResponse>, ErrorOf<"Watch">, Scope.Scope> =>
   Effect.gen(function* () {
     const { local, membership, roster } = reach
     const mine = yield* local.operations.watch(request)

@@ -14,7 +14,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ManagerError, OwnerUnreachable, type StateStoreUnavailable } from "../../domain/Errors.js"
 import type { Membership } from "../../membership/Membership.js"
-import type { Essentials } from "../../observability/Essentials.js"
 import type { StoredConnections } from "../../ownership/records/StoredConnections.js"
 import * as CallDeadline from "../../ports/CallDeadline.js"
 import { type Peer, type PeerFailure, type Peers, PeerSilent } from "../../ports/Peers.js"
@@ -65,10 +64,10 @@ const whereIs = ({ core, membership }: RoutingContext, id: string): Effect.Effec
 export const notExecuted = (error: { readonly _tag: string }): error is OwnerUnreachable =>
   error._tag === "OwnerUnreachable" && (error as OwnerUnreachable).executed === undefined
 
-export interface AtOwner<A, R> {
-  readonly here: Effect.Effect<A, ManagerError, R>
+export interface AtOwner<A, E, R> {
+  readonly here: Effect.Effect<A, E, R>
   /** see `whileAlive` */
-  readonly there: (owner: Peer) => Effect.Effect<A, ManagerError | PeerFailure, R>
+  readonly there: (owner: Peer) => Effect.Effect<A, E | PeerFailure, R>
   /** it changes nothing: a call without an answer counts as not executed */
   readonly readOnly?: boolean
   /** An owner that has ended is not waited for: `here` claims the connection. */
@@ -78,11 +77,11 @@ export interface AtOwner<A, R> {
 }
 
 /** Runs the call where the connection is, and says what became of it. `id` is canonical. */
-export const atOwner = <A, R>(
+export const atOwner = <A, E extends ManagerError, R>(
   reach: RoutingContext,
   id: string,
-  call: AtOwner<A, R>
-): Effect.Effect<A, ManagerError, R> =>
+  call: AtOwner<A, E, R>
+): Effect.Effect<A, E | OwnerUnreachable | StateStoreUnavailable, R> =>
   Effect.gen(function* () {
     const { core } = reach
     const remaining = yield* CallDeadline.remaining
@@ -93,7 +92,7 @@ export const atOwner = <A, R>(
       if (where._tag === "Here" || (where._tag === "Between" && call.claims === true)) {
         const done = yield* Effect.either(call.here)
         if (Either.isRight(done)) return done.right
-        if (!notExecuted(done.left)) return yield* done.left
+        if (!notExecuted(done.left)) return yield* Effect.fail(done.left)
         calls.notExecuted(done.left.owner)
       } else if (where._tag === "Between") calls.notExecuted(where.owner)
       else if (calls.mayAsk(where.owner)) {
@@ -113,7 +112,7 @@ export const atOwner = <A, R>(
             calls.unreachable(where.owner)
             break
           default:
-            if (!notExecuted(failure)) return yield* failure
+            if (!notExecuted(failure)) return yield* Effect.fail(failure as E)
             calls.notExecuted(where.owner.id)
         }
       }
@@ -196,11 +195,11 @@ export const whileAlive = <A, E, R>(
 ): Effect.Effect<A, E | PeerSilent, R> => Effect.raceFirst(call, deathOf(reach, owner))
 
 /** A stream of the owner's: it ends with an error when the owner is gone, since what comes then is not its to tell. */
-export const ownersStream = <A>(
+export const ownersStream = <A, E extends ManagerError>(
   reach: RoutingContext,
   owner: Peer,
-  stream: Stream.Stream<A, ManagerError | PeerFailure>
-): Stream.Stream<A, ManagerError> =>
+  stream: Stream.Stream<A, E | PeerFailure>
+): Stream.Stream<A, E | OwnerUnreachable> =>
   stream.pipe(
     Stream.interruptWhen(deathOf(reach, owner)),
     Stream.mapError((error) => {
@@ -212,36 +211,26 @@ export const ownersStream = <A>(
 
 // ------------------------------------------------------------ followers of the fleet
 
-// Tells when the members of the fleet change: one look for all followers.
-
-/** How often the members are looked at. */
-const MEMBER_POLL_INTERVAL = "500 millis"
-
 interface MemberChanges {
-  /** Done at the next change after the asking. */
+  /** Done at the next change of the members after the asking. */
   readonly changed: () => Effect.Effect<void>
 }
 
-export const makeMemberChanges = (
-  { members }: Membership["Type"],
-  { essential }: Essentials["Type"]
-): Effect.Effect<MemberChanges, never, Scope.Scope> =>
+/** One listener for all followers. */
+export const makeMemberChanges = ({
+  onMembers
+}: Membership["Type"]): Effect.Effect<MemberChanges, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const names = () =>
-      members()
-        .map(({ incarnation }) => incarnation)
-        .sort()
-        .join(" ")
     let change = Deferred.unsafeMake<void>(FiberId.none)
-    let known = names()
-    const look = Effect.sync(() => {
-      const now = names()
-      if (now === known) return
-      known = now
-      const before = change
-      change = Deferred.unsafeMake<void>(FiberId.none)
-      Deferred.unsafeDone(before, Effect.void)
-    })
-    yield* Effect.forkScoped(essential("roster", Effect.forever(Effect.delay(look, MEMBER_POLL_INTERVAL))))
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        onMembers(() => {
+          const before = change
+          change = Deferred.unsafeMake<void>(FiberId.none)
+          Deferred.unsafeDone(before, Effect.void)
+        })
+      ),
+      (stop) => Effect.sync(stop)
+    )
     return { changed: () => Deferred.await(change) }
   })

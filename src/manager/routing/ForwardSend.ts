@@ -4,8 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type ManagerError, SendAborted, SendTimeout } from "../../domain/Errors.js"
+import { SendAborted, SendTimeout } from "../../domain/Errors.js"
 import type { SendRequest, SendResponse } from "../../domain/Messages.js"
+import type { ErrorOf } from "../../domain/Methods.js"
 import type { Peer, PeerFailure } from "../../ports/Peers.js"
 import { type RoutingContext, whileAlive } from "./Forward.js"
 
@@ -19,7 +20,7 @@ export const send = (
   owner: Peer,
   id: string,
   request: SendRequest
-): Effect.Effect<SendResponse, ManagerError | PeerFailure> =>
+): Effect.Effect<SendResponse, ErrorOf<"Send"> | PeerFailure> =>
   Effect.suspend(() => {
     let sent = false
     let response: SendResponse | undefined

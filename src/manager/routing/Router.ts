@@ -1,13 +1,15 @@
 /** Every operation at any instance: what is another's goes to its owner, what is asked of the fleet is asked of all. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { uuidv8FromRequest } from "../../common/Uuid.js"
-import type { ManagerError } from "../../domain/Errors.js"
-import type { Connection, ConnectResponse, ReceiveResponse } from "../../domain/Messages.js"
-import type { UnaryMethod, UnaryTypes } from "../../domain/Methods.js"
+import type { ManagerError, OwnerUnreachable, StateStoreUnavailable } from "../../domain/Errors.js"
+import type { Connection, ConnectResponse } from "../../domain/Messages.js"
+import type { ErrorOf, Shown, StreamMethod, StreamTypes, UnaryMethod, UnaryTypes } from "../../domain/Methods.js"
 import type { ConnectRequest } from "../../domain/Spec.js"
 import { checkId } from "../../domain/validation/Validate.js"
-import type { Peer } from "../../ports/Peers.js"
+import type { Peer, PeerFailure } from "../../ports/Peers.js"
 import type { ConnectionManager } from "../ConnectionManager.js"
 import * as FleetList from "./FleetList.js"
 import * as FleetWatch from "./FleetWatch.js"
@@ -16,44 +18,54 @@ import * as ForwardSend from "./ForwardSend.js"
 
 type Manager = ConnectionManager["Type"]
 
+/** A stream of the owner's, with its types. */
+type Passed<K extends StreamMethod> = Effect.Effect<
+  Stream.Stream<StreamTypes[K][1], ErrorOf<K> | PeerFailure>,
+  ErrorOf<K> | PeerFailure,
+  Scope.Scope
+>
+
 export const make = (reach: RoutingContext): Manager => {
   const { local, peers } = reach
   const here = local.operations
 
   /** What is no id, the operation refuses in its own words. */
-  const byId = <A, R>(id: string, call: AtOwner<A, R>): Effect.Effect<A, ManagerError, R> =>
+  const byId = <A, E extends ManagerError, R>(
+    id: string,
+    call: AtOwner<A, E, R>
+  ): Effect.Effect<A, E | OwnerUnreachable | StateStoreUnavailable, R> =>
     Effect.suspend(() => {
       const canonical = checkId(id)
       return Either.isLeft(canonical) ? call.here : atOwner(reach, canonical.right, call)
     })
 
   const passOn = <K extends UnaryMethod>(owner: Peer, method: K, request: UnaryTypes[K][0]) =>
-    Effect.map(
-      whileAlive(reach, owner, peers.call(owner.address, method, request)),
-      (answer) => answer as UnaryTypes[K][1]
-    )
+    whileAlive(reach, owner, peers.call(owner.address, method, request)) as Effect.Effect<
+      UnaryTypes[K][1],
+      ErrorOf<K> | PeerFailure
+    >
   const nothing = <K extends UnaryMethod>(
     id: string,
-    call: Effect.Effect<void, ManagerError>,
+    call: Effect.Effect<void, ErrorOf<K>>,
     method: K,
     request: UnaryTypes[K][0]
   ) => byId(id, { here: call, there: (owner) => Effect.asVoid(passOn(owner, method, request)) })
-  const shown = (
+  const shown = <K extends "Reconnect" | "StartPublish" | "StopPublish" | "Migrate">(
     id: string,
-    call: Effect.Effect<Connection, ManagerError>,
-    method: "Reconnect" | "StartPublish" | "StopPublish" | "Migrate",
-    request: UnaryTypes[typeof method][0]
+    call: Effect.Effect<Connection, ErrorOf<K>>,
+    method: K,
+    request: UnaryTypes[K][0]
   ) =>
     byId(id, {
       here: call,
-      there: (owner) => Effect.map(passOn(owner, method, request), ({ connection }) => connection)
+      there: (owner) => Effect.map(passOn(owner, method, request), ({ connection }: Shown) => connection)
     })
 
   /**
    * A request_id whose connection is another's: its owner is asked, or it is claimed from one that has ended. What keeps this
    * instance from making a new one does not matter where there is one already.
    */
-  const connect = (request: ConnectRequest): Effect.Effect<ConnectResponse, ManagerError> =>
+  const connect = (request: ConnectRequest): Effect.Effect<ConnectResponse, ErrorOf<"Connect">> =>
     Effect.catchAll(here.connect(request), (error) => {
       const { requestId = "" } = request
       const elsewhere = notExecuted(error) || error._tag === "QuotaExceeded" || error._tag === "InstanceDraining"
@@ -87,8 +99,9 @@ export const make = (reach: RoutingContext): Manager => {
       byId(id, {
         here: here.receive(id),
         there: (owner) =>
-          Effect.map(whileAlive(reach, owner, peers.open(owner.address, "Receive", { id })), (frames) =>
-            ownersStream(reach, owner, frames as Parameters<typeof ownersStream<ReceiveResponse>>[2])
+          Effect.map(
+            whileAlive(reach, owner, peers.open(owner.address, "Receive", { id })) as Passed<"Receive">,
+            (frames) => ownersStream(reach, owner, frames)
           ),
         readOnly: true
       }),
