@@ -4,7 +4,7 @@ import * as grpc from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { expect } from "vitest"
-import { makeClient, open, unaryBytes } from "./grpcSupport.js"
+import { makeClient, open, unaryBytes } from "./grpcDoor.js"
 
 const MIB = 1024 * 1024
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as E from "../../src/domain/Errors.js"
 import type * as M from "../../src/domain/Messages.js"
-import { type Answer, detailsOf, type Manager, next, open, stream, unary, unaryBytes } from "./grpcSupport.js"
+import { type Answer, detailsOf, type Manager, next, open, stream, unary, unaryBytes } from "./grpcDoor.js"
 
 const AT = new Date("2026-11-20T10:00:00.250Z")
 const AT_WIRE = { seconds: Math.floor(AT.getTime() / 1000), nanos: 250_000_000 }

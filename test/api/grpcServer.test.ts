@@ -34,7 +34,7 @@ import {
   stream,
   switchableHealth,
   unary
-} from "./grpcSupport.js"
+} from "./grpcDoor.js"
 
 const reflectionProto = (version: string) =>
   join(

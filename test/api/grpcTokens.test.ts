@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { Health, type PhaseName } from "../../src/manager/Health.js"
-import { open, unary } from "./grpcSupport.js"
+import { open, unary } from "./grpcDoor.js"
 
 const list = () => Effect.succeed({ connections: [], nextPageToken: "" })
 

@@ -12,7 +12,7 @@ import type { ErrorTag } from "../../src/domain/Errors.js"
 import { howToTry } from "../../src/cli/commands/local.js"
 import * as FakeDoors from "../support/FakeDoors.js"
 import { instance, SAMPLE_ERRORS } from "../support/FakeManager.js"
-import { type HostOptions, wsm } from "./support.js"
+import { type HostOptions, wsm } from "./runWsm.js"
 
 const doors = (options: FakeDoors.DoorsOptions = {}) =>
   Effect.map(FakeDoors.start(options), ({ log, url }) => ({

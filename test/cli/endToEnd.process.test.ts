@@ -1,7 +1,7 @@
 /** What a newcomer does: a feed, a manager, and every command on the two, as real processes where they stay. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import * as Effect from "effect/Effect"
-import { built, type Ran, start, wsm } from "./support.js"
+import { built, type Ran, start, wsm } from "./runWsm.js"
 
 type Process = Awaited<ReturnType<typeof start>>
 const SERVE = ["serve", "--http-port", "0", "--grpc-port", "0", "--data-dir", "", "--log-level", "warning"]

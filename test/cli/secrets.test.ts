@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as FakeDoors from "../support/FakeDoors.js"
 import { temporaryDirectory } from "../support/temporaryDirectory.js"
-import { wsm } from "./support.js"
+import { wsm } from "./runWsm.js"
 
 const SECRET = "hunter2-hunter2"
 

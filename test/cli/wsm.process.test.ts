@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it, vi } from "vitest"
-import { built, spawned, start } from "./support.js"
+import { built, spawned, start } from "./runWsm.js"
 
 const NOWHERE = { WSM_SERVER: "http://127.0.0.1:1" }
 

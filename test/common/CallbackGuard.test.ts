@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { describe as described } from "../../src/common/CallbackGuard.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, expectFrame, open, sessionsLayer, specOf, text } from "../socket/support.js"
+import { eventually, expectFrame, open, sessionsLayer, specOf, text } from "../socket/testSession.js"
 
 const boom = (): never => {
   throw new RangeError("Invalid string length")

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { pubSubConformance } from "../conformance/PubSubConformance.js"
 import { requiring } from "../support/Requirements.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { type Broker, connect, inMemory, onJetstream, onRedis, readThrough } from "./pubsubSupport.js"
+import { type Broker, connect, inMemory, onJetstream, onRedis, readThrough } from "./sidecarBrokers.js"
 import { shared } from "./shared.js"
 
 const suite = (name: string, start: Effect.Effect<Broker, Error, Scope.Scope>): void => {

@@ -9,7 +9,7 @@ import { PUBSUB } from "../support/Components.js"
 import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { type ReceivedEvent, subscribe } from "../support/Subscriber.js"
-import { connect, inMemory, onJetstream, onRedis } from "./pubsubSupport.js"
+import { connect, inMemory, onJetstream, onRedis } from "./sidecarBrokers.js"
 
 const AT = Date.UTC(2026, 0, 2, 3, 4, 5, 6)
 const URL = 'wss://example.com/feed?token=***&q="<ü>"'

@@ -19,7 +19,7 @@ import { Accounting } from "../support/Accounting.js"
 import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { type Broker, connect, MIB, onJetstream, onRedis } from "./pubsubSupport.js"
+import { type Broker, connect, MIB, onJetstream, onRedis } from "./sidecarBrokers.js"
 
 const TOPIC = "feed"
 const SETTINGS: Partial<SettingsShape> = {

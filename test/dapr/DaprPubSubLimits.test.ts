@@ -11,7 +11,7 @@ import { readEvent } from "../../src/domain/ReadEvent.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
 import { streamEntries, streamEvents, streamLength } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
-import { connect, inMemory, MIB, onJetstream, onRedis } from "./pubsubSupport.js"
+import { connect, inMemory, MIB, onJetstream, onRedis } from "./sidecarBrokers.js"
 
 const LIMIT = 4 * MIB
 

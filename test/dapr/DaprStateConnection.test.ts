@@ -14,7 +14,7 @@ import { startPostgres } from "../support/Postgres.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { scoped } from "./instances.js"
+import { scoped } from "./besideSidecar.js"
 import { handle, type Store, STORES } from "./stateStores.js"
 
 /** RFC 9113, 7 */

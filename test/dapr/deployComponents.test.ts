@@ -11,7 +11,7 @@ import { startRedis } from "../support/Redis.js"
 import { streamLength } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { type Sidecar, startSidecar } from "../support/Sidecar.js"
-import { deployed, sidecarOn } from "./deploySupport.js"
+import { deployed, sidecarOn } from "./deployedFolder.js"
 
 const loaded = (sidecar: Sidecar) =>
   Effect.map(sidecar.metadata, ({ components = [] }) =>

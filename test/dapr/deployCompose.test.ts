@@ -5,14 +5,14 @@ import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { parse } from "yaml"
-import { built, start } from "../cli/support.js"
+import { built, start } from "../cli/runWsm.js"
 import { freePort } from "../support/Ports.js"
 import { startRedis } from "../support/Redis.js"
 import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { startSidecar } from "../support/Sidecar.js"
-import { deployed, textOf } from "./deploySupport.js"
+import { deployed, textOf } from "./deployedFolder.js"
 
 interface Service {
   readonly command: ReadonlyArray<string>

@@ -11,7 +11,7 @@ import type { SettingsShape } from "../../src/config/SettingsShape.js"
 import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
-import { deployed, textOf, yamlFiles } from "./deploySupport.js"
+import { deployed, textOf, yamlFiles } from "./deployedFolder.js"
 
 // Documents of other projects' making: their shape is what is tested.
 type Document = any

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { ROOT, textOf } from "./deploySupport.js"
+import { ROOT, textOf } from "./deployedFolder.js"
 
 const run = promisify(execFile)
 /** `node` of the official image; whoever it is here, it is not root. */

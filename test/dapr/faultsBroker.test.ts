@@ -23,7 +23,7 @@ import {
   sendLast,
   sentBy,
   startManager
-} from "./faultSupport.js"
+} from "./judgedFeeds.js"
 
 const TIMEOUT = 300_000
 const SMALL = 400

@@ -13,7 +13,7 @@ import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { type Sidecar, startSidecar } from "../support/Sidecar.js"
 import { StallingProxy } from "../support/StallingProxy.js"
-import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./faultSupport.js"
+import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./judgedFeeds.js"
 
 const TIMEOUT = 300_000
 

@@ -13,7 +13,7 @@ import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { subscribe } from "../support/Subscriber.js"
-import { eventually, expectSocketsKept, type Feed, judge, sentBy, startManager } from "./faultSupport.js"
+import { eventually, expectSocketsKept, type Feed, judge, sentBy, startManager } from "./judgedFeeds.js"
 
 const TIMEOUT = 120_000
 const KIB = 1024

@@ -8,7 +8,7 @@ import { type Redis, startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { subscribe } from "../support/Subscriber.js"
-import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./faultSupport.js"
+import { eventually, expectSocketsKept, flood, judge, refusal, sentBy, startManager } from "./judgedFeeds.js"
 
 const TIMEOUT = 300_000
 const ROOMY = { maxFrames: 20_000, maxBytes: 64 * 1024 * 1024 }

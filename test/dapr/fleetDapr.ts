@@ -1,15 +1,15 @@
 /** A fleet whose every instance has a sidecar of its own, all of them over the same store and broker. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { Fleet, type FleetBacking, type FleetEvent, NAMES } from "../process/fleetSupport.js"
-import { cleanUp } from "../process/support.js"
+import { Fleet, type FleetBacking, type FleetEvent, NAMES } from "../process/processFleet.js"
+import { cleanUp } from "../process/instanceProcess.js"
 import * as C from "../support/Components.js"
 import type { ProcessFailed } from "../support/processes.js"
 import { type Redis, startRedis } from "../support/Redis.js"
 import { streamEntries } from "../support/RedisStream.js"
 import { type Sidecar, startSidecar } from "../support/Sidecar.js"
-import { LIFECYCLE } from "./faultSupport.js"
-import { beside } from "./instances.js"
+import { LIFECYCLE } from "./judgedFeeds.js"
+import { beside } from "./besideSidecar.js"
 
 export interface DaprFleet {
   readonly fleet: Fleet

@@ -2,14 +2,14 @@
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { beforeAll } from "vitest"
-import { built } from "../cli/support.js"
-import { freezeOne, killOne } from "../process/fleetScenarios.js"
+import { built } from "../cli/runWsm.js"
+import { freezeOne, killOne } from "../process/instanceScenarios.js"
 import * as C from "../support/Components.js"
 import { startPostgres } from "../support/Postgres.js"
 import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { startFleet } from "./fleetDapr.js"
-import { stopStore } from "./fleetScenarios.js"
+import { stopStore } from "./backingScenarios.js"
 
 const postgresFleet = Effect.gen(function* () {
   const store = yield* startPostgres

@@ -2,11 +2,11 @@
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { beforeAll } from "vitest"
-import { built } from "../cli/support.js"
-import { freezeOne } from "../process/fleetScenarios.js"
+import { built } from "../cli/runWsm.js"
+import { freezeOne } from "../process/instanceScenarios.js"
 import { requiring } from "../support/Requirements.js"
 import { redisFleet } from "./fleetDapr.js"
-import { killSidecar } from "./fleetScenarios.js"
+import { killSidecar } from "./backingScenarios.js"
 
 const TIMEOUT = 240_000
 

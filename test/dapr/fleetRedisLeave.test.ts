@@ -2,8 +2,8 @@
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { beforeAll } from "vitest"
-import { built } from "../cli/support.js"
-import { endOne, restartEach } from "../process/fleetScenarios.js"
+import { built } from "../cli/runWsm.js"
+import { endOne, restartEach } from "../process/instanceScenarios.js"
 import { requiring } from "../support/Requirements.js"
 import { redisFleet } from "./fleetDapr.js"
 

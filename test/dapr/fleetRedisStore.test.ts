@@ -2,12 +2,12 @@
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { beforeAll } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import * as C from "../support/Components.js"
 import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { startFleet } from "./fleetDapr.js"
-import { stopStore } from "./fleetScenarios.js"
+import { stopStore } from "./backingScenarios.js"
 
 const TIMEOUT = 240_000
 

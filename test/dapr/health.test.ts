@@ -2,14 +2,14 @@
 import { afterEach, beforeAll, expect } from "vitest"
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/support.js"
-import { cleanUp, Instance, until } from "../process/support.js"
+import { built } from "../cli/runWsm.js"
+import { cleanUp, Instance, until } from "../process/instanceProcess.js"
 import * as C from "../support/Components.js"
 import { startRedis } from "../support/Redis.js"
 import { requiring } from "../support/Requirements.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { startSidecar } from "../support/Sidecar.js"
-import { beside, healthOf, readiness, scoped } from "./instances.js"
+import { beside, healthOf, readiness, scoped } from "./besideSidecar.js"
 
 const TIMEOUT = 90_000
 /** Two looks a second each, and a machine with other things to do. */

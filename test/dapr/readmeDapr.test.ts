@@ -5,7 +5,7 @@ import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { start } from "../cli/support.js"
+import { start } from "../cli/runWsm.js"
 import { freePort } from "../support/Ports.js"
 import { blocks, WITH_DAPR } from "../support/Readme.js"
 import { startRedis } from "../support/Redis.js"
@@ -13,7 +13,7 @@ import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { startSidecar } from "../support/Sidecar.js"
 import { builtDist } from "../support/built.js"
-import { deployed } from "./deploySupport.js"
+import { deployed } from "./deployedFolder.js"
 
 const of = (language: string): ReadonlyArray<string> =>
   blocks()

@@ -11,15 +11,15 @@ import * as DaprSecrets from "../../src/adapters/dapr/DaprSecrets.js"
 import * as Sidecar from "../../src/adapters/dapr/Sidecar.js"
 import * as LocalSecrets from "../../src/adapters/secrets/LocalSecrets.js"
 import { Secrets } from "../../src/ports/Secrets.js"
-import { built } from "../cli/support.js"
-import { cleanUp, Instance } from "../process/support.js"
+import { built } from "../cli/runWsm.js"
+import { cleanUp, Instance } from "../process/instanceProcess.js"
 import * as C from "../support/Components.js"
 import { requiring } from "../support/Requirements.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { type Sidecar as Running, startSidecar } from "../support/Sidecar.js"
 import { StallingProxy } from "../support/StallingProxy.js"
 import { temporaryDirectory } from "../support/temporaryDirectory.js"
-import { beside, scoped } from "./instances.js"
+import { beside, scoped } from "./besideSidecar.js"
 
 const TIMEOUT = 60_000
 

@@ -2,8 +2,8 @@
 import { afterEach, beforeAll, expect } from "vitest"
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/support.js"
-import { cleanUp, Instance, logOf, sleep, until } from "../process/support.js"
+import { built } from "../cli/runWsm.js"
+import { cleanUp, Instance, logOf, sleep, until } from "../process/instanceProcess.js"
 import * as C from "../support/Components.js"
 import { freePort } from "../support/Ports.js"
 import { type Redis, startRedis } from "../support/Redis.js"
@@ -11,7 +11,7 @@ import { streamEvents } from "../support/RedisStream.js"
 import { requiring } from "../support/Requirements.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { startSidecar } from "../support/Sidecar.js"
-import { beside, scoped } from "./instances.js"
+import { beside, scoped } from "./besideSidecar.js"
 
 const TIMEOUT = 120_000
 

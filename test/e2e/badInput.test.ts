@@ -9,7 +9,7 @@ import { WebSocket } from "ws"
 import { BAD_REQUESTS, type RequestKind, SOME_ID } from "../support/BadRequests.js"
 import { type Door, type DoorName, DOORS, grpcBytes, type Refused, refused, startServer, type TestServer } from "../support/Doors.js" // prettier-ignore
 import type { ScriptedServer } from "../support/ScriptedServer.js"
-import { bytes, connect, type Connected, startPeer, text } from "./support.js"
+import { bytes, connect, type Connected, startPeer, text } from "./doorConnections.js"
 
 const NOBODY = "0195d7f2-6c1e-7b3a-9a54-000000000000"
 const MAX_UINT32 = 2 ** 32 - 1

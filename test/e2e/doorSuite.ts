@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { type CallOptions, type Door, DOORS, openDoors, refused, type TestServer, until } from "../support/Doors.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { bytes, connect, disconnectAll, get, startPeer, tagged, text } from "./support.js"
+import { bytes, connect, disconnectAll, get, startPeer, tagged, text } from "./doorConnections.js"
 
 const NOBODY = "0195d7f2-6c1e-7b3a-9a54-3f1f6a2b7c10"
 

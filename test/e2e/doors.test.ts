@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DOORS, refused, startServer } from "../support/Doors.js"
 import type { ScriptedServer } from "../support/ScriptedServer.js"
 import { doorSuite } from "./doorSuite.js"
-import { connect, get, startPeer } from "./support.js"
+import { connect, get, startPeer } from "./doorConnections.js"
 
 doorSuite({ start: () => startServer({ egressDeny: ["127.66.0.0/16"] }), alone: true })
 

@@ -3,10 +3,10 @@
  * looked into. The manager is a process of its own, so that its event loop's lag is its own.
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import { start } from "../cli/support.js"
+import { start } from "../cli/runWsm.js"
 import { type Door, openDoors, until } from "../support/Doors.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { bytes, connect, get } from "./support.js"
+import { bytes, connect, get } from "./doorConnections.js"
 
 const MIB = 1024 * 1024
 const MAX_LAG_SECONDS = 0.8

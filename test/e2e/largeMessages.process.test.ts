@@ -4,10 +4,10 @@
  */
 import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import { start } from "../cli/support.js"
+import { start } from "../cli/runWsm.js"
 import { type Door, type DoorName, DOORS, openDoors, until } from "../support/Doors.js"
 import type { ScriptedServer } from "../support/ScriptedServer.js"
-import { connect, startPeer, text } from "./support.js"
+import { connect, startPeer, text } from "./doorConnections.js"
 
 const SIZE = 16 * 1024 * 1024
 const MAX_LAG_SECONDS = 0.5

@@ -9,9 +9,9 @@ import * as FaultyPubSub from "../support/FaultyPubSub.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager, type TestLogLine } from "../support/TestManager.js"
-import type { Node } from "./fleetSupport.js"
-import { startFleet } from "./fleetSupport.js"
-import { allLive, consumer } from "./movesSupport.js"
+import type { Node } from "./managerFleet.js"
+import { startFleet } from "./managerFleet.js"
+import { allLive, consumer } from "./plannedMoves.js"
 
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK" } as const
 const PERIODS = { heartbeatTtl: Duration.seconds(6) }

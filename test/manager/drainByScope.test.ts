@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { instanceKey } from "../../src/domain/stored/Keys.js"
 import { Lease } from "../../src/membership/lease/Lease.js"
 import { alone } from "./alone.js"
-import { type Node, startFleet } from "./fleetSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
 
 const PERIODS = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(2000) }
 /** What stands between the end of a lease and the first moment at which another may own, milliseconds. */

@@ -1,8 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { DrainHooks } from "../../src/manager/DrainHooks.js"
-import { startFleet, type Node } from "./fleetSupport.js"
-import { allLive } from "./movesSupport.js"
+import { startFleet, type Node } from "./managerFleet.js"
+import { allLive } from "./plannedMoves.js"
 
 it("a hook that hangs leaves half of the time for moving connections", { timeout: 60_000 }, async (test) => {
   const fleet = await startFleet(test, ["a", "b"])

@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { describe, expect, it } from "vitest"
 import { CallDeadline } from "../../src/ports/CallDeadline.js"
-import { type Node, startFleet, type TestFleet } from "./fleetSupport.js"
+import { type Node, startFleet, type TestFleet } from "./managerFleet.js"
 
 const bytes = (text: string) => Buffer.from(text)
 const NOBODY = "0195d7f2-6c1e-7b3a-9a54-3f1f6a2b7c10"

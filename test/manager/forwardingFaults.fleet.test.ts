@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest"
 import { type ManagerError, OwnerUnreachable, type SendAborted } from "../../src/domain/Errors.js"
 import { CallDeadline } from "../../src/ports/CallDeadline.js"
 import { Peers } from "../../src/ports/Peers.js"
-import { type Node, startFleet } from "./fleetSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
 
 const bytes = (text: string) => Buffer.from(text)
 const within = <A, E>(ms: number, call: Effect.Effect<A, E>) =>

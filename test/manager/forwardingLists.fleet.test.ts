@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import type { Connection, ListRequest, WatchRequest, WatchResponse } from "../../src/domain/Messages.js"
-import { type Node, startFleet } from "./fleetSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
 
 const pagesOf = async (
   { manager, service }: Node,

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { TestContext } from "vitest"
-import type { Node, TestFleet } from "./fleetSupport.js"
-import { consumer, three, told, toldTypes } from "./movesSupport.js"
+import type { Node, TestFleet } from "./managerFleet.js"
+import { consumer, three, told, toldTypes } from "./plannedMoves.js"
 
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK" } as const
 

@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import type { TestContext } from "vitest"
 import * as MemoryPubSub from "../../src/adapters/embedded/MemoryPubSub.js"
 import { connectionKey } from "../../src/domain/stored/Keys.js"
-import { type Node, startFleet } from "./fleetSupport.js"
-import { allLive, consumer, told, toldTypes } from "./movesSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
+import { allLive, consumer, told, toldTypes } from "./plannedMoves.js"
 
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK" } as const
 const PERIODS = { heartbeatTtl: Duration.seconds(6) }

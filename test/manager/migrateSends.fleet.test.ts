@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { TestContext } from "vitest"
-import type { Node } from "./fleetSupport.js"
-import { three } from "./movesSupport.js"
+import type { Node } from "./managerFleet.js"
+import { three } from "./plannedMoves.js"
 
 /** It opens with the peer's first frame. */
 const OVERLAP = { handover: "HANDOVER_MAKE_BEFORE_BREAK", handshake: [{ expect: { timeoutMs: 15_000 } }] } as const

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { Frame } from "../../src/domain/Frame.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import { afterwards, cleanUp, temporaryFolder } from "../process/support.js"
+import { afterwards, cleanUp, temporaryFolder } from "../process/instanceProcess.js"
 import { type Peer, ScriptedServer } from "../support/ScriptedServer.js"
 import { TestManager } from "../support/TestManager.js"
 

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import { evenOut } from "../../src/manager/migration/Balance.js"
-import { type Node, startFleet } from "./fleetSupport.js"
-import { allLive } from "./movesSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
+import { allLive } from "./plannedMoves.js"
 
 const PERIODS = { heartbeatTtl: Duration.seconds(6) }
 

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { Peers } from "../../src/ports/Peers.js"
 import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
-import { adjust, joined, meddle, start, stored, until } from "./instances.js"
+import { adjust, joined, meddle, start, stored, until } from "./clockedInstances.js"
 
 describe("a fleet at rest", () => {
   it("each sees the others; one write and one bulk read an interval and instance", () =>

@@ -5,7 +5,7 @@ import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import type { IncarnationState } from "../../src/membership/lease/Incarnation.js"
-import { joined, meddle, start, stored, until, writes } from "./instances.js"
+import { joined, meddle, start, stored, until, writes } from "./clockedInstances.js"
 
 const KEY = instanceKey("one")
 

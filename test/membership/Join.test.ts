@@ -19,7 +19,7 @@ import { Essentials } from "../../src/observability/Essentials.js"
 import { Metrics } from "../../src/observability/Metrics.js"
 import { Peers } from "../../src/ports/Peers.js"
 import * as FaultyStateStore from "../support/FaultyStateStore.js"
-import { SETTINGS } from "./instances.js"
+import { SETTINGS } from "./clockedInstances.js"
 
 /** What one process joins with, and the store it joins in. */
 const joiner = (backend: MemoryBackend) =>

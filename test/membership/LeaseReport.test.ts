@@ -9,7 +9,7 @@ import * as LeaseController from "../../src/membership/lease/LeaseController.js"
 import { report } from "../../src/membership/lease/LeaseGuard.js"
 import * as LeaseTimings from "../../src/membership/lease/LeaseTimings.js"
 import { shiftedClock } from "../support/shiftedClock.js"
-import { SETTINGS, start, until } from "./instances.js"
+import { SETTINGS, start, until } from "./clockedInstances.js"
 
 /** The lines about the lease that `body` logs. */
 const logged = <A, E, R>(body: (lines: ReadonlyArray<string>) => Effect.Effect<A, E, R>) => {

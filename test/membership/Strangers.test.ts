@@ -7,7 +7,7 @@ import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { PeerRefused, Peers } from "../../src/ports/Peers.js"
 import { PeerNetwork } from "../support/PeerNetwork.js"
 import { address, at, back, fleet, it, names, outage, secondsUntil, status, world } from "./fleets.js"
-import { adjust, type Instance, joined, start, stored, until } from "./instances.js"
+import { adjust, type Instance, joined, start, stored, until } from "./clockedInstances.js"
 
 const ids = ({ membership }: Instance) => membership.members().map(({ id }) => id)
 const addresses = ({ membership }: Instance) => membership.members().map((member) => member.address)

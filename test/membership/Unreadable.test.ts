@@ -3,7 +3,7 @@ import { describe, expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
 import { fleet, it, world } from "./fleets.js"
-import { adjust, joined, meddle, stored, until } from "./instances.js"
+import { adjust, joined, meddle, stored, until } from "./clockedInstances.js"
 
 /** What stands under the key of an instance that is none; made from the record of a living one. */
 const ROWS: ReadonlyArray<readonly [what: string, row: (living: any) => unknown]> = [

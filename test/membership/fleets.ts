@@ -7,7 +7,7 @@ import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { instanceKey } from "../../src/domain/stored/Keys.js"
 import { PeerNetwork } from "../support/PeerNetwork.js"
 import { VirtualClock } from "../support/VirtualClock.js"
-import { adjust, type Instance, type InstanceOptions, joined, stored, until } from "./instances.js"
+import { adjust, type Instance, type InstanceOptions, joined, stored, until } from "./clockedInstances.js"
 
 export const it = (name: string, body: () => Effect.Effect<unknown, unknown, Scope.Scope>) =>
   test.scopedLive(name, () => Effect.withClock(body(), new VirtualClock(1_800_000_000_000)), 60_000)

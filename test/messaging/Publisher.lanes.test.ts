@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { eventId, type TopicEvent } from "../../src/domain/CloudEvent.js"
 import { LifecycleEvent } from "../../src/domain/ConnectionEvent.js"
-import { advance, bench, settle } from "./support.js"
+import { advance, bench, settle } from "./publisherBench.js"
 
 const packs = (events: ReadonlyArray<TopicEvent>): ReadonlyArray<ReadonlyArray<number>> =>
   events.map((event) => (event.kind === "frames" ? event.frames.map(({ sequence }) => sequence) : []))

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { TopicEvent } from "../../src/domain/CloudEvent.js"
-import { advance, bench, settle } from "./support.js"
+import { advance, bench, settle } from "./publisherBench.js"
 
 const frameOf = (event: TopicEvent) => (event.kind === "frame" ? event : undefined)!
 

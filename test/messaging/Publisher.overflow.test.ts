@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { advance, bench, settle } from "./support.js"
+import { advance, bench, settle } from "./publisherBench.js"
 
 const MiB = 1024 * 1024
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { connectionKey, pageKey } from "../../src/domain/stored/Keys.js"
-import { meddle, until } from "../membership/instances.js"
+import { meddle, until } from "../membership/clockedInstances.js"
 import { create, createMany, isDone, kill, member, onPages, record, stepping, victimAndSurvivor } from "./survivors.js"
 
 describe("a claim", () => {

@@ -7,7 +7,7 @@ import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { uuidv7, uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { connectionKey, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import type { Owned } from "../../src/ownership/ConnectionStore.js"
-import { joined, meddle, until, writes } from "../membership/instances.js"
+import { joined, meddle, until, writes } from "../membership/clockedInstances.js"
 import { connection, REPEATABLE, created, claims, page, record, restarted } from "./oneInstance.js"
 import { stepping } from "./survivors.js"
 

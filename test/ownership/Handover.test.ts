@@ -6,7 +6,7 @@ import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { FAILED } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey } from "../../src/domain/stored/Keys.js"
-import { type Instance, meddle, until, writes } from "../membership/instances.js"
+import { type Instance, meddle, until, writes } from "../membership/clockedInstances.js"
 import { create, member, onPages, record, stepping } from "./survivors.js"
 
 const peer = (one: Instance) => ({ id: one.id, incarnation: one.lease.life().incarnation })

@@ -7,7 +7,7 @@ import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { uuidv7, uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
-import { type Instance, joined, meddle, start, stored, until, writes } from "../membership/instances.js"
+import { type Instance, joined, meddle, start, stored, until, writes } from "../membership/clockedInstances.js"
 import { connection, FRESH, REPEATABLE, created, claims, page, record, restarted } from "./oneInstance.js"
 import { stepping } from "./survivors.js"
 

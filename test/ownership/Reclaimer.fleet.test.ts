@@ -4,7 +4,7 @@ import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { RECONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import { place } from "../../src/ownership/takeover/Placement.js"
-import { until } from "../membership/instances.js"
+import { until } from "../membership/clockedInstances.js"
 import { createMany, heartbeat, index, isDone, kill, member, onPages, page, record, vanishes } from "./survivors.js"
 
 describe("taking over", () => {

@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
-import { until } from "../membership/instances.js"
+import { until } from "../membership/clockedInstances.js"
 import { createMany, kill, member, record } from "./survivors.js"
 
 it.scoped(

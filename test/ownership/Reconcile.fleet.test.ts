@@ -6,7 +6,7 @@ import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { connectionKey, pageKey } from "../../src/domain/stored/Keys.js"
-import { meddle, until } from "../membership/instances.js"
+import { meddle, until } from "../membership/clockedInstances.js"
 import {
   connection,
   create,

@@ -6,7 +6,7 @@ import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { CONNECTING, FAILED } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey, instanceKey } from "../../src/domain/stored/Keys.js"
-import { joined, meddle, stored, until } from "../membership/instances.js"
+import { joined, meddle, stored, until } from "../membership/clockedInstances.js"
 import { connection, created, page, record } from "./oneInstance.js"
 import { stepping } from "./survivors.js"
 

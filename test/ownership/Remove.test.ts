@@ -13,7 +13,7 @@ import { uuidv8FromRequest } from "../../src/common/Uuid.js"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
 import type { NewConnection } from "../../src/ownership/operations/Create.js"
-import { type Instance, joined, meddle, stored, until } from "../membership/instances.js"
+import { type Instance, joined, meddle, stored, until } from "../membership/clockedInstances.js"
 
 const asked: NewConnection = {
   id: uuidv8FromRequest("k"),

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { FAILED } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey, INDEX_KEY, instanceKey } from "../../src/domain/stored/Keys.js"
-import { joined, meddle, until, writes } from "../membership/instances.js"
+import { joined, meddle, until, writes } from "../membership/clockedInstances.js"
 import { connection, FRESH, created, claims, page, record, restarted } from "./oneInstance.js"
 
 describe("after a restart", () => {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { instanceKey, PAGE_SIZE, pageKey } from "../../src/domain/stored/Keys.js"
-import { meddle, until } from "../membership/instances.js"
+import { meddle, until } from "../membership/clockedInstances.js"
 import {
   connection,
   create,

@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { MemoryBackend } from "../../src/adapters/embedded/MemoryState.js"
 import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain/stored/Keys.js"
-import { meddle, until } from "../membership/instances.js"
+import { meddle, until } from "../membership/clockedInstances.js"
 import {
   create,
   createMany,

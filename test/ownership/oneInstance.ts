@@ -7,7 +7,7 @@ import { uuidv7 } from "../../src/common/Uuid.js"
 import { CONNECTING } from "../../src/domain/ConnectionStatus.js"
 import { connectionKey, pageKey } from "../../src/domain/stored/Keys.js"
 import type { NewConnection } from "../../src/ownership/operations/Create.js"
-import { type Instance, joined, stored } from "../membership/instances.js"
+import { type Instance, joined, stored } from "../membership/clockedInstances.js"
 import { stepping } from "./survivors.js"
 
 export const connection = (over: Partial<NewConnection> = {}): NewConnection => ({

@@ -12,7 +12,7 @@ import { connectionKey, INDEX_KEY, instanceKey, pageKey } from "../../src/domain
 import type { Owned } from "../../src/ownership/ConnectionStore.js"
 import type { NewConnection } from "../../src/ownership/operations/Create.js"
 import type { OrphanClaim } from "../../src/ownership/records/OwnedConnection.js"
-import { type Instance, joined, meddle, stored } from "../membership/instances.js"
+import { type Instance, joined, meddle, stored } from "../membership/clockedInstances.js"
 
 export interface Survivor extends Instance {
   /** what it took over, in order */

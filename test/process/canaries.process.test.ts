@@ -6,12 +6,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeAll, expect, it } from "vitest"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
-import { built, spawned } from "../cli/support.js"
+import { built, spawned } from "../cli/runWsm.js"
 import { canary, found } from "../support/Canaries.js"
 import { startCollector } from "../support/Collector.js"
 import { type Door, DOORS, openDoors, type Reader } from "../support/Doors.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, launch, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, launch, temporaryFolder, until } from "./instanceProcess.js"
 
 beforeAll(built, 120_000)
 afterEach(cleanUp)

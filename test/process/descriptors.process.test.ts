@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { afterEach, beforeEach, expect, it } from "vitest"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { cleanUp, Instance, temporaryFolder, until } from "./support.js"
+import { cleanUp, Instance, temporaryFolder, until } from "./instanceProcess.js"
 
 let feed: ScriptedServer
 

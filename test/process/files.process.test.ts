@@ -3,9 +3,9 @@ import { copyFileSync, mkdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeAll, beforeEach, expect, it } from "vitest"
 import { CONNECTED } from "../../src/domain/ConnectionStatus.js"
-import { built, spawned } from "../cli/support.js"
+import { built, spawned } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./instanceProcess.js"
 
 let server: ScriptedServer
 let folder: string

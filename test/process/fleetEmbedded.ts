@@ -1,8 +1,8 @@
 /** Processes of one host over one data directory: each has a bus of its own, and what it announced stands in its log. */
 import { join } from "node:path"
 import Database from "libsql"
-import type { FleetBacking, FleetEvent } from "./fleetSupport.js"
-import { type Instance, logOf, temporaryFolder, type TopicEvent } from "./support.js"
+import type { FleetBacking, FleetEvent } from "./processFleet.js"
+import { type Instance, logOf, temporaryFolder, type TopicEvent } from "./instanceProcess.js"
 
 export const embedded = (): FleetBacking => {
   const folder = temporaryFolder()

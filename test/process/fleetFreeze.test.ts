@@ -1,10 +1,10 @@
 /** One process of three is frozen for longer than its lease, and wakes among others that own what it held. */
 import { afterEach, beforeAll, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { embedded } from "./fleetEmbedded.js"
-import { freezeOne } from "./fleetScenarios.js"
-import { Fleet } from "./fleetSupport.js"
-import { cleanUp } from "./support.js"
+import { freezeOne } from "./instanceScenarios.js"
+import { Fleet } from "./processFleet.js"
+import { cleanUp } from "./instanceProcess.js"
 
 beforeAll(built, 120_000)
 afterEach(cleanUp)

@@ -1,10 +1,10 @@
 /** Three processes over one data directory lose one, or all: the server's log says what became of the connections. */
 import { afterEach, beforeAll, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { embedded } from "./fleetEmbedded.js"
-import { killAll, killOne } from "./fleetScenarios.js"
-import { Fleet } from "./fleetSupport.js"
-import { cleanUp } from "./support.js"
+import { killAll, killOne } from "./instanceScenarios.js"
+import { Fleet } from "./processFleet.js"
+import { cleanUp } from "./instanceProcess.js"
 
 const TIMEOUT = { timeout: 120_000 }
 

@@ -1,10 +1,10 @@
 /** Processes of a fleet leave by SIGTERM: one of three, and all of them one after the other. */
 import { afterEach, beforeAll, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { embedded } from "./fleetEmbedded.js"
-import { endOne, restartEach } from "./fleetScenarios.js"
-import { Fleet } from "./fleetSupport.js"
-import { cleanUp } from "./support.js"
+import { endOne, restartEach } from "./instanceScenarios.js"
+import { Fleet } from "./processFleet.js"
+import { cleanUp } from "./instanceProcess.js"
 
 const TIMEOUT = { timeout: 180_000 }
 

@@ -8,9 +8,9 @@ import * as grpc from "@grpc/grpc-js"
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { WebSocket } from "ws"
 import { STRANGER } from "../../src/domain/Limits.js"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { END_STREAM, FRAME, grpcHeaders, RawHttp2 } from "../support/RawHttp2.js"
-import { afterwards, cleanUp, launch, logOf, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, launch, logOf, temporaryFolder, until } from "./instanceProcess.js"
 
 const MIB = 1024 * 1024
 const TOKEN = "a-token-of-the-doors"

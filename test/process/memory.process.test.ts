@@ -1,9 +1,9 @@
 /** A heap, or a container, that is nearly full: what is refused, and what still answers. Real processes, under a small heap limit. */
 import { join } from "node:path"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./instanceProcess.js"
 
 const HOOK = join(import.meta.dirname, "../support/fillHeap.mjs")
 const LONG = 60_000

@@ -13,7 +13,7 @@ import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { Frame } from "../../src/domain/Frame.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
 import { TestManager } from "../support/TestManager.js"
-import { afterwards, cleanUp, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, temporaryFolder, until } from "./instanceProcess.js"
 
 const BINARIES = ["mosquitto", "mosquitto_pub"]
 const HOW = "mosquitto is not installed: apt-get install mosquitto mosquitto-clients"

@@ -3,9 +3,9 @@ import { join } from "node:path"
 import Database from "libsql"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, sleep, temporaryFolder, until } from "./instanceProcess.js"
 
 const HOOK = join(import.meta.dirname, "../support/poison.mjs")
 const LONG = 90_000

@@ -3,9 +3,9 @@ import { join } from "node:path"
 import Database from "libsql"
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./instanceProcess.js"
 
 const FAST = { baseDelayMs: 20, maxDelayMs: 40 }
 

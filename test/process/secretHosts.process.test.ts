@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, launch, temporaryFolder } from "./support.js"
+import { afterwards, cleanUp, Instance, launch, temporaryFolder } from "./instanceProcess.js"
 
 const VALUE = "value-of-the-secret-4711"
 

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeAll, expect, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./instanceProcess.js"
 
 const OF_VARIABLE = "value-of-the-variable-4711"
 const OF_FILE = "value-of-the-file-0815"

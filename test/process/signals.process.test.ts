@@ -1,9 +1,9 @@
 /** Signals to a real process: how it ends, and how it wakes from a freeze. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./instanceProcess.js"
 
 let server: ScriptedServer
 let env: Readonly<Record<string, string>>

@@ -5,9 +5,9 @@ import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import Database from "libsql"
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, launch, logOf, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, launch, logOf, temporaryFolder, until } from "./instanceProcess.js"
 
 let env: Readonly<Record<string, string>>
 

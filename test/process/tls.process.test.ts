@@ -7,9 +7,9 @@ import * as Tls from "node:tls"
 import * as grpc from "@grpc/grpc-js"
 import { afterEach, beforeAll, describe, expect, it } from "vitest"
 import { WebSocket } from "ws"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { TEST_CERT, TEST_KEY } from "../support/testCertificate.js"
-import { afterwards, cleanUp, launch, logOf, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, launch, logOf, temporaryFolder, until } from "./instanceProcess.js"
 
 beforeAll(built, 120_000)
 afterEach(cleanUp)

@@ -2,9 +2,9 @@
 import Database from "libsql"
 import { join } from "node:path"
 import { afterEach, beforeAll, beforeEach, expect, it } from "vitest"
-import { built } from "../cli/support.js"
+import { built } from "../cli/runWsm.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./support.js"
+import { afterwards, cleanUp, Instance, temporaryFolder, until } from "./instanceProcess.js"
 
 let server: ScriptedServer
 

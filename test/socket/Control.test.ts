@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 const PING = 0x9
 const PONG = 0xa

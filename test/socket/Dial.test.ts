@@ -17,7 +17,7 @@ import {
   specOf,
   type Surroundings,
   text
-} from "./support.js"
+} from "./testSession.js"
 
 const failed = (spec: ReturnType<typeof specOf>, surroundings: Surroundings = {}) =>
   Effect.scoped(Effect.flip(open(spec))).pipe(Effect.provide(sessionsLayer(surroundings)))

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { type Behaviour, NameServer } from "../support/NameServer.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, open, reconnectWith, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, reconnectWith, sessionsLayer, specOf } from "./testSession.js"
 
 const nameServer = (behave: (name: string) => Behaviour) =>
   Effect.acquireRelease(

@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import { DeafServer, type DeafOptions } from "../support/DeafServer.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TEST_CERT } from "../support/testCertificate.js"
-import { eventually, open, reconnectWith, sessionsLayer, specOf, type Surroundings } from "./support.js"
+import { eventually, open, reconnectWith, sessionsLayer, specOf, type Surroundings } from "./testSession.js"
 
 const deaf = (options: DeafOptions) =>
   Effect.acquireRelease(

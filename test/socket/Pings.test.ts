@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { ByteBudget } from "../../src/common/ByteBudget.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 const KIB = 1024
 const OFF = { pingIntervalMs: Infinity, deadAfterMs: Infinity, idleAfterMs: Infinity, ping: undefined }

@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { WebSocket, WebSocketServer } from "ws"
 import type { AddressInfo } from "node:net"
 import { ReadFairness, type Reading } from "../../src/socket/wire/ReadFairness.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 const FLOODS = 8
 const FRAME = 1000

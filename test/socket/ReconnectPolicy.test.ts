@@ -8,7 +8,7 @@ import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import type { ResolvedReconnect } from "../../src/domain/Spec.js"
 import * as ReconnectPolicy from "../../src/socket/dial/ReconnectPolicy.js"
-import { specOf } from "./support.js"
+import { specOf } from "./testSession.js"
 
 const policy = specOf("ws://x").reconnect
 const usual: ReconnectPolicy.Retry = { decision: "retry", retryAfterMs: undefined }

@@ -9,11 +9,11 @@ import * as TestClock from "effect/TestClock"
 import { BufferFull, type ConnectionNotOpen } from "../../src/domain/Errors.js"
 import type { ResolvedKeepAlive } from "../../src/domain/Spec.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import * as Support from "./support.js"
-import { eventually, expectFrame, specOf, text } from "./support.js"
+import * as TestSession from "./testSession.js"
+import { eventually, expectFrame, specOf, text } from "./testSession.js"
 
-const surroundings = Support.sessionsLayer({ secrets: { PW: "pw", K: "k" } })
-const open = (...args: Parameters<typeof Support.open>) => Effect.provide(Support.open(...args), surroundings)
+const surroundings = TestSession.sessionsLayer({ secrets: { PW: "pw", K: "k" } })
+const open = (...args: Parameters<typeof TestSession.open>) => Effect.provide(TestSession.open(...args), surroundings)
 
 const OFF: ResolvedKeepAlive = {
   pingIntervalMs: Infinity,

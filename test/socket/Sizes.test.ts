@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
 import { TEST_CERT } from "../support/testCertificate.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 /** A message in so many pieces. */
 const pieces = (n: number, size: number) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { FEED } from "../../src/domain/Limits.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 /** Works for so long, in processor time: other processes may have the machine meanwhile. */
 const work = (ms: number): void => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Sessions } from "../../src/socket/wire/Session.js"
 import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
-import { eventually, open, sessionsLayer, specOf } from "./support.js"
+import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
 
 const MIB = 1024 * 1024
 /** half of it for messages that are not yet whole */

@@ -9,11 +9,11 @@ import type { Session } from "../../src/socket/wire/Session.js"
 import { ofSocket, oneLine } from "../../src/socket/wire/SocketErrors.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TEST_CERT, TEST_KEY } from "../support/testCertificate.js"
-import * as Support from "./support.js"
-import { specOf } from "./support.js"
+import * as TestSession from "./testSession.js"
+import { specOf } from "./testSession.js"
 
-const surroundings = Support.sessionsLayer({ client: { ca: TEST_CERT } })
-const open = (...args: Parameters<typeof Support.open>) => Effect.provide(Support.open(...args), surroundings)
+const surroundings = TestSession.sessionsLayer({ client: { ca: TEST_CERT } })
+const open = (...args: Parameters<typeof TestSession.open>) => Effect.provide(TestSession.open(...args), surroundings)
 const within = <A, E, R>(seconds: number, effect: Effect.Effect<A, E, R>) =>
   Effect.timeoutFail(effect, { duration: `${seconds} seconds`, onTimeout: () => new Error("not in time") })
 const fill = (session: Session) =>

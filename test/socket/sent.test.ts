@@ -7,11 +7,11 @@ import * as Fiber from "effect/Fiber"
 import type { Session } from "../../src/socket/wire/Session.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
 import { TEST_CERT } from "../support/testCertificate.js"
-import * as Support from "./support.js"
-import { eventually, specOf } from "./support.js"
+import * as TestSession from "./testSession.js"
+import { eventually, specOf } from "./testSession.js"
 
-const surroundings = Support.sessionsLayer({ client: { ca: TEST_CERT } })
-const open = (...args: Parameters<typeof Support.open>) => Effect.provide(Support.open(...args), surroundings)
+const surroundings = TestSession.sessionsLayer({ client: { ca: TEST_CERT } })
+const open = (...args: Parameters<typeof TestSession.open>) => Effect.provide(TestSession.open(...args), surroundings)
 
 const LARGE = 15_900_000
 const SMALL = 4096

@@ -1,4 +1,4 @@
-/** What the end-to-end suites share: a peer that behaves as the path it is asked for says. */
+/** Connections made over a door, and the peer that they lead to, which behaves as the path it is asked for says. */
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import type { Connection } from "../../src/domain/Messages.js"
 import type { Door } from "../support/Doors.js"

@@ -1,4 +1,4 @@
-/** `dapr-components` as a user has it, with the addresses of servers that a test started in place of its defaults. */
+/** `dapr-components` as a user has it, in a folder where addresses of servers that a test started stand for its defaults. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"

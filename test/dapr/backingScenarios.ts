@@ -1,11 +1,11 @@
-/** What may happen to a fleet behind sidecars, beside what may happen to any. */
+/** What happens to the sidecars and the store of a fleet, beside what happens to the instances of any. */
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
 import { outages } from "../support/countingServer.mjs"
 import type { Server } from "../support/processes.js"
 import { pauses, sideBySide } from "../process/fleetJudge.js"
-import { EACH, type FleetEvent, NAMES, report } from "../process/fleetSupport.js"
-import { until } from "../process/support.js"
+import { EACH, type FleetEvent, NAMES, report } from "../process/processFleet.js"
+import { until } from "../process/instanceProcess.js"
 import type { DaprFleet } from "./fleetDapr.js"
 
 /** Long past every lease. */

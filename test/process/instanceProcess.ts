@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Connection, WatchResponse } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { layer, ManagerClient } from "../../src/rpc/Client.js"
-import { start } from "../cli/support.js"
+import { start } from "../cli/runWsm.js"
 
 type Client = ManagerClient["Type"]
 type Process = Awaited<ReturnType<typeof start>>

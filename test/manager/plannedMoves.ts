@@ -1,11 +1,11 @@
-/** What tests of planned moves share. */
+/** Moves of connections within a fleet of managers, and what a consumer and the instances tell of them. */
 import * as Duration from "effect/Duration"
 import type { TestContext } from "vitest"
 import { acceptInOrder } from "../../src/domain/AcceptInOrder.js"
 import { encode } from "../../src/domain/CloudEvent.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import type { TopicEvent } from "../../src/ports/PubSub.js"
-import { type Node, startFleet } from "./fleetSupport.js"
+import { type Node, startFleet } from "./managerFleet.js"
 
 /** What a consumer that keeps the rule has taken of a topic by now: the text of each frame, by connection, in order. */
 export const consumer = (events: ReadonlyArray<TopicEvent>): (() => ReadonlyMap<string, ReadonlyArray<string>>) => {

@@ -1,9 +1,9 @@
-/** What may happen to a fleet, whatever its backing. */
+/** What happens to the instances of a fleet, whatever its backing: killed, frozen, ended, restarted. */
 import { expect } from "vitest"
 import { outages } from "../support/countingServer.mjs"
 import { pauses } from "./fleetJudge.js"
-import { EACH, type Fleet, NAMES, quantile, report } from "./fleetSupport.js"
-import { sleep, until } from "./support.js"
+import { EACH, type Fleet, NAMES, quantile, report } from "./processFleet.js"
+import { sleep, until } from "./instanceProcess.js"
 
 const FROZEN_MS = 15_000
 const DRAIN_TIMEOUT_MS = 30_000

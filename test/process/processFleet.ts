@@ -10,7 +10,7 @@ import { readEvent } from "../../src/domain/ReadEvent.js"
 import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { type CountingServer, HEADERS, startCountingServer, violations } from "../support/countingServer.mjs"
 import { type Judgement, judgeFrames, outOfOrder } from "./fleetJudge.js"
-import { afterwards, Instance, sleep, until } from "./support.js"
+import { afterwards, Instance, sleep, until } from "./instanceProcess.js"
 
 const TOPIC = "fleet"
 const LOAD_EVERY_MS = 500
