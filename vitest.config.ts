@@ -14,7 +14,6 @@ const shared = {
   testTimeout: 20_000,
   hookTimeout: 60_000,
   pool: "forks" as const,
-  // Nothing of ours lives at module level, so files may share a process: loading Effect once a worker saves half the time.
   poolOptions: { forks: { isolate: false } }
 }
 
@@ -22,9 +21,11 @@ const ONE_BY_ONE = { forks: { isolate: false, singleFork: true } }
 
 export default defineConfig({
   test: {
-    // How many workers there are is the root's to say.
+    // How many workers there are, and that they outlive a file, is the root's to say.
     maxWorkers: 2,
     minWorkers: 2,
+    // Nothing of ours lives at module level, so files may share a process: Effect is loaded once a worker.
+    poolOptions: { forks: { isolate: false } },
     projects: [
       {
         test: {
