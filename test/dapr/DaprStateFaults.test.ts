@@ -242,6 +242,9 @@ requiring("daprd")("the sidecar is away", () => {
       yield* sidecars[0].kill
       yield* sidecars[0].start
       yield* store.create("another", value(3))
+      yield* sidecars[0].kill
+      yield* sidecars[0].start
+      expect(Option.getOrThrow(yield* store.get("k")).value).toBe(value(2))
     })
   )
 

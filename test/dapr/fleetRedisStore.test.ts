@@ -1,7 +1,7 @@
 /** The Redis that keeps the state of three processes is away for a minute; events go through another. */
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { beforeAll } from "vitest"
+import { beforeAll, expect } from "vitest"
 import { built } from "../cli/runWsm.js"
 import * as C from "../support/Components.js"
 import { startRedis } from "../support/Redis.js"
@@ -20,7 +20,8 @@ requiring("daprd", "redis")("a fleet over Dapr and Redis", () => {
       Effect.gen(function* () {
         const store = yield* startRedis({ persistent: true })
         const broker = yield* startRedis()
-        yield* stopStore(yield* startFleet(C.stateRedis(store.port), broker), store, "Redis")
+        const started = yield* startFleet(C.stateRedis(store.port), broker)
+        expect(yield* stopStore(started, store, "Redis")).toEqual({ closed: 0, lost: 0, fenced: 0 })
       }),
     TIMEOUT
   )

@@ -190,7 +190,8 @@ requiring("daprd")("an instance beside a sidecar", () => {
         const allowed = [allow("state", "grpc"), allow("metadata", "http"), allow("publish", "http")]
         const config = C.configuration({ api: { allowed } })
         const sidecar = yield* startSidecar({ resources: IN_MEMORY, config })
-        yield* Effect.promise(() => Instance.start(beside(sidecar)))
+        const instance = yield* Effect.promise(() => Instance.start(beside(sidecar)))
+        expect(yield* Effect.promise(() => readiness(instance.url))).toBe(200)
       }),
     TIMEOUT
   )

@@ -154,5 +154,6 @@ describe("Watch over the fleet", () => {
     const stop = Effect.scoped(Effect.asVoid(b.service.watch({})))
     await Promise.all(Array.from({ length: 20 }, () => b.manager.run(stop)))
     await b.manager.until(() => fleet.network.inFlight <= before)
+    expect(fleet.network.inFlight).toBeLessThanOrEqual(before)
   })
 })

@@ -137,6 +137,7 @@ describe("a lease that is lost", () => {
     sleep(test)
     await server.until(() => server.peers[0]!.open === false, 1500)
     await manager.event(id, "connecting", 2)
+    expect(server.peers[0]!.open).toBe(false)
   })
 })
 
@@ -151,9 +152,9 @@ describe("a Connect with a request_id", () => {
     abort.abort()
     await Promise.allSettled([call])
     server.accept()
-    await manager.until(
-      () => manager.runtime.runSync(manager.service.list({})).connections[0]?.status === "CONNECTION_STATUS_CONNECTED"
-    )
+    const shown = () => manager.runtime.runSync(manager.service.list({})).connections
+    await manager.until(() => shown()[0]?.status === "CONNECTION_STATUS_CONNECTED")
+    expect(manager.types(shown()[0]!.id)).toEqual(["connecting", "error", "reconnecting", "connecting", "connected"])
   })
 
   it("that was cancelled, and asked again, keeps nothing when the dial fails", async (test) => {

@@ -1,6 +1,7 @@
 /** One connection from Connect to Disconnect, over real sockets: what it does, what it tells, what it keeps. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import * as MemoryState from "../../src/adapters/embedded/MemoryState.js"
+import { uuidv8FromRequest } from "../../src/common/Uuid.js"
 import type { WatchResponse } from "../../src/domain/Messages.js"
 import type { ConnectRequest } from "../../src/domain/Spec.js"
 import { ScriptedServer } from "../support/ScriptedServer.js"
@@ -76,7 +77,9 @@ describe("Connect", () => {
     await manager.until(() => manager.events.filter((e) => e.type === "connecting").length === 2)
     abort.abort()
     await Promise.allSettled(calls)
-    await manager.until(() => manager.runtime.runSync(manager.service.list({})).connections.length === 1)
+    const shown = () => manager.runtime.runSync(manager.service.list({})).connections
+    await manager.until(() => shown().length === 1)
+    expect(shown().map(({ id }) => id)).toEqual([uuidv8FromRequest("kept")])
   })
 
   it("with the same request_id is the same connection, with another request refused", async () => {

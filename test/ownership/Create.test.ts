@@ -194,6 +194,7 @@ describe("creating", () => {
       yield* Fiber.interrupt(fiber)
       yield* until(() => record(backend, asked.id).tombstone === true)
       yield* until(() => page(backend).ids.length === 0)
+      expect(record(backend, asked.id)).toMatchObject({ tombstone: true })
     })
   )
 

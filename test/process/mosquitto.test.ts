@@ -230,5 +230,6 @@ suite("Mosquitto over WebSocket", () => {
       )
       .then(({ connection }) => connection)
     await until(() => manager.types(id).includes("disconnected"), "the broker cuts it")
+    expect(manager.runtime.runSync(manager.service.get(id)).status).toBe("CONNECTION_STATUS_DISCONNECTED")
   })
 })

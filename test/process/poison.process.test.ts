@@ -135,6 +135,9 @@ describe("instances that are killed one after the other", () => {
         return failed.length <= 1 && connected === 40 - failed.length
       }
       await until(settled, "all others are up again", 2 * LONG)
+      const { connected, failed } = await states(last)
+      expect(failed.length).toBeLessThanOrEqual(1)
+      expect(connected).toBe(40 - failed.length)
     }
   )
 })

@@ -21,6 +21,8 @@ const PATIENT = { schedule: Schedule.spaced("1 second"), times: 10 }
 export const NAMES = ["i0", "i1", "i2"] as const
 /** connections of each instance */
 export const EACH = 100
+/** connections of all */
+export const ALL = NAMES.length * EACH
 
 /** A published event: its attributes, all lower case. */
 export type FleetEvent = Readonly<Record<string, unknown>>

@@ -117,7 +117,9 @@ describe("the certificate of both doors", { timeout: 60_000 }, () => {
       if (text !== "") socket.write(Buffer.from(text, "latin1"))
       return socket
     }))
-    await until(() => sockets.every((socket) => socket.destroyed || socket.readableEnded), "all are cut", 30_000)
+    const over = () => sockets.filter((socket) => socket.destroyed || socket.readableEnded).length
+    await until(() => over() === sockets.length, "all are cut", 30_000)
+    expect(over()).toBe(4)
   }) // prettier-ignore
 })
 

@@ -51,6 +51,7 @@ describe("a burst of pings", () => {
       session.resume()
       yield* Effect.promise(() => server.until(() => pongs.at(-1) === "last", 15_000))
       yield* eventually(() => frames.length === 1)
+      expect([pongs.at(-1), frames]).toEqual(["last", ["behind them"]])
     }).pipe(Effect.provide(sessionsLayer()))
   )
 

@@ -325,6 +325,7 @@ describe("Dial", () => {
     Effect.gen(function* () {
       const server = yield* ScriptedServer.scoped()
       yield* open(specOf(server.url, { reconnect: reconnectWith(2 ** 32 - 1) }))
+      expect(server.connections()).toBe(1)
     }).pipe(Effect.provide(sessionsLayer()))
   )
 
@@ -336,6 +337,7 @@ describe("Dial", () => {
       yield* Effect.promise(() => server.until(() => server.openings.length === 1))
       yield* Fiber.interrupt(fiber)
       yield* Effect.promise(() => server.until(() => server.rawSockets() === 0))
+      expect(server.rawSockets()).toBe(0)
     }).pipe(Effect.provide(sessionsLayer()))
   )
 

@@ -145,7 +145,9 @@ describe("DialRace", () => {
       )
       yield* eventually(() => silent.every((sockets) => sockets.length === 1), 10_000)
       yield* Fiber.interrupt(fiber)
-      yield* eventually(() => silent.flat().every((socket) => socket.readableEnded || socket.destroyed))
+      const standing = () => silent.flat().filter((socket) => !socket.readableEnded && !socket.destroyed).length
+      yield* eventually(() => standing() === 0)
+      expect(standing()).toBe(0)
     })
   )
 

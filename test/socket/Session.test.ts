@@ -428,6 +428,7 @@ describe("Session", () => {
         yield* until(server, () => server.peers.length === 1 && server.last.frames.length === 1)
         yield* Fiber.interrupt(fiber)
         yield* until(server, () => server.connections() === 0)
+        expect(server.connections()).toBe(0)
       })
     )
   })

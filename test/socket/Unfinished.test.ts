@@ -102,6 +102,7 @@ describe("messages without an end", () => {
       yield* eventually(() => unfinished.bytes() > 0)
       server.last.cut()
       yield* eventually(() => unfinished.bytes() === 0)
+      expect(unfinished.bytes()).toBe(0)
     }).pipe(Effect.provide(surroundings))
   )
 
@@ -111,6 +112,7 @@ describe("messages without an end", () => {
       const all = yield* Effect.forEach(Array.from({ length: PEERS }), () => open(specOf(server.url, { keepAlive })))
       for (const peer of server.peers) peer.raw(encodeFrame(0x2, Buffer.alloc(2 * MIB)))
       yield* eventually(() => all.every(({ frames }) => frames.length === 1), 18_000)
+      expect(all.map(({ frames }) => frames.length)).toEqual(all.map(() => 1))
     }).pipe(Effect.provide(surroundings))
   )
 })

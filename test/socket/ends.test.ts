@@ -50,6 +50,7 @@ describe("an end by FIN", () => {
       server.last.resumeReading()
       yield* within(8, Fiber.join(sending))
       yield* Effect.promise(() => server.until(() => server.last.frames.length === 1))
+      expect(server.last.frames[0]!.data.length).toBe(12_000_000)
     })
   )
 

@@ -116,6 +116,7 @@ describe("a cluster under the test clock", () => {
       const { address, id } = cluster.instances[0]!
       const again = cluster.start({ id, address })
       yield* stepping(() => cluster.isReady(again))
+      expect(openAt(cluster)).toEqual([1])
     })
   )
 })

@@ -39,6 +39,7 @@ export const abandonedCalls: Part = (name, context) =>
       )
       await until(async () => (await tagged(door, "givenUp", name)).length === 0, "the connection is removed")
       await stalled.until(() => stalled.rawSockets() === 0)
+      expect([await tagged(door, "givenUp", name), stalled.rawSockets()]).toEqual([[], 0])
     })
 
     it("finds its Connect again by its requestId", async () => {
@@ -63,10 +64,9 @@ export const abandonedCalls: Part = (name, context) =>
         (options) => door.call("Send", { id, message }, options),
         () => peers.until(() => peer.frames.length > 0)
       )
-      await until(async () => {
-        const again = await refused(door.call("Send", { id, message, timeoutMs: 1 }))
-        return again.tag === "SendTimeout"
-      }, "the slot is free")
+      const again = () => refused(door.call("Send", { id, message, timeoutMs: 1 }))
+      await until(async () => (await again()).tag === "SendTimeout", "the slot is free")
+      expect((await again()).tag).toBe("SendTimeout")
     })
 
     it("cannot send the same id again while the first is in flight", async () => {
