@@ -36,6 +36,20 @@ const send = (ws: WebSocket, id: number, request: { readonly tag: string; readon
 const hanging = (bytes: number) => ({ tag: "Send", payload: { id: "hang", message: Buffer.alloc(bytes) } })
 const GET = { tag: "Get", payload: { id: "a" } }
 
+/** A door, and a client of it. */
+const withClient = Effect.gen(function* () {
+  const door = yield* start()
+  return { ...door, ...(yield* dial(door.url)) }
+})
+/** A door, and a client whose one request, 1, hangs with ten megabytes. */
+const withOneHanging = Effect.tap(withClient, ({ log, quota, ws }) =>
+  Effect.gen(function* () {
+    send(ws, 1, hanging(10 * MIB))
+    yield* until(() => log.hanging === 1)
+    expect(quota.requests.used).toBeGreaterThan(9 * MIB)
+  })
+)
+
 const until = (holds: () => boolean) =>
   Effect.repeat(Effect.sync(holds), { until: (b) => b, schedule: Schedule.spaced("10 millis") }).pipe(
     Effect.timeout("50 seconds")
@@ -46,8 +60,7 @@ describe("requests on their way", () => {
     "of one client: what does not fit waits in its socket, until one is answered or given up",
     () =>
       Effect.gen(function* () {
-        const { log, metrics, quota, url } = yield* start()
-        const { ws } = yield* dial(url)
+        const { log, metrics, quota, url, ws } = yield* withClient
         for (let i = 0; i < 8; i++) send(ws, i, hanging(16 * MIB))
         yield* until(() => quota.requests.used > 48 * MIB)
         // another goes on meanwhile
@@ -71,11 +84,7 @@ describe("requests on their way", () => {
     "are given back when they are answered, refused, or interrupted",
     () =>
       Effect.gen(function* () {
-        const { log, quota, url } = yield* start()
-        const { got, ws } = yield* dial(url)
-        send(ws, 1, hanging(10 * MIB))
-        yield* until(() => log.hanging === 1)
-        expect(quota.requests.used).toBeGreaterThan(9 * MIB)
+        const { got, quota, ws } = yield* withOneHanging
         ws.send(packr.pack({ _tag: "Interrupt", requestId: "1" }))
         yield* until(() => quota.requests.used === 0)
         send(ws, 2, { tag: "Send", payload: { id: "a", message: Buffer.alloc(16 * MIB) } })
@@ -91,12 +100,8 @@ describe("requests on their way", () => {
     "hold what they take, whatever comes under the same id: that is refused",
     () =>
       Effect.gen(function* () {
-        const { log, quota, url } = yield* start()
-        const { got, ws } = yield* dial(url)
-        send(ws, 1, hanging(10 * MIB))
-        yield* until(() => log.hanging === 1)
-        const used = quota.requests.used
-        expect(used).toBeGreaterThan(9 * MIB)
+        const { got, log, quota, ws } = yield* withOneHanging
+        const { used } = quota.requests
         send(ws, 1, hanging(10 * MIB))
         send(ws, 1, GET)
         send(ws, 1, { tag: "Nothing", payload: {} })
@@ -169,9 +174,7 @@ describe("requests on their way", () => {
     "of one client are so many at most: one more is QuotaExceeded",
     () =>
       Effect.gen(function* () {
-        const { got, log, ws } = yield* Effect.flatMap(start(), ({ log, url }) =>
-          Effect.map(dial(url), (client) => ({ ...client, log }))
-        )
+        const { got, log, ws } = yield* withClient
         for (let i = 0; i < CALLER.REQUESTS + 3; i++) send(ws, i, { tag: "Get", payload: { id: "hang" } })
         yield* until(() => got.length === 3)
         expect(log.hanging).toBe(CALLER.REQUESTS)

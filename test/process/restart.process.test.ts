@@ -1,24 +1,16 @@
 /** What a process that was killed leaves behind, and how the next one of the same id takes it up. Real processes. */
 import { join } from "node:path"
 import Database from "libsql"
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/runWsm.js"
-import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./instanceProcess.js"
+import { Instance, logOf, sleep, until } from "./instanceProcess.js"
+import { loneInstance, type LoneInstance } from "./loneInstance.js"
 
 const FAST = { baseDelayMs: 20, maxDelayMs: 40 }
 
-let server: ScriptedServer
-let env: Readonly<Record<string, string>>
-
-beforeAll(built, 120_000)
-beforeEach(async () => {
-  server = await ScriptedServer.start()
-  afterwards(() => server.stop())
-  env = { WSM_DATA_DIR: temporaryFolder(), WSM_INSTANCE_ID: "one" }
-})
-afterEach(cleanUp)
+let server: LoneInstance["server"]
+let env: LoneInstance["env"]
+loneInstance((made) => ({ env, server } = made))
 
 /** What the state file holds of a connection. */
 const recordOf = (id: string) => {

@@ -1,20 +1,12 @@
 /** Signals to a real process: how it ends, and how it wakes from a freeze. */
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { built } from "../cli/runWsm.js"
-import { ScriptedServer } from "../support/ScriptedServer.js"
-import { afterwards, cleanUp, Instance, logOf, sleep, temporaryFolder, until } from "./instanceProcess.js"
+import { Instance, logOf, sleep, until } from "./instanceProcess.js"
+import { loneInstance, type LoneInstance } from "./loneInstance.js"
 
-let server: ScriptedServer
-let env: Readonly<Record<string, string>>
-
-beforeAll(built, 120_000)
-beforeEach(async () => {
-  server = await ScriptedServer.start()
-  afterwards(() => server.stop())
-  env = { WSM_DATA_DIR: temporaryFolder(), WSM_INSTANCE_ID: "one" }
-})
-afterEach(cleanUp)
+let server: LoneInstance["server"]
+let env: LoneInstance["env"]
+loneInstance((made) => ({ env, server } = made))
 
 const connectMany = (instance: Instance, count: number) =>
   instance.call((client) =>
