@@ -15,7 +15,7 @@ const nameServer = (behave: (name: string) => Behaviour) =>
 const at = (server: ScriptedServer, name: string, dialTimeoutMs = 10_000) =>
   specOf(server.url.replace("127.0.0.1", name), { reconnect: reconnectWith(dialTimeoutMs) })
 
-describe("DialNames", () => {
+describe.concurrent("DialNames", () => {
   it.scopedLive.each([
     ["twelve of one zone", Array.from({ length: 12 }, (_, i) => `x${i}.dead.test`)],
     ["forty zones", Array.from({ length: 40 }, (_, i) => `feed.dead${i}.test`)],

@@ -51,7 +51,7 @@ const GOOD = "127.0.0.1"
 const named = (server: ScriptedServer, dialTimeoutMs = 15_000, name = "many.test") =>
   specOf(server.url.replace("127.0.0.1", name), { reconnect: reconnectWith(dialTimeoutMs) })
 
-describe("DialRace", () => {
+describe.concurrent("DialRace", () => {
   it.scopedLive.each([
     [DEAF, GOOD],
     [NO_ROUTE, GOOD],

@@ -46,7 +46,7 @@ describe("a message", () => {
   )
 })
 
-describe("a peer that sends something all the time", () => {
+describe.concurrent("a peer that sends something all the time", () => {
   const DEAD_AFTER = 400
   const keepAlive = { pingIntervalMs: Infinity, deadAfterMs: DEAD_AFTER, idleAfterMs: Infinity, ping: undefined }
   /** Sends these parts, one each quarter of the time after which it would be dead. */

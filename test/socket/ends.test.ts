@@ -21,7 +21,7 @@ const fill = (session: Session) =>
     Effect.tap(Effect.fork(Effect.flip(session.send(Buffer.alloc(bytes, "x"), true))), () => Effect.yieldNow())
   )
 
-describe("an end by FIN", () => {
+describe.concurrent("an end by FIN", () => {
   it.scopedLive.each([false, true])("is told while the peer does not read what we send (TLS: %s)", (tls) =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.scoped({ tls })

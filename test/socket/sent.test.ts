@@ -61,7 +61,7 @@ const numbered = (n: number): Buffer => {
   return data
 }
 
-describe("a socket that ends while it sends", () => {
+describe.concurrent("a socket that ends while it sends", () => {
   describe.each(Object.keys(ENDS))("and %s", (name) => {
     it.scopedLive(
       "has not sent a message of which the peer has a part",
