@@ -32,7 +32,7 @@ it("a suspect that is reconnected before its turn is dialled once, and its socke
   for (const id of suspects) change(connectionKey(id), (record) => (record.trial = { deaths: 1 }))
 
   // as long as the dial of the other one lasts nobody has a turn
-  server.acceptAfter(4000)
+  server.acceptAfter(1500)
   const manager = await start("next")
   onTestFinished(async () => {
     await manager.stop()

@@ -12,7 +12,7 @@ const bytes = (text: string) => Buffer.from(text)
 const within = <A, E>(ms: number, call: Effect.Effect<A, E>) =>
   Effect.suspend(() => Effect.provideService(call, CallDeadline, Date.now() + ms))
 
-describe("an owner that cannot be reached, and is not dead", () => {
+describe.concurrent("an owner that cannot be reached, and is not dead", () => {
   it("leaves open whether a call was executed that had left, and says so", async (context) => {
     const fleet = await startFleet(context, ["a", "b"], { heartbeatTtl: Duration.seconds(20) })
     const [a, b] = fleet.nodes as [Node, Node]
@@ -67,7 +67,7 @@ describe("an owner that cannot be reached, and is not dead", () => {
   })
 })
 
-describe("a forwarded call", () => {
+describe.concurrent("a forwarded call", () => {
   it("is never forwarded again: who does not own the connection says who does", async (context) => {
     const fleet = await startFleet(context, ["a", "b", "c"])
     const [a, b, c] = fleet.nodes as [Node, Node, Node]
@@ -86,7 +86,7 @@ describe("a forwarded call", () => {
   })
 })
 
-describe("an owner that dies", () => {
+describe.concurrent("an owner that dies", () => {
   it("ends a hundred Sends in flight with SendAborted, sent", async (context) => {
     const fleet = await startFleet(context, ["a", "b"])
     const [a, b] = fleet.nodes as [Node, Node]

@@ -21,7 +21,7 @@ const pagesOf = async (
 }
 const idsOf = (pages: ReadonlyArray<ReadonlyArray<Connection>>) => pages.flat().map(({ id }) => id)
 
-describe("List over the fleet", () => {
+describe.concurrent("List over the fleet", () => {
   it("tells of every connection once, in the same order from every instance, in pages of any size", async (context) => {
     const fleet = await startFleet(context, ["a", "b", "c"])
     const made = await Promise.all(
@@ -88,7 +88,7 @@ describe("List over the fleet", () => {
   })
 })
 
-describe("Watch over the fleet", () => {
+describe.concurrent("Watch over the fleet", () => {
   const watching = async ({ manager, service }: Node, request: WatchRequest = {}) => {
     const events: Array<WatchResponse> = []
     await manager.collect(service.watch(request), (event) => events.push(event))

@@ -24,7 +24,7 @@ const feed = (fleet: TestFleet, { onTestFinished }: TestContext) => {
 const migrate = ({ manager, service }: Node, id: string, target?: Node) =>
   manager.run(service.migrate({ id, ...(target === undefined ? {} : { targetInstanceId: target.name }) }))
 
-describe("make before break", () => {
+describe.concurrent("make before break", () => {
   it("loses no frame, keeps them in order, and both sides publish it", async (test) => {
     const { a, b, c, fleet, server } = await three(test)
     const taken = consumer(await c.manager.topic("t"))
@@ -91,7 +91,7 @@ describe("make before break", () => {
   })
 })
 
-describe("break before make", () => {
+describe.concurrent("break before make", () => {
   it("closes the old socket before the new one opens, and says what may be missing", async (test) => {
     const { a, b, c, fleet, server } = await three(test)
     const taken = consumer(await c.manager.topic("t"))
@@ -121,7 +121,7 @@ describe("break before make", () => {
   })
 })
 
-describe("who takes it", () => {
+describe.concurrent("who takes it", () => {
   it("any instance may be asked; the manager chooses the least loaded", async (test) => {
     const { a, b, c, fleet } = await three(test)
     await fleet.connect(b)

@@ -21,7 +21,7 @@ const two = async (test: TestContext, bus = MemoryPubSub.make()) => {
 
 const BY_EPOCH = { headers: { "x-epoch": "${connection:epoch}" } }
 
-describe("a target that does not take it", () => {
+describe.concurrent("a target that does not take it", () => {
   it("is silent: an overlapping move never closes the old socket, and the connection stays as it was", async (test) => {
     const { a, b, fleet, server } = await two(test)
     const { epoch, id } = await fleet.connect(a, OVERLAP)
@@ -72,7 +72,7 @@ describe("a target that does not take it", () => {
   })
 })
 
-describe("an answer that is lost", () => {
+describe.concurrent("an answer that is lost", () => {
   it("of the claim's write: it is found out, and the move goes on", async (test) => {
     const { a, b, fleet } = await two(test)
     const { id } = await fleet.connect(a, OVERLAP)
@@ -115,7 +115,7 @@ describe("an answer that is lost", () => {
   })
 })
 
-describe("an owner that dies", () => {
+describe.concurrent("an owner that dies", () => {
   it("in the middle of a move: the connection is up again at the target, under a higher epoch", async (test) => {
     const { a, b, fleet, server } = await two(test)
     const { epoch, id } = await fleet.connect(a, BY_EPOCH)
@@ -132,7 +132,7 @@ describe("an owner that dies", () => {
   })
 })
 
-describe("make before break and a slow broker", () => {
+describe.concurrent("make before break and a slow broker", () => {
   it("no frame of the new epoch reaches the topic before the last one of the old", async (test) => {
     const inner = MemoryPubSub.make()
     const slow = (ms: number) => Effect.sleep(Duration.millis(ms))

@@ -21,7 +21,7 @@ const passedOn = (fleet: TestFleet, from: number) =>
 
 const outcome = <A, E>({ manager }: Node, call: Effect.Effect<A, E>) => manager.run(Effect.either(call))
 
-describe("a call at an instance that does not own the connection", () => {
+describe.concurrent("a call at an instance that does not own the connection", () => {
   it("is answered as at its owner, and passed on once", async (context) => {
     const fleet = await startFleet(context, ["a", "b"])
     const [a, b] = fleet.nodes as [Node, Node]
@@ -187,7 +187,7 @@ const retried = async <A>(call: () => Promise<A>): Promise<A> => {
   }
 }
 
-describe("Receive of another's connection", () => {
+describe.concurrent("Receive of another's connection", () => {
   it("delivers every frame in order, and counts what a slow reader misses", async (context) => {
     const fleet = await startFleet(context, ["a", "b"])
     const [a, b] = fleet.nodes as [Node, Node]

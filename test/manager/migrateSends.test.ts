@@ -29,7 +29,7 @@ const moving = async (test: TestContext) => {
 const message = Buffer.from('{"ask":1}')
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-describe("make before break", () => {
+describe.concurrent("make before break", () => {
   it("no Send is refused, at whichever instance it is asked, before, in and after the change of sockets", async (test) => {
     const { a, b, c, fresh, id, moved, server } = await moving(test)
     server.echo()
