@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config"
 
 /**
- * Tests that start processes, compile or wait for real time (`*.process.test.ts`), and those of whole fleets in one process
- * (`*.fleet.test.ts`): `npm run test:process`.
+ * Tests that start processes, compile or wait long for real time (`*.process.test.ts`), and those of fleets in one process
+ * that take long (`*.fleet.test.ts`): `npm run test:process`.
  */
 const PROCESS = ["test/**/*.process.test.ts", "test/**/*.fleet.test.ts"]
 

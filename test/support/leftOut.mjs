@@ -12,7 +12,7 @@ export const leftOut = () => {
     (file) => /^process.fleet|\.(?:process|fleet)\.test\.ts$/.test(file) && !file.startsWith("dapr")
   )
   return (
-    `left out: ${slow.length} files that start processes or whole fleets (npm run test:process), ` +
+    `left out: ${slow.length} files that start processes or take long (npm run test:process), ` +
     `${dapr.length} that need a sidecar (npm run test:dapr), ${model.length} of the model (npm run test:model -- --quick)`
   )
 }
