@@ -4,8 +4,8 @@ import { connectionKey } from "../../src/domain/stored/Keys.js"
 import { type Door, type DoorName, DOORS, startServer, type TestServer } from "../support/Doors.js"
 import type { ScriptedServer } from "../support/ScriptedServer.js"
 import { type Collected, SpanCollector } from "../support/SpanCollector.js"
-import { startFleet } from "./fleetSupport.js"
-import { bytes, startPeer } from "./support.js"
+import { startFleet } from "./serverFleet.js"
+import { bytes, startPeer } from "./doorConnections.js"
 
 let peers: ScriptedServer
 beforeAll(async () => {
