@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Kinds from "../config/Kinds.js"
+import { parseUrl } from "../domain/Peer.js"
 
 type Read<A> = Either.Either<A, string>
 
@@ -47,7 +48,7 @@ export const choice =
 
 /** The address of a manager: http or https and a host, no credentials. The answer ends without `/`. */
 export const serverUrl = (text: string): Read<string> => {
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = parseUrl(text)
   return url === undefined || (url.protocol !== "http:" && url.protocol !== "https:") || url.username !== ""
     ? Either.left("it must be http://host:port")
     : Either.right(url.href.replace(/\/+$/, ""))

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { PEER } from "../domain/Limits.js"
-import { isPeerAddress } from "../domain/Peer.js"
+import { isPeerAddress, parseUrl } from "../domain/Peer.js"
 import { type SecretHosts, secretHostsFault } from "../domain/secrets/SecretHosts.js"
 
 export interface Kind<A> {
@@ -163,7 +163,7 @@ export const host: Kind<string> = kind<string>(
 /** A server's host: what can be the host of a URL. */
 export const askedHost: Kind<string> = {
   ...host,
-  holds: (value) => host.holds(value) && URL.canParse(`http://${isIP(value) === 6 ? `[${value}]` : value}`)
+  holds: (value) => host.holds(value) && parseUrl(`http://${isIP(value) === 6 ? `[${value}]` : value}`) !== undefined
 }
 
 const isRange = (entry: string): boolean => {
@@ -246,7 +246,7 @@ const secretEntries = (value: string): ReadonlyArray<readonly [name: string, tar
     return [name.trim(), split(rest.join("="), ",")]
   })
 
-const isHttpUrl = (value: string): boolean => URL.canParse(value) && /^https?:\/\/[^/?#]/i.test(value)
+const isHttpUrl = (value: string): boolean => parseUrl(value) !== undefined && /^https?:\/\/[^/?#]/i.test(value)
 
 /** Where peers dial this instance, or empty. */
 export const peerAddress = (show: (url: string) => string): Kind<string> =>

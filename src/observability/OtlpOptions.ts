@@ -1,6 +1,7 @@
 /** The standard OpenTelemetry variables, as far as they concern us. */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
+import { parseUrl } from "../domain/Peer.js"
 import { withoutUserinfo } from "../domain/secrets/Userinfo.js"
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -67,7 +68,7 @@ const signal = (env: Env, name: "TRACES" | "METRICS"): Either.Either<Signal | un
   const setting = own ? `OTEL_EXPORTER_OTLP_${name}_ENDPOINT` : "OTEL_EXPORTER_OTLP_ENDPOINT"
   const endpoint = env[setting]
   if (!endpoint) return Either.right(undefined)
-  if (!/^https?:\/\/[^/]/i.test(endpoint) || !URL.canParse(endpoint)) {
+  if (!/^https?:\/\/[^/]/i.test(endpoint) || parseUrl(endpoint) === undefined) {
     return refuse(setting, "is no http or https URL")
   }
   const { authorization, url } = withoutUserinfo(

@@ -7,6 +7,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import { bearerToken, tokenMatcher } from "../../domain/secrets/TokenMatcher.js"
 import { isLoopback } from "../../common/Hosts.js"
 import { PermissionDenied, Unauthenticated } from "../../domain/Errors.js"
+import { parseUrl } from "../../domain/Peer.js"
 import { MAX_BODY_BYTES } from "../../rpc/Serialization.js"
 import * as Problem from "./Problem.js"
 
@@ -33,21 +34,13 @@ export interface Refusal extends Problem.Problem {
 /** The path of a request target as it was sent: the router, too, resolves no dots, so that both speak of the same path. */
 export const pathOf = (url: string | undefined): string => (url ?? "/").split("?", 1)[0]!
 
-const urlOf = (text: string): URL | undefined => {
-  try {
-    return new URL(text)
-  } catch {
-    return undefined
-  }
-}
-
 /** Host name of a `Host` header, in lower case and without port; undefined: it is none. */
 const hostNameOf = (host: string): string | undefined =>
-  /^[^\s/@\\?#]+$/.test(host) ? urlOf(`http://${host}`)?.hostname : undefined
+  /^[^\s/@\\?#]+$/.test(host) ? parseUrl(`http://${host}`)?.hostname : undefined
 
 /** The guard of one instance: undefined lets the request pass. */
 export const make = (options: GuardOptions): ((request: GuardedRequest) => Refusal | undefined) => {
-  const advertised = urlOf(options.advertised)
+  const advertised = parseUrl(options.advertised)
   const matches = tokenMatcher(options.token)
 
   const hostAllowed = (host: string | undefined): boolean => {
@@ -56,10 +49,10 @@ export const make = (options: GuardOptions): ((request: GuardedRequest) => Refus
   }
   /** A page that this very server gave out: its origin is the host it was asked under, or the advertised one. */
   const originAllowed = (origin: string, host: string | undefined): boolean => {
-    const from = urlOf(origin)
+    const from = parseUrl(origin)
     if (from === undefined) return false
     if (from.origin === advertised?.origin) return true
-    return host !== undefined && from.host !== "" && from.host === urlOf(`${from.protocol}//${host}`)?.host
+    return host !== undefined && from.host !== "" && from.host === parseUrl(`${from.protocol}//${host}`)?.host
   }
 
   return ({ headers, url }) => {

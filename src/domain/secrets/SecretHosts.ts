@@ -6,6 +6,7 @@
  * stands for every secret that has no entry of its own. Once there is a list, what it does not name goes nowhere.
  */
 import { isIPv6 } from "node:net"
+import { parseUrl } from "../Peer.js"
 import { normaliseHost } from "./HostName.js"
 import { canonicalName, isSecretName, twins } from "./SecretName.js"
 
@@ -54,8 +55,9 @@ const hostOf = (written: string): string | undefined => {
   if (!/^(?:[\p{L}\p{N}_](?:[\p{L}\p{N}_.-]*[\p{L}\p{N}_.])?|\[[0-9a-fA-F:.]+\])$/u.test(name) || /\.\./.test(name)) {
     return undefined
   }
-  if (!URL.canParse(`ws://${name}`)) return undefined
-  const host = normaliseHost(new URL(`ws://${name}`).hostname)
+  const url = parseUrl(`ws://${name}`)
+  if (url === undefined) return undefined
+  const host = normaliseHost(url.hostname)
   return suffix ? `.${host}` : host
 }
 

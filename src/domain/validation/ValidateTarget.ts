@@ -1,6 +1,7 @@
 /** The opening request of a connection: URL, headers, subprotocols. */
 import * as Either from "effect/Either"
 import { CALLER } from "../Limits.js"
+import { parseUrl } from "../Peer.js"
 import { redactUrl } from "../secrets/Redact.js"
 import { atMost, type Checked, entryName, every, hasControl, must, printable, refuse, text } from "./Check.js"
 import { checkHeaderTemplate, checkTemplate, withoutPlaceholders } from "./ValidateTemplate.js"
@@ -23,7 +24,7 @@ export const checkUrl = (url: string): Checked<CheckedUrl> =>
     yield* must(/^wss?:\/\/[^/?]/i.test(url), "url", "does not begin with ws:// or wss:// and a host")
     yield* must(!url.includes("#"), "url", "has a fragment")
     yield* checkTemplate("url", url)
-    const parsed = parse(withoutPlaceholders(url, PLACED))
+    const parsed = parseUrl(withoutPlaceholders(url, PLACED))
     if (parsed === undefined || parsed.hostname === "") return yield* refuse("url", "is no URL")
     yield* must(!parsed.host.includes(PLACED), "url", "has a placeholder in its host")
     const port = parsed.port === "" ? (parsed.protocol === "ws:" ? "80" : "443") : parsed.port
@@ -32,8 +33,6 @@ export const checkUrl = (url: string): Checked<CheckedUrl> =>
 
 /** What a placeholder is taken for while the URL is parsed. */
 const PLACED = "wsm0placed0"
-
-const parse = (url: string): URL | undefined => (URL.canParse(url) ? new URL(url) : undefined)
 
 const RESERVED = new Set(["host", "connection", "upgrade", "content-length", "transfer-encoding"])
 const MAX_HEADERS = 64
