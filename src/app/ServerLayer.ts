@@ -42,8 +42,8 @@ export const doors = Layer.unwrapEffect(
 )
 
 /**
- * Everything is given away while the doors are still open: readiness says so, callers can still disconnect what the drain waits
- * for, and readers get what is published last.
+ * Everything is given away while the doors are still open. Readiness says so, callers can still disconnect what the drain
+ * waits for, and readers get what is published last.
  */
 const drainedFirst = Layer.scopedDiscard(
   Effect.gen(function* () {

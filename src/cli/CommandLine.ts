@@ -3,7 +3,7 @@
  *
  * People write `wsm connect URL --topic T`; the library takes options only before arguments, cuts the blanks off repeated
  * values and takes `--help` for a question wherever it stands. So values travel through it in a guarded form (`guard`,
- * undone by the options and arguments of `Parameters.ts`), and what is unknown is refused here, by name.
+ * undone by the options and arguments of `Parameters.ts`). What is unknown is refused here, by name.
  */
 import type { Command } from "@effect/cli/CommandDescriptor"
 import * as Descriptor from "@effect/cli/CommandDescriptor"

@@ -1,6 +1,6 @@
 /**
- * One timer for all that have the same time to their deadline: a timer for each costs a part of what it guards, a publish or a
- * call of a store.
+ * One timer for all that have the same time to their deadline. A timer for each costs a part of what it guards, a publish
+ * or a call of a store.
  */
 
 export interface Pending {

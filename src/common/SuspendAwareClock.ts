@@ -1,13 +1,13 @@
 /**
- * Elapsed time for one's own lease: the larger of what the monotonic and the wall clock say, because the monotonic clock
- * of a suspended machine may stand still. A wall clock that is set forward costs a lease, never a promise.
+ * Elapsed time for one's own lease: the larger of what the monotonic and the wall clock say. The monotonic clock of a
+ * suspended machine may stand still. A wall clock that is set forward costs a lease, never a promise.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /**
- * Milliseconds of Effect's clock that never go back: a wall clock that is set must neither hold anything up nor make anything
- * come in a burst. Only to be compared with itself.
+ * Milliseconds of Effect's clock that never go back. A wall clock that is set must neither hold anything up nor make
+ * anything come in a burst. Only to be compared with itself.
  */
 export const steadyMillis = (clock: Clock.Clock) => (): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 

@@ -1,7 +1,7 @@
 /**
  * Every setting, as data: its name in the environment (the flag follows from it), what it may be, its default, and its text
- * for operators: the unit, what raising it buys and what that costs. Environment, flags, `--help`, `check-config` and the
- * README's table all read this.
+ * for operators. The text gives the unit, what raising it buys and what that costs. Environment, flags, `--help`,
+ * `check-config` and the README's table all read this.
  */
 import * as Duration from "effect/Duration"
 import { redactUrl } from "../domain/secrets/Redact.js"

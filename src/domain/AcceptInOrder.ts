@@ -1,6 +1,6 @@
 /**
- * The consumer's rule (proto/README.md, What a consumer must do): a reader of a topic gets every frame of each connection once,
- * in the order of (epoch, sequence), and learns what is missing between two of them.
+ * The consumer's rule (proto/README.md, What a consumer must do). A reader of a topic gets every frame of each connection
+ * once, in the order of (epoch, sequence). It learns what is missing between two of them.
  *
  * ```ts
  * import { acceptInOrder } from "websocketmanager/acceptInOrder"
@@ -14,8 +14,8 @@
  * ```
  *
  * Brokers and sidecars deliver at least once, and a fenced owner's frames may come late: both are dropped, and counted in
- * `dropped`. Give it the events of `websocketmanager.lifecycle` too, and it tells which gaps the manager has reported itself,
- * whichever of the two comes first. It loads nothing and starts nothing.
+ * `dropped`. Give it the events of `websocketmanager.lifecycle` too, and it tells which gaps the manager has reported
+ * itself, whichever of the two comes first. It loads nothing and starts nothing.
  */
 import { type FrameData, readEvent } from "./ReadEvent.js"
 
@@ -91,7 +91,7 @@ export interface Options {
   readonly from?: Iterable<readonly [connectionId: string, position: Position]>
   /**
    * Forget a connection of which nothing came for so many milliseconds; never, unless told. A repeated frame of a forgotten
-   * connection is taken for a new one: give more than the broker's longest delay of a repetition, such as an hour.
+   * connection is taken for a new one. So give more than the broker's longest delay of a repetition, such as an hour.
    */
   readonly forgetAfterMillis?: number
   /** milliseconds, for forgetting */
@@ -101,8 +101,9 @@ export interface Options {
 /** The rule for one reader. It holds one position per connection, and the last few gaps. */
 export interface InOrder {
   /**
-   * One event of a topic: structured JSON as text or bytes, its object as an HTTP subscriber gets it, or a
-   * `TopicEventRequest` of Dapr's gRPC API. What is no event of a manager is nothing. Fails (throws) on text that is no JSON.
+   * One event of a topic. It is structured JSON as text or bytes, its object as an HTTP subscriber gets it, or a
+   * `TopicEventRequest` of Dapr's gRPC API. What is no event of a manager is nothing. Fails (throws) on text that is no
+   * JSON.
    */
   readonly accept: (event: string | Uint8Array | object) => Accepted
   /** The last accepted position of each connection that is known, for `from`. */

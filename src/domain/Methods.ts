@@ -1,6 +1,7 @@
 /**
- * The operations of the contract under their names on the wire: the types of what is asked and answered, the errors,
- * and the names as data. The doors, the client and the peers know these; what each does stands in manager/Operations.ts.
+ * The operations of the contract under their names on the wire. Here are the types of what is asked and answered, the
+ * errors, and the names as data. The doors, the client and the peers know these; what each does stands in
+ * manager/Operations.ts.
  */
 import type * as E from "./Errors.js"
 import type * as M from "./Messages.js"

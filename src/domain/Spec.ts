@@ -1,7 +1,7 @@
 /**
  * What a caller asks for: the messages of ConnectRequest, with the proto's fields in camelCase.
  *
- * The schemas are loose on purpose (any number, any string): `domain/validation/Validate.ts` turns what does not hold into
+ * The schemas are loose on purpose (any number, any string). `domain/validation/Validate.ts` turns what does not hold into
  * `InvalidRequest` naming the field, the same over every door. Every field may be absent; 0 and "" mean absent where the
  * proto has no presence.
  */

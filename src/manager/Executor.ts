@@ -1,6 +1,6 @@
 /**
- * The one executor behind every door: calls the manager, counts and times the call, holds the quota of streams, and keeps a
- * defect's text in the log.
+ * The one executor behind every door. It calls the manager, counts and times the call, holds the quota of streams, and
+ * keeps a defect's text in the log.
  *
  * A caller that gives up (its deadline, its cancellation, its connection) interrupts the returned effect.
  */

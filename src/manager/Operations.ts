@@ -1,6 +1,6 @@
 /**
- * Every operation of the contract under its name on the wire: how a decoded request becomes a call of the manager, and the
- * manager's answer the message that goes out. The same two tables stand behind every door.
+ * Every operation of the contract under its name on the wire. It makes a call of the manager from a decoded request, and
+ * the message that goes out from the answer. The same two tables stand behind every door.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

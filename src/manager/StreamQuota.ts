@@ -1,9 +1,9 @@
 /**
- * What all callers of an instance share, over all doors together: so many streams at once, and so many bytes of requests that
- * have not been answered, and of answers that have not been read. One more stream is refused, none waits.
+ * What all callers of an instance share, over all doors together. That is a number of streams, the bytes of requests
+ * without an answer yet, and the bytes of unread answers. One more stream is refused, none waits.
  *
- * A client is known by its socket or address alone. So the last quarter of the streams is kept for clients that have less than a
- * quarter: one client cannot take what all need, unless it comes from many addresses.
+ * A client is known by its socket or address alone. So the last quarter of the streams is kept for clients that have less
+ * than a quarter. One client cannot take what all need, unless it comes from many addresses.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,10 +1,10 @@
 /**
- * Answers that clients have not read yet: bytes that wait in their sockets, taken before an answer is written and given back when
- * the kernel has it. What does not fit waits, and its client is not read meanwhile.
+ * Answers that clients have not read yet, as bytes that wait in their sockets. They are taken before an answer is written,
+ * and given back when the kernel has it. What does not fit waits, and its client is not read meanwhile.
  *
- * A client may hold as much as is left for the others: the more clients hoard, the less each of them has, and a client that reads
- * finds room. A little is free. While more than a quarter is taken, clients that read nothing for a while are cut, the one that
- * holds most first.
+ * A client may hold as much as is left for the others. The more clients hoard, the less each of them has, and a client that
+ * reads finds room. A little is free. While more than a quarter is taken, clients that read nothing for a while are cut,
+ * the one that holds most first.
  */
 import type { Socket } from "node:net"
 import { ByteBudget } from "../common/ByteBudget.js"

@@ -1,10 +1,10 @@
 /**
  * How an incarnation begins (src/ownership/README.md, Joining and restart): wait first, then write.
  *
- * An id whose record is alive is waited for like any silent peer's, unless the record says `left`, or the kernel says that the
- * old process is gone. No record names the waiting instance, so that the holder of the id does not count it as a member. As
- * long as the holder answers that it holds its lease, its silence in the store counts for nothing. Each try to write has an
- * incarnation of its own.
+ * An id whose record is alive is waited for like any silent peer's. It is taken at once where the record says `left`, or
+ * the kernel says that the old process is gone. No record names the waiting instance, so that the holder of the id does not
+ * count it as a member. As long as the holder answers that it holds its lease, its silence in the store counts for nothing.
+ * Each try to write has an incarnation of its own.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -43,10 +43,10 @@ interface Holder {
   readonly incarnation: string
   beat: number
   changedAt: number
-  /** when I said first that I wait, or when it answered that last: its silence counts from then on */
+  /** when this instance said first that it waits, or when the holder answered that last: its silence counts from then on */
   heardAt: number | undefined
   answers: boolean
-  /** when I said last that I wait */
+  /** when this instance said last that it waits */
   toldAt: number
 }
 
@@ -193,7 +193,7 @@ export const join = (services: JoinContext, view: MemberTable): Effect.Effect<In
       })
       const life = yield* step.pipe(
         Effect.catchAll((failure) => {
-          // silence counts only while I listen
+          // silence counts only while this instance listens
           view.stopListening()
           return Effect.as(
             Effect.zipRight(say("joining waits for the state store", failure), Effect.sleep(pause)),

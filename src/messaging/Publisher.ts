@@ -2,7 +2,7 @@
  * From a connection's frames to its topic: in order, at least once, in bounded memory.
  *
  * A Lane is one connection's bounded buffer towards one topic. Offering is synchronous; the Publisher takes from the lanes
- * of a topic in turn, and keeps a few requests in flight per topic, so that a slow topic delays no other.
+ * of a topic in turn. It keeps a few requests in flight per topic, so that a slow topic delays no other.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"

@@ -1,6 +1,6 @@
 /**
- * What resolv.conf says about names that are not written in full: the search list, and how many dots make a name that is
- * tried as it stands first. The name servers in it are read by c-ares itself.
+ * What resolv.conf says about names that are not written in full. That is the search list, and how many dots make a name
+ * that is tried as it stands first. The name servers in it are read by c-ares itself.
  */
 
 export interface Search {

@@ -1,8 +1,9 @@
 /**
  * From a host name to its addresses: hosts file, then name servers.
  *
- * Dials of one name share one look-up; when the last of them no longer waits, it is cancelled. What was found is kept for its
- * time to live, within bounds, and what was not found for seconds, so that a name that is away is not asked for at each dial.
+ * Dials of one name share one look-up; when the last of them no longer waits, it is cancelled. What was found is kept for
+ * its time to live, within bounds. What was not found is kept for seconds, so that a name that is away is not asked for at
+ * each dial.
  */
 import type { LookupAddress } from "node:dns"
 import { isIP } from "node:net"

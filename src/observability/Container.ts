@@ -1,9 +1,9 @@
 /**
- * How much of what its container may have this process needs. Queues, frames and requests lie outside V8's heap, so that the
- * kernel may end the process long before the heap is full.
+ * How much of what its container may have this process needs. Queues, frames and requests lie outside V8's heap, so that
+ * the kernel may end the process long before the heap is full.
  *
- * Resident memory alone does not tell: what was freed after a peak is often kept, for the next one. So no more counts than what
- * is held now, with what the process had beside that from the beginning and what allocators lose between the pieces.
+ * Resident memory alone does not tell: what was freed after a peak is often kept, for the next one. So what counts is what
+ * is held now, with what the process had beside that from the beginning, and what allocators lose between the pieces.
  */
 import { totalmem } from "node:os"
 import { setFlagsFromString } from "node:v8"

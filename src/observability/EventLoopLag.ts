@@ -1,7 +1,7 @@
 /**
  * How long the event loop has been kept from its work: a metric, and the ground for doubting oneself before others.
  *
- * A timer of our own and not `monitorEventLoopDelay`: that one loses the delay after each reset, and cannot tell a block
+ * A timer of our own and not `monitorEventLoopDelay`. That one loses the delay after each reset. It cannot tell a block
  * that has just ended, which is when code that wakes from it must know.
  */
 import * as Context from "effect/Context"

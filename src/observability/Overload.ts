@@ -1,9 +1,10 @@
 /**
- * How near the process is to V8's heap limit, and to what its container may have: above the first mark new calls are refused,
- * above the second the largest connections are paused, before V8 or the kernel ends the process.
+ * How near the process is to V8's heap limit, and to what its container may have. Above the first mark new calls are
+ * refused. Above the second the largest connections are paused, before V8 or the kernel ends the process.
  *
- * What counts is what a major collection left, not what lies around until the next one: a mark is passed by a reading taken
- * right after one, and V8 collects more and more often as its limit comes near. A reading below it, garbage and all, ends that.
+ * What counts is what a major collection left, not what lies around until the next one. A mark is passed by a reading taken
+ * right after one, and V8 collects more and more often as its limit comes near. A reading below it, garbage and all, ends
+ * that.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -81,9 +81,9 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** Stops owning without a write to the store (drain, fence): the record stays for the next owner. */
     readonly release: (owned: OwnedConnection) => void
     /**
-     * What a former incarnation of this instance left, claimed one by one with a higher epoch, and what it held when
-     * the store came back empty, created anew. Run it once per incarnation, when its lease is held; it ends when all of
-     * it is settled.
+     * What a former incarnation of this instance left, claimed one by one with a higher epoch. What it held when the store
+     * came back empty is created anew. Run it once per incarnation, when its lease is held; it ends when all of it is
+     * settled.
      */
     readonly claimOwn: Stream.Stream<OrphanClaim>
     /**
@@ -113,8 +113,8 @@ export class ConnectionStore extends Context.Tag("websocketmanager/ownership/Con
     /** The target has said that the record names it: stops owning, and drops the id from the page. */
     readonly handedOver: (owned: OwnedConnection) => void
     /**
-     * Claims a connection that is offered to this incarnation at this epoch: onto my page, then its record with a
-     * higher epoch. None: the offer stands no more. Whether the instance takes work is the caller's to ask.
+     * Claims a connection that is offered to this incarnation at this epoch: onto our page, then its record with a higher
+     * epoch. None: the offer stands no more. Whether the instance takes work is the caller's to ask.
      */
     readonly claimHandover: (
       id: string,

@@ -24,10 +24,10 @@ export class Reclaimer extends Context.Tag("websocketmanager/ownership/Reclaimer
   Reclaimer,
   {
     /**
-     * What this instance takes over, under its present incarnation. Run it while this incarnation may take work: once
-     * what a former incarnation left is claimed, and no longer than the incarnation lasts. When `stop` is done no claim
-     * begins any more, and it ends as soon as those that had begun are settled and taken, after three seconds at most.
-     * An interruption leaves what is under way to the next claimer: no id leaves a page by it.
+     * What this instance takes over, under its present incarnation. Run it while this incarnation may take work: once what
+     * a former incarnation left is claimed, and no longer than the incarnation lasts. When `stop` is done no claim begins
+     * any more. It ends as soon as those that had begun are settled and taken, after three seconds at most. An interruption
+     * leaves what is under way to the next claimer: no id leaves a page by it.
      */
     readonly claims: (stop: Effect.Effect<void>) => Stream.Stream<OrphanClaim>
   }

@@ -1,9 +1,10 @@
 /**
- * How the instances of one fleet speak to each other: to tell crashes from silence, to renew leases while the store is away,
- * to hand connections over, and to pass calls on to their owner.
+ * How the instances of one fleet speak to each other. They tell crashes from silence, renew leases while the store is away,
+ * hand connections over, and pass calls on to their owner.
  *
- * Every call ends within its deadline and can be interrupted. What failed says what is known: `PeerRefused` is the word of the
- * peer's host that no process listens at that address. `PeerSilent` proves nothing: the call may even have been executed.
+ * Every call ends within its deadline and can be interrupted. What failed says what is known: `PeerRefused` is the word of
+ * the peer's host that no process listens at that address. `PeerSilent` proves nothing: the call may even have been
+ * executed.
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -47,9 +48,9 @@ export class PeerSilent extends Data.TaggedError("PeerSilent")<{
 export type PeerFailure = PeerRefused | PeerSilent
 
 /**
- * What a peer says of the store and of me (src/ownership/README.md, The store away for all). `fenced`: my incarnation has
- * ended; `reached`: it has read, or a fence is on its way; `not-reached`: its read failed, and it listens anew from its next
- * good read.
+ * What a peer says of the store and of the instance that asks (src/ownership/README.md, The store away for all). `fenced`:
+ * the asking incarnation has ended; `reached`: it has read, or a fence is on its way; `not-reached`: its read failed, and
+ * it listens anew from its next good read.
  */
 export type PeerHealth = "fenced" | "reached" | "not-reached"
 
@@ -59,9 +60,15 @@ interface Answered {
 }
 /** The answer to a hello. */
 export interface Greeting extends Answered {
-  /** It has read of me in the store, and asks me before it goes on without the store: from here on its silence may count. */
+  /**
+   * The peer has read of this instance in the store, and asks it before it goes on without the store. From here on the
+   * peer's silence may count.
+   */
   readonly counted: boolean
-  /** It holds its lease: unless it counts me, its silence counts for nothing, since it may go on without asking me. */
+  /**
+   * The peer holds its lease. Unless it counts this instance, its silence counts for nothing, since it may go on without
+   * asking.
+   */
   readonly acts: boolean
 }
 /** The answer to the question whether this instance may go on without the store. */
@@ -92,7 +99,7 @@ export class Peers extends Context.Tag("websocketmanager/ports/Peers")<
      * member.
      */
     readonly hello: (to: string, me: Peer) => Effect.Effect<Greeting, PeerFailure>
-    /** Asks whether the peer reaches the store, and whether I have ended. */
+    /** Asks whether the peer reaches the store, and whether the asking incarnation has ended. */
     readonly probeLease: (to: string, me: Peer) => Effect.Effect<LeaseProbe, PeerFailure>
     /**
      * Dials, says hello, calls `up` with the answer, and keeps the link. Succeeds when a link that stood has broken; fails when

@@ -11,8 +11,8 @@
  * S04 remove: only at the expected version.
  * S05 getMany: as get, any number of keys (the adapter splits by count and by bytes), absent ones absent.
  * S06 a reader sees its own writes.
- * S07 an outcome that is unknown is settled before the call returns (by reading the value back: every guarded value
- *     carries its writer's nonce, so equal text means this very write), or the call fails with StateStoreUnavailable,
+ * S07 an outcome that is unknown is settled before the call returns, by reading the value back. Every guarded value carries
+ *     its writer's nonce, so equal text means this very write. Else the call fails with StateStoreUnavailable, with
  *     `outcome: "unknown"` when a write may have landed or may still land. It never lies.
  * S08 keys that differ are different (`/`, `:`, `+`, `%`, spaces, 200 characters).
  * S09 every call ends by its deadline, and can be interrupted.

@@ -11,8 +11,8 @@ import type { DoorError, ErrorOf, Method } from "../domain/Methods.js"
 import { ConnectRequest } from "../domain/Spec.js"
 
 /**
- * By its type those of the method, and of a door. On the wire any error may stand for any method: an owner of a newer version may
- * answer with one that this version does not give here.
+ * By its type those of the method, and of a door. On the wire any error may stand for any method. An owner of a newer
+ * version may answer with one that this version does not give here.
  */
 const errorOf = <K extends Method>(_method: K) =>
   ManagerError as unknown as Schema.Schema<ErrorOf<K> | DoorError, typeof ManagerError.Encoded>

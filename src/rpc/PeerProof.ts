@@ -1,8 +1,8 @@
 /**
  * How two instances show each other that they are of one fleet, before anything else is said at `/rpc/peers`. Neither sends
- * the secret: each proves by an HMAC that it has it, over fresh nonces of both, over the identities of both, and over the address
- * that was dialled. A recording is worth nothing later. A relay between two others is found out, unless it
- * stands at the very address that was meant.
+ * the secret. Each proves by an HMAC that it has it, over fresh nonces and the identities of both, and over the address
+ * that was dialled. A recording is worth nothing later. A relay between two others is found out, unless it stands at the
+ * very address that was meant.
  *
  *     listener → dialler   { nonce }
  *     dialler → listener   { nonce, id, incarnation, address, to, proofs }   a proof by each of its secrets

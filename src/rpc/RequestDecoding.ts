@@ -1,6 +1,6 @@
 /**
  * Looks at what a client sent before the RPC server does. The server itself answers a payload that does not decode, and a
- * method it does not know, with a defect that may end every other call of that client; here the one call is refused with
+ * method it does not know, with a defect. That may end every other call of that client; here the one call is refused with
  * InvalidRequest. Nothing of the value stands in the answer: it may be large.
  */
 import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"

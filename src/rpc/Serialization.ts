@@ -1,6 +1,6 @@
 /**
- * What both RPC doors and the client put on the wire: MessagePack, bytes as bytes, and the encoded forms of an answer that
- * does not come from a handler.
+ * What both RPC doors and the client put on the wire. It is MessagePack, bytes as bytes, and the encoded forms of an answer
+ * that does not come from a handler.
  */
 import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"

@@ -1,5 +1,5 @@
 /**
- * The client's side of "the stream has begun": a streaming call that carries OPENED_HEADER is answered by one empty chunk,
+ * The client's side of "the stream has begun". A streaming call that carries OPENED_HEADER is answered by one empty chunk,
  * which the RPC client itself does not know. One of these stands beside each protocol.
  */
 import type { FromClientEncoded, FromServerEncoded } from "@effect/rpc/RpcMessage"

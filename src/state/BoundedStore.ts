@@ -1,6 +1,6 @@
 /**
- * A store whose every call ends (S09), also when an adapter does not keep that promise: a call that waits for ever
- * holds a page, a record or the id of an instance.
+ * A store whose every call ends (S09), also when an adapter does not keep that promise. A call that waits for ever holds a
+ * page, a record or the id of an instance.
  */
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"

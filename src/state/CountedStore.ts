@@ -1,5 +1,6 @@
 /**
- * Counts the operations of a state store, and shows them in the trace of the call that costs them: wrapped around the store where the backing is chosen.
+ * Counts the operations of a state store, and shows them in the trace of the call that costs them. It is wrapped around the
+ * store where the backing is chosen.
  *
  * ```ts
  * counted(store, (operation, outcome) => metrics.stateOperations(operation, outcome).add(1))

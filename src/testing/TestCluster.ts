@@ -1,6 +1,6 @@
 /**
- * Several managers in one process, on one store, one bus and one network in memory, any of which can fail: for the tests
- * of programs that embed the manager.
+ * Several managers in one process, on one store, one bus and one network in memory, any of which can fail. It is for the
+ * tests of programs that embed the manager.
  *
  * ```ts
  * import { TestCluster } from "websocketmanager/testing"
@@ -14,10 +14,9 @@
  * }).pipe(Effect.scoped)
  * ```
  *
- * Its time is that of the fiber which makes it: under a TestClock nothing moves unless the test adjusts the clock, in
- * steps of at most 100 ms, since a longer one wakes them all too late. Sockets
- * are in memory too (`sockets`), unless `client` says otherwise; with the real one use real time. Closing the scope ends every
- * instance at once, as `crash` does.
+ * Its time is that of the fiber which makes it. Under a TestClock nothing moves unless the test adjusts the clock. Its
+ * steps are at most 100 ms: a longer one wakes them all too late. Sockets are in memory too (`sockets`), unless `client`
+ * says otherwise; with the real one use real time. Closing the scope ends every instance at once, as `crash` does.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

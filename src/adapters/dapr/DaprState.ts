@@ -1,6 +1,6 @@
 /**
- * The state store behind a Dapr sidecar, whichever database it is: a store that cannot guarantee what the port asks is
- * refused at start, an untested one needs `WSM_ALLOW_UNTESTED_STORE`.
+ * The state store behind a Dapr sidecar, whichever database it is. A store that cannot guarantee what the port asks is
+ * refused at start; an untested one needs `WSM_ALLOW_UNTESTED_STORE`.
  *
  * Values that are JSON objects with a `nonce` stand in the store as they are; see `state/StoredText.ts` for others.
  */

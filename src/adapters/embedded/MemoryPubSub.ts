@@ -2,7 +2,7 @@
  * A bus inside the process. Events are handed on as they are; a topic without readers costs one map look-up.
  *
  * Each reader has a bounded buffer of its own; a reader that falls behind misses the oldest, counted. One that keeps up
- * misses nothing: where a batch would not fit, the publisher lets the other fibers run first, a few times and no longer.
+ * misses nothing. Where a batch would not fit, the publisher lets the other fibers run first, a few times and no longer.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

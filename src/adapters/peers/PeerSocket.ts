@@ -1,8 +1,8 @@
 /**
  * One WebSocket to one peer, and the RPC client on it. When it breaks, all its calls fail at once.
  *
- * A peer that is there answers a ping, or sends or takes something else. A peer that does none of it for a while is given up
- * on this socket: its silence proves nothing about it, but no call waits for it here any longer.
+ * A peer that is there answers a ping, or sends or takes something else. A peer that does none of it for a while is given
+ * up on this socket. Its silence proves nothing about it, but no call waits for it here any longer.
  */
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"

@@ -1,9 +1,9 @@
 /**
  * `Peers` over the fleet's own doors: RPC over WebSockets to `/rpc/peers` of the advertised addresses.
  *
- * Two sockets are kept to each peer that is spoken to: one for what is urgent and small (hello, ask, take, moved), one for
- * forwarded calls, whose large messages and slow readers must not hold up a lease. A link has a socket of its own, so that it
- * stands for nothing but itself.
+ * Two sockets are kept to each peer that is spoken to. One is for what is urgent and small (hello, ask, take, moved). The
+ * other is for forwarded calls, whose large messages and slow readers must not hold up a lease. A link has a socket of its
+ * own, so that it stands for nothing but itself.
  */
 import { readFileSync } from "node:fs"
 import * as Cause from "effect/Cause"

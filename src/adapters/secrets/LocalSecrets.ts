@@ -1,7 +1,7 @@
 /**
  * Secrets of this host: the file of that name in a directory, else the variable `WSM_SECRET_VALUE_<NAME>`.
  *
- * A file is found by the canonical form of its name, as a variable is, so that every spelling of a secret is the same secret.
+ * A file is found by the canonical form of its name, as a variable is. So every spelling of a secret is the same secret.
  * Read anew at each question, so that a rotated secret is used at the next dial.
  */
 import { constants, readdirSync } from "node:fs"

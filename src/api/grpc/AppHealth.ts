@@ -1,7 +1,7 @@
 /**
- * `dapr.proto.runtime.v1.AppCallbackHealthCheck`, by which a sidecar learns whether its application lives: healthy from the
- * first call on until the last record is written, through the whole drain. A sidecar that is asked to end while a drain goes on
- * stays for as long as this says so. Readiness is something else, and a sidecar must not take it for this.
+ * `dapr.proto.runtime.v1.AppCallbackHealthCheck`, by which a sidecar learns whether its application lives. It is healthy
+ * from the first call on until the last record is written, through the whole drain. A sidecar that is asked to end while a
+ * drain goes on stays for as long as this says so. Readiness is something else, and a sidecar must not take it for this.
  */
 import * as grpc from "@grpc/grpc-js"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Tokens on the gRPC door, asked before a message is read, for every call but those of health: the bearer token, or the one by
- * which a sidecar shows that a call comes through it.
+ * Tokens on the gRPC door, asked before a message is read, for every call but those of health. It is the bearer token, or
+ * the one by which a sidecar shows that a call comes through it.
  */
 import type { IncomingHttpHeaders } from "node:http2"
 import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"

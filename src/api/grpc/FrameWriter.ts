@@ -1,6 +1,6 @@
 /**
- * `ReceiveResponse` written by hand: the one message that goes out for every frame, in a tenth of the time that the general way
- * takes, and in a single copy of the frame's bytes. A test holds it to the general way, byte for byte.
+ * `ReceiveResponse` written by hand, the one message that goes out for every frame. It takes a tenth of the time of the
+ * general way, and a single copy of the frame's bytes. A test holds it to the general way, byte for byte.
  */
 import type { ReceiveResponse } from "../../domain/Messages.js"
 

@@ -1,6 +1,6 @@
 /**
- * What a failed call answers: the gRPC status of `ERROR_TABLE`, and a `google.rpc.Status` with a `google.rpc.ErrorInfo` in the
- * trailer `grpc-status-details-bin`, by which clients of any language tell the errors apart.
+ * What a failed call answers: the gRPC status of `ERROR_TABLE`, and a `google.rpc.Status` with a `google.rpc.ErrorInfo` in
+ * the trailer `grpc-status-details-bin`. By that clients of any language tell the errors apart.
  */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 import { Metadata, status } from "@grpc/grpc-js"

@@ -1,9 +1,10 @@
 /**
- * Looks at a protobuf message before it is decoded, in one walk that keeps nothing: an item of a list is an object of a hundred
- * bytes, and on the wire two. Fields of inner messages, entries of maps and items of packed lists count like any other.
+ * Looks at a protobuf message before it is decoded, in one walk that keeps nothing. An item of a list is an object of a
+ * hundred bytes, and on the wire two. Fields of inner messages, entries of maps and items of packed lists count like any
+ * other.
  *
- * It reads as the decoder does, so it takes no known field of a wire type that the field does not have: the decoder would read
- * it as if it had, and see other fields behind it than this walk.
+ * It reads as the decoder does, so it takes no known field of a wire type that the field does not have. The decoder would
+ * read it as if it had, and see other fields behind it than this walk.
  */
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf"
 import { InvalidRequest } from "../../domain/Errors.js"

@@ -1,6 +1,6 @@
 /**
- * Which requests may come over HTTP at all, judged before any route and before any upgrade: foreign origins and hosts (a web page
- * that is open in a browser on this machine), the token, and the declared size of the body.
+ * Which requests may come over HTTP at all, judged before any route and before any upgrade. Judged are the token, the
+ * declared size of the body, and foreign origins and hosts. A web page may be open in a browser on this machine.
  */
 import * as Redacted from "effect/Redacted"
 import type { IncomingHttpHeaders } from "node:http"

@@ -1,5 +1,5 @@
 /**
- * The bound HTTP port, apart from what is served on it: the port and the address are known before anything else is built,
+ * The bound HTTP port, apart from what is served on it. The port and the address are known before anything else is built,
  * and connecting is refused only when this process is gone.
  *
  * Opened before the first heartbeat record is written, closed last: "refused" tells peers that nothing of this process acts

@@ -1,6 +1,6 @@
 /**
- * Requests that were refused before they became a call: counted by door and reason, and logged with the sender's address, at most
- * one line a second. What was sent, a wrong token above all, is in neither.
+ * Requests that were refused before they became a call. They are counted by door and reason, and logged with the sender's
+ * address, at most one line a second. What was sent, a wrong token above all, is in neither.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 /**
  * The RPC server's protocol over `ws` sockets that were already let in.
  *
- * Written on `ws` itself, because the stock protocol takes messages of any size up to 100 MiB, never waits for a socket that
- * is not read, answers one bad message with the end of all calls, and leaves its sockets open when it stops.
+ * Written on `ws` itself. The stock protocol takes messages of any size up to 100 MiB, and never waits for a socket that is
+ * not read. It answers one bad message with the end of all calls, and leaves its sockets open when it stops.
  */
 import * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcServer from "@effect/rpc/RpcServer"

@@ -1,9 +1,9 @@
 /**
- * What a peer says, without what it must not repeat to others: a close reason, an error text, may hold a secret that the peer was
- * just sent, as it was or as it travelled.
+ * What a peer says, without what it must not repeat to others. A close reason or an error text may hold a secret that the
+ * peer was just sent, as it was or as it travelled.
  *
- * Linear in the text and in the values, of which it looks at so much; beside more of them the text is not shown at all. A piece
- * of a value counts too: a reason on the wire is cut to 123 bytes.
+ * Linear in the text and in the values, of which it looks at so much; beside more of them the text is not shown at all. A
+ * piece of a value counts too: a reason on the wire is cut to 123 bytes.
  */
 
 /** A text of a peer is not shown beyond it. */

@@ -1,8 +1,8 @@
 /**
  * What stands in the state store for a connection: its record, or a tombstone that keeps the epoch.
  *
- * Unknown fields are kept on rewriting and an unknown `v` is refused, so that a newer version can read what we leave and
- * we never destroy what it wrote.
+ * Unknown fields are kept on rewriting, and an unknown `v` is refused. So a newer version can read what we leave, and we
+ * never destroy what it wrote.
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -216,8 +216,8 @@ export interface Trial {
 // ------------------------------------------------------------ The arithmetic of ownership; pure
 
 /**
- * The epoch of a new owner: above the old one (0: none known), and at least the Unix seconds, so that it grows over
- * expired tombstones and over a store that was set back.
+ * The epoch of a new owner: above the old one (0: none known), and at least the Unix seconds. So it grows over expired
+ * tombstones and over a store that was set back.
  */
 export const nextEpoch = (old: number, nowMillis: number): number => Math.max(old + 1, Math.floor(nowMillis / 1000))
 

@@ -6,8 +6,8 @@ import { type CheckedConnect, resolveSpec } from "../validation/Validate.js"
 
 /**
  * SHA-256, in hexadecimal, of what was asked for: the spec, its tags and topic. What stands at its default counts as
- * omitted, so an explicit default is no difference and a later version with more fields finds the same hash;
- * request_id and await_open do not count, nor does the order of headers and tags.
+ * omitted. So an explicit default is no difference, and a later version with more fields finds the same hash; request_id
+ * and await_open do not count, nor does the order of headers and tags.
  */
 export const specHash = (connect: Pick<CheckedConnect, "spec" | "tags" | "topic">): string => {
   const { hostPort: _hostPort, shownUrl: _shownUrl, templates: _templates, ...spec } = connect.spec

@@ -1,5 +1,5 @@
 /**
- * What all values in the state store share: JSON objects with a schema version `v`, and fields of newer versions that
+ * What all values in the state store share. They are JSON objects with a schema version `v`, and fields of newer versions
  * are kept as they are. An unknown `v` is refused, so that it is never overwritten.
  */
 import * as Either from "effect/Either"

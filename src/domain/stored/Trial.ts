@@ -1,15 +1,16 @@
 /**
  * Which record kills the instance that runs it; pure.
  *
- * The owner of a record notes in it that it is trying it, and takes that out once nothing has come of it for a while. Two
- * incarnations that ended without `left` while they tried it, the second one while it tried this one alone, and the next claim
+ * The owner of a record notes in it that it is trying it. It takes that out once nothing has come of it for a while. Two
+ * incarnations may end without `left` while they try it, the second one while it tries this one alone. Then the next claim
  * puts it into quarantine: FAILED, until Reconnect.
  *
  * What it costs: nothing on the normal path, since creates, claims and the status behind them are written anyway. After one
- * such end those that were being tried are suspects: they are dialled once all others have been up for a while, one by one,
- * which is what tells the poison from its neighbours. Where they are more than a few they are dialled together once more, and
- * a quarter of them at a time after a second end: there a poison costs an instance or two more. A connection that was seconds old
- * when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs that one.
+ * such end those that were being tried are suspects. They are dialled one by one, once all others have been up for a while:
+ * that tells the poison from its neighbours. Where they are more than a few they are dialled together once more, and a
+ * quarter of them at a time after a second end. There a poison costs an instance or two more. A connection that was seconds
+ * old when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs
+ * that one.
  */
 import { shouldBeUp } from "../ConnectionStatus.js"
 import type { ConnectionRecord, Trial } from "./ConnectionRecord.js"

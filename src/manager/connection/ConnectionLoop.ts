@@ -2,9 +2,10 @@
  * The life of one connection: dial, be open, lose it, wait, dial again. One fiber per connection, the only one that opens
  * sockets for it, so that there is never a second socket.
  *
- * After a session or a failed dial the table of `domain/CloseReason.ts` decides: what should be up is open, being dialled, waiting
- * for its next dial, or visibly failed. Not asked of the table: what this instance cut itself, which is dialled again; what is
- * quarantined, or was to fail fast, which is given up; what does not reconnect, which stops; and what is halted or moved.
+ * After a session or a failed dial the table of `domain/CloseReason.ts` decides. What should be up is open, being dialled,
+ * waiting for its next dial, or visibly failed. Not asked of the table: what this instance cut itself, which is dialled
+ * again; what is quarantined, or was to fail fast, which is given up; what does not reconnect, which stops; and what is
+ * halted or moved.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -206,8 +207,8 @@ const dial = (
   })
 
 /**
- * Ends a dial whose lease is lost while it is under way: its socket is not yet among the open ones, which the lease's listener
- * cuts.
+ * Ends a dial whose lease is lost while it is under way. Its socket is not yet among the open ones, which the lease's
+ * listener cuts.
  */
 const leaseLost = (lease: Lease["Type"], valid: () => boolean) => (cut: (failure: DialCause) => void) =>
   lease.onChange(() => {

@@ -1,7 +1,7 @@
 /**
- * Follows the lease through this instance's incarnations: after each joining it claims what a former incarnation left,
- * at each end it stops acting for everything at once. Between a fence and the next incarnation nothing is dialled, sent
- * or published.
+ * Follows the lease through this instance's incarnations. After each joining it claims what a former incarnation left; at
+ * each end it stops acting for everything at once. Between a fence and the next incarnation nothing is dialled, sent or
+ * published.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

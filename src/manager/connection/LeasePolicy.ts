@@ -1,9 +1,9 @@
 /**
  * What may go out for a connection now: comparisons of the lease, made right before each act.
  *
- * With `stop` everything ends with the lease. With `continue` an open socket is held and read on, and its frames go on with
- * the old epoch as long as the store does not answer; nothing is dialled and no message is sent without the lease, and
- * nothing at all once this incarnation was fenced.
+ * With `stop` everything ends with the lease. With `continue` an open socket is held and read on. Its frames go on with the
+ * old epoch as long as the store does not answer; nothing is dialled and no message is sent without the lease, and nothing
+ * at all once this incarnation was fenced.
  */
 import type { ManagedConnection } from "./ManagedConnection.js"
 

@@ -1,6 +1,6 @@
 /**
  * Connections that are being tried: each until it has been open, or its first dial has failed, for a while without harm.
- * Suspects wait here for their turn (domain/stored/Trial.ts says who is one, and why).
+ * Suspects wait here for their turn (domain/stored/Trial.ts says which are, and why).
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -1,6 +1,6 @@
 /**
- * How owned records become living connections and how they cease to be: created, claimed after a restart, given up when
- * the incarnation that owned them has ended.
+ * How owned records become living connections, and how they cease to be. They are created, claimed after a restart, given
+ * up when their incarnation has ended.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -19,9 +19,9 @@ export interface Supervisor {
   /** Starts dialling; `opening` of the connection waits for the first dial of this start. */
   readonly start: (c: ManagedConnection, options: { readonly failFast: boolean }) => Effect.Effect<void>
   /**
-   * Closes an open socket with 1000 or the connection's `leave_code`, sets the attempts to 0, dials at once; waits until open
-   * or the dial failed. Those who ask for it while such a dial is under way share that one: no caller cuts what another has
-   * just begun.
+   * Closes an open socket with 1000 or the connection's `leave_code`, sets the attempts to 0, dials at once; waits until
+   * open or the dial failed. Callers that ask for it while such a dial is under way share that one: no caller cuts what
+   * another has just begun.
    */
   readonly restart: (c: ManagedConnection, reason?: string) => Effect.Effect<void, StartFailure>
   /** Closes the socket with this code, and dials no more until it is started again. */
@@ -64,7 +64,7 @@ export const make = (services: ConnectionLoop.LoopContext): Effect.Effect<Superv
         const { session } = c
         if (session !== undefined) {
           session.close(code, reason)
-          // In a fiber of the supervisor's own: here an interruption of the caller would come through to what the time-out may
+          // In a fiber of the supervisor's own. Here an interruption of the caller would reach what the time-out may
           // interrupt, and leave a connection that is neither dialled nor removed. The end of the supervisor ends the wait.
           const waited = yield* session.ended.pipe(
             Effect.timeout(CLOSE_WAIT),

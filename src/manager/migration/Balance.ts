@@ -18,7 +18,7 @@ export const leastLoaded = <A extends { readonly id: string }>(
 }
 
 /**
- * The fewest moves after which every instance is within one of the mean, at most `limit` of them: those that have most give
+ * The fewest moves after which every instance is within one of the mean, at most `limit` of them. Those that have most give
  * first, and those that have least are given first.
  */
 export const evenOut = (counts: ReadonlyMap<string, number>, limit: number): ReadonlyArray<Transfer> => {

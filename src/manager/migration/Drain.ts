@@ -1,8 +1,8 @@
 /**
- * Giving everything away, once, in four stages within one deadline: offline (the record says so, not ready, no new work) → the
- * hooks of the embedding program, in order → connections handed to live instances, or waited for until they close → stop: what
- * is left is released, sockets closed with 1001 or their `leave_code`, what waits published, records flushed, the lease laid
- * down, and only then `left`.
+ * Giving everything away, once, in four stages within one deadline. Offline: the record says so, the instance is not ready
+ * and takes no new work. Hooks: those of the embedding program, in order. Hand over: connections go to live instances, or
+ * are waited for until they close. Stop: what is left is released, sockets are closed with 1001 or their `leave_code`, what
+ * waits is published, records are flushed. Then the lease is laid down, and only then the phase is `left`.
  *
  * Without an instance that can take anything, everything is released at once, for a later instance to claim.
  */

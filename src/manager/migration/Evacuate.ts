@@ -1,8 +1,8 @@
 /**
  * The third stage of leaving: every connection is handed to a live instance, a few at a time, those with the fewest first.
  *
- * A connection that breaks before it makes is not closed faster than the targets may dial its host anew, as long as all go
- * in time: its socket is worth more open than in a queue.
+ * As long as all go in time, a connection that breaks before it makes is closed no faster than the targets may dial its
+ * host. Its socket is worth more open than in a queue.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

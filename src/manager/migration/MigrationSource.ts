@@ -123,8 +123,8 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       const { c, closing, overlap, target } = move
       // without an overlap a target that is gone would cost its socket for nothing
       if (!overlap && !(yield* answers(c, target))) return "retained"
-      // A socket that is lost from here on is not dialled anew while the target's is: a peer that allows only one would close
-      // them in turn. Also while the record is written: the target may claim from then on.
+      // A socket that is lost from here on is not dialled anew while the target's is. A peer that allows only one would
+      // close them in turn. Also while the record is written: the target may claim from then on.
       c.moveOverlaps(overlap)
       const offered = yield* Effect.either(core.store.offerHandover(c.owned, target, () => statusChange(c)))
       if (Either.isLeft(offered)) {

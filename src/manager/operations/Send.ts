@@ -57,7 +57,7 @@ const OUTCOME: Readonly<Record<string, string>> = {
 const MOVE_WAIT = 10_000
 
 /**
- * In a planned move with an overlap there is always a socket, the old one or the new one: a message that finds the one
+ * In a planned move with an overlap there is always a socket, the old one or the new one. A message that finds the one
  * closed already, or the other not open yet, waits for what comes of it.
  */
 const ready = (

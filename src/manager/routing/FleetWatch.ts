@@ -1,8 +1,8 @@
 /**
  * Watch over the whole fleet: the events of this instance and of each member, in one bounded buffer for the reader.
  *
- * An instance that joins is followed from then on. What may have been told while there was no link to an instance counts as one
- * missed event at least, in the next event that comes.
+ * An instance that joins is followed from then on. What may have been told while there was no link to an instance counts as
+ * at least one missed event, in the next event.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

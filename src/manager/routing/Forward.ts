@@ -1,8 +1,8 @@
 /**
  * A call on a connection goes to its owner: done here, or passed on once to the instance that the record names.
  *
- * It goes on to another instance only where it is known not to have been executed: the peer said so, its host refused the
- * dial, or its owner had ended before. Where a call has left and no answer came, it is not run again.
+ * It goes on to another instance only where it was certainly not executed. The peer said so, its host refused the dial, or
+ * its owner had ended before. Where a call has left and no answer came, it is not run again.
  */
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -60,7 +60,7 @@ const whereIs = ({ core, membership }: RoutingContext, id: string): Effect.Effec
       : Where.There({ owner: found.value })
   })
 
-/** The one answer that says for certain: not executed, and not mine. */
+/** The one answer that says for certain: not executed, and not owned by the peer that answers. */
 export const notExecuted = (error: { readonly _tag: string }): error is OwnerUnreachable =>
   error._tag === "OwnerUnreachable" && (error as OwnerUnreachable).executed === undefined
 

@@ -117,7 +117,7 @@ export const beats = (services: HeartbeatServices, life: IncarnationState): Effe
       return sayFenced(how)
     })
 
-  /** The compare failed: an earlier attempt of mine has landed, or I was fenced. */
+  /** The compare failed: an earlier attempt of this incarnation has landed, or it was fenced. */
   const readBack: Effect.Effect<HeartbeatStatus | undefined> = Effect.gen(function* () {
     while (!life.ended()) {
       const mark = elapsed.mark()

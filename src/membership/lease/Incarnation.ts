@@ -31,7 +31,7 @@ export class IncarnationState implements Incarnation {
 
   #landed: Instant | undefined = undefined
   #alone: Instant | undefined = undefined
-  /** by incarnation: when I asked a peer that then promised to count my silence anew */
+  /** by incarnation: when this instance asked a peer that then promised to count its silence anew */
   readonly #grants = new Map<string, Instant>()
   #missed: Instant | undefined = undefined
   #lapsed = false

@@ -23,9 +23,10 @@ export const make = (settings: Pick<SettingsShape, "heartbeatInterval" | "heartb
 }
 
 /*
- * The fixed times of the protocol, each with what it must satisfy. `heartbeatInterval` is at least 500 ms, so margin, which is a quarter
- * of it but no less than 250 ms, and deadline, which is half of it, are at least 250 ms. An instance acts until `ttl - margin` after
- * it sent its last beat that landed; a peer that reads calls it dead no sooner than `ttl + margin` after that. Between the two lie two margins.
+ * The fixed times of the protocol, each with what it must satisfy. `heartbeatInterval` is at least 500 ms. The margin is a
+ * quarter of it and at least 250 ms; the deadline is half of it, so at least 250 ms too. An instance acts until
+ * `ttl - margin` after it sent its last beat that landed; a peer that reads calls it dead no sooner than `ttl + margin`
+ * after that. Between the two lie two margins.
  */
 
 /** Sockets are closed this long before the expiry, milliseconds. CLOSE_AHEAD_MS < margin, and far less than the lease. */

@@ -38,9 +38,9 @@ const isUnread = (decoded: ReturnType<typeof decodeHeartbeat> | undefined): bool
 export const NOWHERE = "http://unreadable.invalid"
 
 /**
- * Stands for a record that cannot be understood: what was known of it before, or what the index says. A row that changes lives,
- * whatever it says; one that does not is fenced like any silent peer, so that a copy or a row written by hand is no member for
- * ever, and what its owner left is taken over.
+ * Stands for a record that cannot be understood: what was known of it before, or what the index says. A row that changes
+ * lives, whatever it says; one that does not is fenced like any silent peer. So a copy, or a row written by hand, is no
+ * member for ever, and what its owner left is taken over.
  */
 const standIn = (
   fleet: PeerContext,
@@ -76,7 +76,7 @@ const standIn = (
   return holders.isCopied(fleet, record) ? { ...record, incarnation: `unreadable-${id}` } : record
 }
 
-/** `sent` was just before the read. Ends my incarnation where my own record says so; then the answer is that record. */
+/** `sent` was just before the read. Ends this incarnation where its own record says so; then the answer is that record. */
 export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Instant): HeartbeatRecord | undefined => {
   const { announcements, board, elapsed, life, me, periods, view } = fleet
   const mark = elapsed.mark()
@@ -139,7 +139,7 @@ export const applyRead = (fleet: PeerContext, { ids, records }: Rows, sent: Inst
       : isNewer(row.value)
         ? undefined
         : standIn(fleet, holders, id, row.version, before)
-    // of a newer version, or my own: it is not judged
+    // of a newer version, or this instance's own: it is not judged
     if (record === undefined || (!understood && id === me.id)) continue
     if (id === me.id) {
       if ((record.incarnation !== life.incarnation || record.status === "dead") && !life.ended()) {

@@ -1,24 +1,24 @@
 /**
  * What a peer's silence means (src/ownership/README.md, Judging); pure.
  *
- * All times are milliseconds of one monotonic clock, mine: a peer's own timestamps are for people only.
+ * All times are milliseconds of this instance's monotonic clock: a peer's own timestamps are for people only.
  */
 import { marginOf } from "../../domain/stored/InstanceRecord.js"
 
 export type Judgement = "alive" | "suspect" | "dead"
 
-/** What I know of one incarnation. */
+/** What this instance knows of one incarnation of a peer. */
 export interface Seen {
   /** by its own record */
   readonly ttlMs: number
   readonly intervalMs: number
-  /** when I saw its beat change last */
+  /** when its beat was last seen to change */
   readonly changedAt: number
-  /** since when I have been reading the store without a break; undefined: I am not */
+  /** since when this instance reads the store without a break; undefined: it does not */
   readonly listeningSince: number | undefined
-  /** when I tried first to say hello, or when it answered last that it does not count me; undefined: not yet */
+  /** when hello was first tried, or when the peer last answered that it does not count this instance; undefined: not yet */
   readonly triedAt: number | undefined
-  /** when it answered that it counts me; undefined: not yet */
+  /** when it answered that it counts this instance; undefined: not yet */
   readonly greetedAt: number | undefined
 }
 

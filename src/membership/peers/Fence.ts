@@ -34,7 +34,7 @@ export const conclude = (
   announcements.victim(view, { id, incarnation, record, reason, at: elapsed.mark().monotonic })
 }
 
-/** Ends when it is known how it went; under my lease only. */
+/** Ends when it is known how it went; under this instance's lease only. */
 export const fence = (fleet: PeerContext, known: Known, reason: Reason): Effect.Effect<void> => {
   const { elapsed, life, periods, store, view } = fleet
   const { id, incarnation } = known

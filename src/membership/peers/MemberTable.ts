@@ -11,15 +11,15 @@ import type { Peer } from "../../ports/Peers.js"
 import type { Version } from "../../ports/StateStore.js"
 import { judge, type Judgement, type Seen } from "./FailureDetector.js"
 
-/** An incarnation that may act, other than mine. */
+/** An incarnation that may act, other than this instance's. */
 export interface Member extends Peer {
   /** `draining`: it takes no new connections */
   readonly status: "alive" | "draining"
   /** silent for more than half its ttl */
   readonly suspect: boolean
-  /** when I saw it first, milliseconds of the monotonic clock */
+  /** when it was seen first, milliseconds of the monotonic clock */
   readonly since: number
-  /** when I saw it first in the index, likewise; undefined: it only has a record */
+  /** when it was seen first in the index, likewise; undefined: it only has a record */
   readonly joinedIndexAt: number | undefined
 }
 
@@ -33,11 +33,11 @@ export interface EndedInstance {
   readonly record: HeartbeatRecord
   /** `dead`: fenced by another instance; `left`: it said so itself */
   readonly reason: "dead" | "left"
-  /** when I learnt it, milliseconds of the monotonic clock */
+  /** when this instance learnt it, milliseconds of the monotonic clock */
   readonly at: number
 }
 
-/** An incarnation whose record I read. */
+/** An incarnation whose record was read. */
 export interface Known extends Peer {
   readonly since: number
   joinedIndexAt: number | undefined
@@ -50,11 +50,11 @@ export interface Known extends Peer {
   greetedAt: number | undefined
   /** it said hello itself, as its record names it */
   heard: boolean
-  /** a link stood with this incarnation, and was not given up by me */
+  /** a link stood with this incarnation, and was not given up from this end */
   linked: boolean
   /** it stands now */
   standing: boolean
-  /** at its address I answered myself */
+  /** at its address this very instance answered */
   mirrored: boolean
 }
 
@@ -73,7 +73,7 @@ export class MemberTable {
   readonly greeters = new Map<string, Greeter>()
   readonly #ended = new Set<string>()
   readonly #departed = new Set<string>()
-  /** incarnations that a fence of mine is on its way to */
+  /** incarnations that a fence of this instance is on its way to */
   readonly fencing = new Set<string>()
   #indexed: ReadonlyMap<string, string> = new Map()
   /** rows that could not be understood at the last read, by instance id: what is wrong with them */
@@ -90,7 +90,10 @@ export class MemberTable {
 
   #members: ReadonlyArray<Peer> | undefined
 
-  /** `incarnation` is mine: of the present try to join, or of the incarnation. `onChange` is called after each change of the members. */
+  /**
+   * `incarnation` is this instance's: the one of its present try to join, or the one it joined as. `onChange` is called
+   * after each change of the members.
+   */
   constructor(
     public incarnation: string,
     private readonly onChange: () => void = () => {}
@@ -147,8 +150,8 @@ export class MemberTable {
   }
 
   /**
-   * A read was answered well at `mark`. Silence counts from then on, unless it counted before and `isFresh` the last good read:
-   * what was read before a pause says nothing of what happened in it.
+   * A read was answered well at `mark`. Silence counts from then on, unless it counted before and the last good read
+   * `isFresh`. What was read before a pause says nothing of what happened in it.
    */
   readWell(mark: Instant, isFresh: (last: Instant) => boolean): void {
     if (this.#lastGood === undefined || !isFresh(this.#lastGood)) this.#listeningSince = undefined
@@ -229,7 +232,7 @@ export class MemberTable {
     this.victims.delete(incarnation)
   }
 
-  /** The incarnation, while it is the one I read last of its instance and has not ended. */
+  /** The incarnation, while it is the one last read of its instance and has not ended. */
   living(incarnation: string): Known | undefined {
     if (this.#ended.has(incarnation)) return undefined
     for (const known of this.#peers.values()) if (known.incarnation === incarnation) return known

@@ -28,12 +28,13 @@ export interface LivePeer extends Peer {
 
 /** What Membership offers of the others. */
 export interface MembershipView {
-  /** Every incarnation that may act, me excluded: those of the last good read that have not ended. */
+  /** Every incarnation that may act, without this instance's own: those of the last good read that have not ended. */
   readonly members: () => ReadonlyArray<Member>
-  /** Members of the store that can take work: alive, not suspect, not draining; me included when I am. */
+  /** Members of the store that can take work: alive, not suspect, not draining; this instance included when it is that. */
   readonly live: () => ReadonlyArray<LivePeer>
   /**
-   * Every ended incarnation whose takeover is not done, once per incarnation of mine; begins with those found so far.
+   * Every ended incarnation whose takeover is not done, once per incarnation of this instance; begins with those found so
+   * far.
    */
   readonly victims: Stream.Stream<EndedInstance>
   /** Whether this incarnation will never act again; not being able to read is a failure, no answer. */
@@ -200,8 +201,8 @@ export const make = (services: {
 }
 
 /**
- * A greeter is believed as far as the store bears it out. A greeter that was not (yet) read there is no member, is told so, and
- * is looked for at once: it must not count this instance's silence while this instance does not ask it.
+ * A greeter is believed as far as the store bears it out. A greeter that was not (yet) read there is no member, is told so,
+ * and is looked for at once. It must not count this instance's silence while this instance does not ask it.
  */
 export const hello = (view: MemberTable, elapsed: SuspendAwareClock, life: IncarnationState, from: Peer): Greeting => {
   // while joining there is none yet, and the present one is another's

@@ -37,7 +37,10 @@ export const make = (fleet: PeerContext): Effect.Effect<PeerLinks, never, Scope.
     const looking = new Set<string>()
 
     const lives = (known: Known): boolean => !life.ended() && view.living(known.incarnation) === known
-    /** It lives; from when on its silence may count, it says itself: not while it would go on without asking me. */
+    /**
+     * It lives; The peer itself says from when on its silence may count: not while it would go on without asking this
+     * instance.
+     */
     const answered = (known: Known, { acts, counted }: Greeting): void => {
       const now = elapsed.mark().monotonic
       if (counted) known.greetedAt ??= now
@@ -45,7 +48,7 @@ export const make = (fleet: PeerContext): Effect.Effect<PeerLinks, never, Scope.
     }
     const hello = (address: string) => Effect.timeoutOption(peers.hello(address, me), periods.deadline)
 
-    /** Until it counts me as a member. */
+    /** Until it counts this instance as a member. */
     const greet = (known: Known) =>
       Effect.gen(function* () {
         while (lives(known) && known.greetedAt === undefined) {

@@ -21,13 +21,16 @@ export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Sc
     const { board, crashDetection, elapsed, life, me, peers, periods, store, view } = fleet
     const checking = new Set<string>()
 
-    /** With this one I spoke, or it with me: that its address refuses me is no accident of the network. */
+    /**
+     * This instance spoke with this one, or it with this instance: that its address refuses now is no accident of the
+     * network.
+     */
     const spoken = ({ id, incarnation }: Peer): boolean => {
       const known = view.peers.get(id)
       return known?.incarnation === incarnation && (known.heard || known.linked || known.greetedAt !== undefined)
     }
 
-    /** Refused once already; a second time means that its process is gone, and could not end me any more. */
+    /** Refused once already; A second refusal means that its process is gone, and cannot end this instance any more. */
     const exclude = (member: Peer) =>
       Effect.gen(function* () {
         if (!crashDetection || !spoken(member) || checking.has(member.incarnation)) return
@@ -37,7 +40,10 @@ export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Sc
         if (Either.isLeft(again) && again.left._tag === "PeerRefused" && life.valid()) view.goneFor(member.incarnation)
       }).pipe(Effect.ensuring(Effect.sync(() => checking.delete(member.incarnation))))
 
-    /** A member says that I have ended: the store knows better, and where it cannot be read the member is believed. */
+    /**
+     * A member says that this incarnation has ended: the store knows better, and where it cannot be read the member is
+     * believed.
+     */
     const fencedBy = (member: Peer) =>
       Effect.gen(function* () {
         const read = yield* Effect.option(Effect.timeout(store.get(instanceKey(me.id)), periods.eighth))
@@ -67,8 +73,8 @@ export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Sc
           if (verdict === "not-reached") life.grant(incarnation, mark)
           return verdict === "fenced" ? yield* fencedBy(member) : undefined
         }
-        // I myself, or a third: an address that is not its own alone. Else another incarnation of that process: this
-        // one has ended
+        // This instance itself answered, or a third: an address that is not its own alone. Else another incarnation of that
+        // process: this one has ended
         if (incarnation === me.incarnation || view.isOfAnother(incarnation, member.id)) return
         view.goneFor(member.incarnation)
       }).pipe(Effect.timeoutOption(periods.deadline), Effect.asVoid)

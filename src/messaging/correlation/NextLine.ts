@@ -2,9 +2,9 @@
  * The requests in mode NEXT of one connection: one at a time, and the next frame is its reply.
  *
  * A reply carries no id here, so it is known by its place alone. A request that gave up after its message went out leaves
- * its place taken: the reply is still owed, and no other message goes out before it has come; it is an ordinary frame
- * then. Where it has not come after `NEXT_OWED_MS`, and others wait, the peer will hardly send it, and nothing tells what
- * comes next from what it owes: the socket is out of step, and only a new one begins afresh.
+ * its place taken. The reply is still owed, and no other message goes out before it has come; it is an ordinary frame then.
+ * Where it has not come after `NEXT_OWED_MS`, and others wait, the peer will hardly send it. Nothing tells what comes next
+ * from what it owes: the socket is out of step, and only a new one begins afresh.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

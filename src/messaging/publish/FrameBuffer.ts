@@ -106,8 +106,8 @@ export class FrameBuffer {
 const PACKED_EVENT_OVERHEAD_BYTES = 64 * 1024
 
 /**
- * Takes the frames of the next pack: at least one, in order, of one origin, at most so many and so many bytes of data, and no
- * more than fits into one event as encoded. A frame over `maxBytes` is alone.
+ * Takes the frames of the next pack: at least one, in order, of one origin. They are at most so many, with so many bytes of
+ * data, and no more than fits into one event as encoded. A frame over `maxBytes` is alone.
  *
  * What the frames are as encoded is bounded from above; where the bound would end the pack, it is counted.
  */

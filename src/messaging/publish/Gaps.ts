@@ -60,7 +60,7 @@ export interface GapSource {
   readonly tellGaps: (now: number) => number
 }
 
-/** Tells the gaps of all lanes in time: the first at the end of the turn it came in, so that a burst is one gap. */
+/** Tells the gaps of all lanes in time. The first is told at the end of the turn it came in, so that a burst is one gap. */
 export class GapReporter {
   private readonly tellers = new Set<GapSource>()
   private readonly alarm: Timer

@@ -1,5 +1,5 @@
 /**
- * One ordered stream of events towards one topic, as the topic's queue sees it: it has something to send, is in a request,
+ * One ordered stream of events towards one topic, as the topic's queue sees it. It has something to send, is in a request,
  * waits for a time, or rests. What it sends next goes only after the answer to what it sent before.
  */
 import { encodedSize, encodedSizeBound, type TopicEvent } from "../../domain/CloudEvent.js"

@@ -1,9 +1,9 @@
 /**
  * One topic: its sources are served in turn, in up to four requests at once.
  *
- * With a free slot an event goes at the end of the turn of the event loop it came in: what the sockets delivered in this turn
- * goes together, and nothing is started for a single frame. Where one turn brings much, it goes as it comes. An event that
- * finds all slots busy waits for company, at most the linger.
+ * With a free slot an event goes at the end of the turn of the event loop it came in. What the sockets delivered in this
+ * turn goes together, and nothing is started for a single frame. Where one turn brings much, it goes as it comes. An event
+ * that finds all slots busy waits for company, at most the linger.
  */
 import * as Exit from "effect/Exit"
 import type { Histogram, MetricsShape } from "../../observability/Metrics.js"

@@ -1,8 +1,8 @@
 import { whenCallbackEnds, whenTurnEnds } from "../../common/CallbackGuard.js"
 
 /**
- * When a topic's queue sends: at the end of the turn of the event loop, or once the present callback is done, or from within an
- * answer. One after the other, never one inside another.
+ * When a topic's queue sends. That is at the end of the turn of the event loop, once the present callback is done, or from
+ * within an answer. One after the other, never one inside another.
  */
 export class TurnScheduler {
   private scheduled = false

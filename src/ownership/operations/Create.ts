@@ -2,8 +2,8 @@
  * How a connection enters the store: page first, then the record (create-if-absent), then the lease check again.
  *
  * The work goes on in the background when its caller stops waiting: an outcome is always found out. A connection that was
- * created after its caller had gone is kept when it had a request_id (another instance may have answered success), else ended
- * by a tombstone.
+ * created after its caller had gone is kept when it had a request_id: another instance may have answered success. Else it
+ * is ended by a tombstone.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"

@@ -1,4 +1,7 @@
-/** One record made mine (src/ownership/README.md, Taking over, 4: claim): page first, then the record with a higher epoch. */
+/**
+ * One record made this instance's (src/ownership/README.md, Taking over, 4: claim): page first, then the record with a
+ * higher epoch.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CONNECTING, FAILED, RECONNECTING, shouldBeUp } from "../../domain/ConnectionStatus.js"
@@ -11,7 +14,10 @@ import { type How, write } from "../records/RecordWrites.js"
 import { type PageTenure, retaining, type StoreContext } from "../records/StoreContext.js"
 import { observeOne, type Orphan } from "./Reconcile.js"
 
-/** The record made mine, its id being on my page; none: it was changed meanwhile, or the incarnation has ended. */
+/**
+ * The record made this incarnation's, its id being on our page; none: it was changed meanwhile, or the incarnation has
+ * ended.
+ */
 export const claim = (
   context: StoreContext,
   tenure: PageTenure,

@@ -1,6 +1,6 @@
 /**
- * A planned move of a connection, as it stands in its record (src/ownership/README.md, Leaving): the owner names the target
- * in `handover`, the target claims, or the owner takes it back at the same epoch.
+ * A planned move of a connection, as it stands in its record (src/ownership/README.md, Leaving). The owner names the target
+ * in `handover`; the target claims, or the owner takes it back at the same epoch.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

@@ -31,8 +31,8 @@ const TIDIED_EVERY = Duration.minutes(10)
 const INDEX_RETRY_DELAY = Duration.seconds(10)
 
 /**
- * Those that a survivor left standing, when it crashed between its last two steps: the record says `done`, or is gone with
- * the pages, an hour later. Where a page is left without its record, something was lost, and the entry stays for people.
+ * Those that a survivor left standing when it crashed between its last two steps. The record says `done`, or an hour later
+ * is gone with the pages. Where a page is left without its record, something was lost, and the entry stays for people.
  */
 const left = (store: StateStore["Type"]): Effect.Effect<Ids, StateStoreUnavailable> =>
   Effect.gen(function* () {

@@ -152,8 +152,8 @@ export const reconcile = (
 ): Effect.Effect<Disposition, StateStoreUnavailable | ValueTooLarge> =>
   Effect.suspend(() => {
     const offered = stored !== undefined && !isTombstone(stored) && stored.handover !== undefined ? stored : undefined
-    // Withdraw the offer even when we already own the connection: a delayed claim by the victim would take it back, and no instance
-    // watches that one any more.
+    // Withdraw the offer even when we already own the connection. A delayed claim by the victim would take it back, and no
+    // instance watches that one any more.
     if (offered?.handover !== undefined && former.isIt(offered.handover) && (ended === undefined || ended === "mine")) {
       return Effect.map(write(context, tenure.life, version, { ...offered, handover: undefined }, how), ({ _tag }) =>
         _tag === "Lost" ? OBSERVE_AGAIN : ended === "mine" ? MINE : SETTLED

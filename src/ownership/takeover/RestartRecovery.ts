@@ -1,7 +1,7 @@
 /**
- * What a former incarnation of this instance left on its pages, one by one: claimed with a higher epoch, ended by a tombstone,
- * or let go (src/ownership/README.md, Joining and restart; Taking over, 3: reconcile; Taking over, 4: claim). The pages of
- * others are sorted in the same way (Takeover).
+ * What a former incarnation of this instance left on its pages, one by one. Each is claimed with a higher epoch, ended by a
+ * tombstone, or let go (src/ownership/README.md, Joining and restart; Taking over, 3: reconcile; Taking over, 4: claim).
+ * The pages of others are sorted in the same way (Takeover).
  */
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -167,9 +167,9 @@ const resolve = (
 }
 
 /**
- * The store came back empty: what this instance held is created anew, by create-if-absent. Where a record stands already, it
- * may be one that the former incarnation created before it saw the store empty, and that no page names: it is sorted
- * like any other. What was being removed then gets its tombstone, since its record may stand in the same way.
+ * The store came back empty: what this instance held is created anew, by create-if-absent. A record that stands there
+ * already may be one that the former incarnation created before it saw the store empty. No page names it then; it is
+ * reconciled like any other. What was being removed then gets its tombstone, since its record may stand in the same way.
  */
 const createAnew = (
   context: StoreContext,

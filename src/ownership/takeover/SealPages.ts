@@ -1,6 +1,6 @@
 /**
- * Closes the pages of an incarnation that has ended (src/ownership/README.md, Taking over, 2: seal): each is made `sealed`, and the
- * first missing one is made sealed, with `end`. From there on the victim can add nothing.
+ * Closes the pages of an incarnation that has ended (src/ownership/README.md, Taking over, 2: seal). Each is made `sealed`,
+ * and the first missing one is made sealed, with `end`. From there on the victim can add nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -35,7 +35,7 @@ export const sweep = (services: Omit<TakeoverContext, "live" | "interval">): Eff
 
   const once = Effect.gen(function* () {
     const astray = pages.ids().filter((id) => !isTaken(context, tenure, id))
-    // what has left my pages is not met again
+    // what has left our pages is not met again
     if (astray.length === 0) former.renewed.clear()
     const twice = astray.filter((id) => before.has(id))
     before = new Set(astray)

@@ -39,7 +39,7 @@ export interface TakeoverContext {
   readonly live: () => ReadonlyArray<string>
   /** Waits until so many more may be claimed. */
   readonly pace: (claims: number) => Effect.Effect<void>
-  /** ids that are claimed together, and go onto my page in one write */
+  /** ids that are claimed together, and go onto our page in one write */
   readonly group: number
   /** between two passes, milliseconds */
   readonly interval: number
@@ -59,8 +59,8 @@ interface Pass {
 }
 
 /**
- * Ends when nothing of the victim is left, or it lives again and cares itself, or my incarnation has ended or takes no
- * work any more.
+ * Ends when nothing of the victim is left, or it lives again and cares itself. Ends too when this incarnation has ended, or
+ * takes no work any more.
  */
 export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effect<void> => {
   const { context, tenure } = services
@@ -72,7 +72,7 @@ export const takeOver = (services: TakeoverContext, victim: Victim): Effect.Effe
   }
   const trying = context.essentials.retrying(`taking over instance ${victim.id}`)
   const unsettled = new Set<string>()
-  /** the last pass found something that was mine to claim */
+  /** the last pass found something that was this instance's to claim */
   let busy = true
 
   /** What it is of this version is said once: it stays as it is, on its page, for one that can do more. */
@@ -163,7 +163,7 @@ const fromMyPlace = (ids: ReadonlyArray<string>, live: ReadonlyArray<string>, me
   return [...ids.slice(from), ...ids.slice(0, from)]
 }
 
-/** How many of these became mine. */
+/** How many of these became this instance's. */
 export const claimGroup = (
   { deliver, gate, pace, context, tenure }: Pick<TakeoverContext, "deliver" | "gate" | "pace" | "context" | "tenure">,
   group: ReadonlyArray<Orphan>,

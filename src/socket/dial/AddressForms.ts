@@ -1,6 +1,6 @@
 /**
- * What the form of an address tells: which IPv4 address an IPv6 one carries, where its packets end (as far as the form, or the
- * operator, tells), and which network it is of.
+ * What the form of an address tells. That is which IPv4 address an IPv6 one carries, where its packets end (as far as the
+ * form, or the operator, tells), and its network.
  */
 import ipaddr from "ipaddr.js"
 
@@ -55,7 +55,7 @@ const span = (bits: number): [number, number] => {
 
 /**
  * `64:ff9b:1::/48` is for prefixes of a site's own, of 48, 56, 64 or 96 bits. What follows the address is zero in what a
- * gateway makes, and ignored in what it gets: so every length counts up to the first one that has nothing after it.
+ * gateway makes, and ignored in what it gets. So every length counts up to the first one that has nothing after it.
  */
 const localNat64 = (bytes: ReadonlyArray<number>): ReadonlyArray<ipaddr.IPv4> => {
   const readings: Array<ipaddr.IPv4> = []

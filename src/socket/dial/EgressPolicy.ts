@@ -1,8 +1,9 @@
 /**
- * Where sockets may go, judged on the address and port that are really dialled. Pure: names are resolved by the caller, once.
+ * Where sockets may go, judged on the address and port that are really dialled. Pure: names are resolved by the caller,
+ * once.
  *
  * Denied beats allowed, allowed beats `public`; an entry with a port is about that port alone. An IPv6 form that carries an
- * IPv4 address is judged by what it carries, because that is where a gateway or the kernel would send it.
+ * IPv4 address is judged by what it carries: that is where a gateway or the kernel sends it.
  */
 import { isIP } from "node:net"
 import ipaddr from "ipaddr.js"

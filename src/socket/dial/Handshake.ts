@@ -1,9 +1,9 @@
 /**
  * The login that runs after each open: send, expect, send.
  *
- * Synchronous on purpose: the frame that answers a step, and the frames behind it, may come in the same read of the
- * socket, so the next step is in place before the next frame is looked at. A frame that a step expected goes nowhere
- * else; every other one is an ordinary frame, in order.
+ * Synchronous on purpose. The frame that answers a step, and the frames behind it, may come in the same read of the socket.
+ * So the next step is in place before the next frame is looked at. A frame that a step expected goes nowhere else; every
+ * other one is an ordinary frame, in order.
  */
 import * as Either from "effect/Either"
 import type { Guarded } from "../../common/CallbackGuard.js"

@@ -1,8 +1,8 @@
 /**
  * The opening request with everything filled in, made anew for each dial so that a rotated secret is used at the next one.
  *
- * A header, a subprotocol and a message get a value as it is; in the URL it is percent-encoded as one component, so that a
- * secret can hold any character and cannot change host, path or the other query values.
+ * A header, a subprotocol and a message get a value as it is; in the URL it is percent-encoded as one component. So a
+ * secret can hold any character, and cannot change host, path or the other query values.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"

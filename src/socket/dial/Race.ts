@@ -1,9 +1,10 @@
 /**
- * One connected socket out of several addresses (happy eyeballs, RFC 8305): the next one is begun when the one before failed, or
- * has not connected within a quarter of a second; the first to be connected wins, and the others are cut. No attempt has a
- * deadline of its own: the caller of the race calls it off.
+ * One connected socket out of several addresses (happy eyeballs, RFC 8305). The next one is begun when the one before
+ * failed, or has not connected within a quarter of a second; the first to be connected wins, and the others are cut. No
+ * attempt has a deadline of its own: the caller of the race calls it off.
  *
- * Over TLS an attempt has won once its handshake is done, so that a peer sees one WebSocket opening, whichever attempt wins.
+ * Over TLS an attempt has won once its handshake is done, so that a peer sees one WebSocket opening, whichever attempt
+ * wins.
  */
 import * as Net from "node:net"
 import * as Tls from "node:tls"

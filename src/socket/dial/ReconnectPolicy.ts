@@ -1,10 +1,10 @@
 /**
  * When to dial again, as a `Schedule`: exponential, capped, with jitter; slow after answers that ask for it.
  *
- * Input is what the lost session decided, output the number of the attempt to come, from 1. A caller that must announce
- * the delay before it begins adds its own `Schedule.modifyDelayEffect((attempt, delay) => …)`: the delay it is given is
- * the one that will be slept. The attempts go back to 1 by the driver's `reset`, or by a fresh `Effect.retry`, which is up
- * to the loop: only it knows whether the socket was open for `stable_after_ms`.
+ * Input is what the lost session decided, output the number of the attempt to come, from 1. A caller that must announce the
+ * delay before it begins adds its own `Schedule.modifyDelayEffect((attempt, delay) => …)`. The delay it is given is the one
+ * that will be slept. The attempts go back to 1 by the driver's `reset`, or by a fresh `Effect.retry`, which is up to the
+ * loop. Only it knows whether the socket was open for `stable_after_ms`.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,10 +1,11 @@
 /**
- * The clocks of an open socket: the two pings, the peer that is dead (nothing came), the feed that is stale (no data frame).
+ * The clocks of an open socket: the two pings, the peer that is dead (nothing came), the feed that is stale (no data
+ * frame).
  *
- * Armed from the start, not from the first frame. Time in which we did not read does not count: a socket that we paused
- * is never called dead, and after a blocked event loop the frames that wait in the kernel get their chance to be read.
- * Each frame only stores a number; one timer a socket looks at them. Bytes that come are life too, those of a frame that is
- * not yet whole: the timer compares how many there were.
+ * Armed from the start, not from the first frame. Time in which we did not read does not count. A socket that we paused is
+ * never called dead. After a blocked event loop the frames that wait in the kernel get their chance to be read. Each frame
+ * only stores a number; one timer a socket looks at them. Bytes that come are life too, those of a frame that is not yet
+ * whole: the timer compares how many there were.
  */
 import type { Guarded } from "../../common/CallbackGuard.js"
 import type { ResolvedKeepAlive } from "../../domain/Spec.js"

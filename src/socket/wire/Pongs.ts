@@ -1,6 +1,7 @@
 /**
- * Answers to pings: one is on its way at most, and one waits behind it. Of more pings the last one is answered, which answers
- * those before it too (RFC 6455, 5.5.3), so that no number of them, however long they or we had to wait, costs more than this.
+ * Answers to pings: one is on its way at most, and one waits behind it. Of more pings the last one is answered, which
+ * answers those before it too (RFC 6455, 5.5.3). So no number of them, however long they or we had to wait, costs more than
+ * this.
  */
 import { WebSocket } from "ws"
 import { guard, type Guarded } from "../../common/CallbackGuard.js"

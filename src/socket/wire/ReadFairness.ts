@@ -1,10 +1,10 @@
 /**
  * What the sockets of this process together may bring in one turn of the event loop.
  *
- * libuv reads up to two megabytes from one socket before it looks at the next, so a hundred floods would keep every timer,
- * every call and the lease itself waiting for seconds. Once the turn has brought enough, a socket that brings much more is
- * not read until its turn comes again; of those, one goes on in each turn of the loop. A socket that brings little is never
- * held up.
+ * The loop of libuv reads up to two megabytes from one socket before it looks at the next. So a hundred floods would keep
+ * every timer, every call and the lease itself waiting for seconds. Once the turn has brought enough, a socket that brings
+ * much more is not read until its turn comes again; of those, one goes on in each turn of the loop. A socket that brings
+ * little is never held up.
  */
 
 import { attempt, type Guarded, whenTurnEnds } from "../../common/CallbackGuard.js"

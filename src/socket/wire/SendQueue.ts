@@ -1,9 +1,9 @@
 /**
  * Messages on their way to one socket: bounded by count and bytes, in order, each told its own outcome.
  *
- * The socket is handed the next message when it has nothing unsent: what it has taken can neither be taken back nor, where
- * it is cut in the middle, be told apart from what left whole. So a slow peer fills this queue, and the queue says BufferFull;
- * and when the socket is cut, the one message in flight is the only one of which a part may be out.
+ * The socket is handed the next message when it has nothing unsent. What it has taken cannot be taken back, and where it is
+ * cut in the middle, that cannot be told from what left whole. So a slow peer fills this queue, and the queue says
+ * BufferFull; and when the socket is cut, the one message in flight is the only one of which a part may be out.
  */
 import * as Effect from "effect/Effect"
 import type { ByteBudget } from "../../common/ByteBudget.js"
@@ -55,9 +55,9 @@ export class SendQueue {
   ) {}
 
   /**
-   * Done once the socket took the message. Fails with BufferFull at once when the queue is full (a message larger than all of
-   * it is taken when the queue is empty), with ConnectionNotOpen when the socket ended, or this instance may no longer
-   * act, before all of it left. Interruption takes a waiting message back.
+   * Done once the socket took the message. Fails with BufferFull at once when the queue is full; a message larger than all
+   * of it is taken when the queue is empty. Fails with ConnectionNotOpen when the socket ended, or this instance may no
+   * longer act, before all of it left. Interruption takes a waiting message back.
    */
   send(data: Uint8Array, binary: boolean, handed?: () => void): Effect.Effect<void, BufferFull | ConnectionNotOpen> {
     return Effect.async<void, BufferFull | ConnectionNotOpen>((resume) => {

@@ -1,8 +1,9 @@
 /**
  * What handling the frames of each connection costs in one turn of the event loop, as `ReadTurn` counts what they bring.
  *
- * The clock is not read for each frame: large ones are measured, of small ones one in so many bytes, and after a dear one all
- * until they are cheap again. Time in which the process did not run counts for no frame: the processor time that it used decides.
+ * The clock is not read for each frame. Large ones are measured, of small ones one in so many bytes, and after a dear one
+ * all until they are cheap again. Time in which the process did not run counts for no frame: the processor time that it
+ * used decides.
  */
 import { whenTurnEnds } from "../../common/CallbackGuard.js"
 import { FEED } from "../../domain/Limits.js"

@@ -2,8 +2,8 @@
  * The books of messages that are not yet whole: what `ws` keeps of each socket until the last byte of a message is there.
  *
  * All together they have what the frames that wait leave of WSM_BUFFER_MAX_BYTES. Beyond it a socket that keeps much is not
- * read, but for the one that keeps most: it is nearest to its end, and its message frees the others. Where no message gets
- * whole for a while, those that keep most are closed (1013) until there is room.
+ * read, but for the one that keeps most. That one is nearest to its end, and its message frees the others. Where no message
+ * gets whole for a while, those that keep most are closed (1013) until there is room.
  */
 import { ALL, attempt, type Guarded, later } from "../../common/CallbackGuard.js"
 

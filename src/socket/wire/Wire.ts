@@ -30,8 +30,8 @@ export interface Wire {
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Starts the closing handshake; the socket is cut after a second. Frames that are still under way are handed on, unless the
-   * socket was paused: then there is no room for them, and a paused socket would never see the answer.
+   * Starts the closing handshake; the socket is cut after a second. Frames that are still under way are handed on, unless
+   * the socket was paused. Then there is no room for them, and a paused socket would never see the answer.
    */
   readonly close: (code: number, reason: string) => void
   /** Cuts the socket; nothing is handed on any more but `onEnd`. */

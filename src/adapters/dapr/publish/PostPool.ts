@@ -102,8 +102,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 // POSTs to the sidecar, each alone on a connection of its own, which is kept.
 //
-// A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. undici's
-// Pool takes another, and waits for a turn of the event loop before it is written to.
+// A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. The Pool of
+// undici takes another, and waits for a turn of the event loop before it is written to.
 
 /** Of a client for `PostPool`. One request at a time is here; undici's own one at a time waits for that turn. */
 export const CLIENT_OPTIONS: Client.Options = { pipelining: 2, keepAliveTimeout: 30_000 }

@@ -1,6 +1,6 @@
 /**
  * One batch on its way through the sidecar: its requests one after the other, by one deadline. Where a whole request of
- * several is refused for good, its events go singly, in order, because one that the sidecar cannot take fails them all.
+ * several is refused for good, its events go singly, in order. One that the sidecar cannot take fails them all.
  */
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"

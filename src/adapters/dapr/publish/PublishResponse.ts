@@ -4,8 +4,8 @@ import { messageOf, TOKEN_HINT } from "../sidecar/Metadata.js"
 import type { Answer } from "./PostPool.js"
 
 /**
- * taken: all of them · entries: these were not (places in the request) · refused: not one was taken, and repeating the same
- * will not help · failed: nothing is known of any, and repeating may help.
+ * `taken`: all of them. `entries`: these were not (places in the request). `refused`: not one was taken, and repeating the
+ * same will not help. `failed`: nothing is known of any, and repeating may help.
  */
 export type PublishOutcome =
   | { readonly _tag: "taken" }
@@ -38,7 +38,10 @@ const TAKEN: PublishOutcome = { _tag: "taken" }
 const STRANGER_HINT =
   " (not an answer of Dapr's publish API: see that the sidecar's Configuration allows publish in spec.api.allowed, and that DAPR_HTTP_PORT is the sidecar's)"
 const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGURED"])
-/** Told with a status of 500, of an event that was cut off: one byte over its limit the sidecar goes on with what it has read. */
+/**
+ * Told with a status of 500, of an event that was cut off. One byte over its limit the sidecar goes on with what it has
+ * read.
+ */
 const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
 /** The words of the sidecar, NATS, Kafka, RabbitMQ, Azure and AWS for what is said with the status of a failure. */
 const TOO_LARGE =

@@ -1,7 +1,7 @@
 /**
- * The HTTP/2 connection to the sidecar's gRPC API, as Effects: every call has a deadline, interruption cancels it, and a
- * failure says whether the sidecar answered or the way to it broke. It is made by the first call, made anew by the first one
- * after it broke, and closed with its scope.
+ * The HTTP/2 connection to the sidecar's gRPC API, as Effects. Every call has a deadline, interruption cancels it, and a
+ * failure says whether the sidecar answered or the way to it broke. It is made by the first call, made anew by the first
+ * one after it broke, and closed with its scope.
  */
 import type { ClientHttp2Session } from "node:http2"
 import type { Client } from "@connectrpc/connect"
@@ -57,7 +57,7 @@ type Sessions = NonNullable<GrpcTransportOptions["sessionManager"]>
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager of ours: the SDK gives no hold on its own,
+ * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager of ours. The SDK gives no hold on its own,
  * and without one the connection can neither be closed nor be kept from ending the process.
  */
 export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope> =>
@@ -96,7 +96,7 @@ export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope
 
 /**
  * A session that breaks is destroyed first and says why a moment later. A request in between makes the manager forget it,
- * and an error without a listener ends the process: so there is a listener for as long as the session lives.
+ * and an error without a listener ends the process. So there is a listener for as long as the session lives.
  */
 const guarded = (sessions: Sessions): Sessions => {
   const heard = new WeakSet<ClientHttp2Session>()

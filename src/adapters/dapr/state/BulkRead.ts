@@ -39,9 +39,9 @@ export const bulkRead = (
     }
 
     /**
-     * Of a table the rows come one by one, and where the server goes away between them the component says nothing and gives those
-     * it has (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows). So absent is only what a
-     * read of its own finds absent.
+     * The rows of a table come one by one. Where the server goes away between them, the component says nothing and gives
+     * those it has. (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows.) So absent is
+     * only what a read of its own finds absent.
      */
     const confirm = (absent: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
       Effect.forEach(

@@ -1,6 +1,6 @@
 /**
- * Calls that begin in one turn of the event loop, made as one request: most of what a call costs, here and in the sidecar, is
- * then paid once for all of them. A call that begins alone is sent alone, and no call waits for an earlier request.
+ * Calls that begin in one turn of the event loop, made as one request. Most of what a call costs, here and in the sidecar,
+ * is then paid once for all of them. A call that begins alone is sent alone, and no call waits for an earlier request.
  */
 import type { Client } from "@connectrpc/connect"
 import type { Dapr } from "@dapr/dapr/proto/dapr/proto/runtime/v1/dapr_pb.js"

@@ -50,9 +50,10 @@ export interface StateClient {
 /**
  * What an answer to a write says.
  *
- * `Confirmed`: it is done. `Ambiguous`: it was one of several in a request, and what became of it is to be read, whatever the answer:
- * a failure does not say whose, and a success may be that of others. Where operators gave the sidecar a retry policy only those
- * that did not lose their race are repeated, and then their success is the answer (runtime 1.18.2, `PerformBulkStoreOperation`).
+ * `Confirmed`: it is done. `Ambiguous`: it was one of several in a request, and what became of it is to be read, whatever
+ * the answer. A failure does not say whose, and a success may be that of others. Where operators gave the sidecar a retry
+ * policy, it repeats only those that did not lose their race. Their success is the answer then (runtime 1.18.2,
+ * `PerformBulkStoreOperation`).
  */
 export type WriteOutcome = { readonly _tag: "Confirmed" } | { readonly _tag: "Ambiguous"; readonly failure: CallFailed }
 

@@ -1,7 +1,7 @@
 /**
- * What Dapr's state stores have in common, and what each does in its own way, as measured on a live sidecar: how a key is
- * created, whether its etags are counters, which answers mean that another writer was first, and which stores cannot
- * guarantee S02 and S03 at all.
+ * What Dapr's state stores have in common, and what each does in its own way, as measured on a live sidecar. That is how a
+ * key is created, whether its etags are counters, and which answers mean that another writer was first. It also says which
+ * stores cannot guarantee S02 and S03 at all.
  */
 import * as Duration from "effect/Duration"
 import type { Component } from "../sidecar/Metadata.js"
@@ -17,16 +17,16 @@ export interface StoreDialect {
   /** The etag that a create carries; undefined: none, `first-write` alone means "only if absent". */
   readonly createEtag: string | undefined
   /**
-   * Etags are counters that begin at 1 for every new key. So an etag repeats when its key vanishes and is made anew, and
-   * a replace of a key that has vanished makes it anew instead of failing: its etag is then not the old one + 1.
+   * Etags are counters that begin at 1 for every new key. So an etag repeats when its key vanishes and is made anew. A
+   * replace of a key that has vanished makes it anew instead of failing: its etag is then not the old one + 1.
    */
   readonly counts: boolean
   /** How long an etag may be believed without looking, milliseconds. */
   readonly believedFor: number
   /**
-   * Calls that begin at once are made as one request, a few hundred microseconds of processor time less for each. Only where the
-   * component calls every failed write a lost race: of other failures the sidecar repeats a part, if operators gave it a retry
-   * policy, and the second time that part fails in part it picks from the wrong list, which ends it (runtime 1.18.2,
+   * Calls that begin at once are made as one request, a few hundred microseconds of processor time less for each. Only
+   * where the component calls every failed write a lost race. Of other failures the sidecar repeats a part, if operators
+   * gave it a retry policy. When that part fails in part too, it picks from the wrong list, which ends it (runtime 1.18.2,
    * `PerformBulkStoreOperation`).
    */
   readonly together: boolean

@@ -61,7 +61,8 @@ export class Handle {
   close(): void {
     if (!this.database.open) return
     try {
-      // What is in the log beside the file is in no copy of the file: emptied here, so that a backup of `state.db` alone is whole.
+      // What is in the log beside the file is in no copy of the file. It is emptied here, so that a backup of `state.db`
+      // alone is whole.
       this.database.pragma("wal_checkpoint(TRUNCATE)")
     } catch {
       // Another process has it open; the last one to close can do this.
@@ -146,8 +147,8 @@ const prepare = (database: Database): void => {
   database.pragma("journal_mode = WAL")
   // Outlives a killed process; after a power cut the last writes may be missing, and the leases are over anyway.
   database.pragma("synchronous = NORMAL")
-  // Otherwise what was removed stays in the file, and a new page is written with whatever its piece of our memory held before:
-  // that may be an opening request, with its secrets.
+  // Otherwise what was removed stays in the file, and a new page is written with whatever its piece of our memory held
+  // before. That may be an opening request, with its secrets.
   database.pragma("secure_delete = ON")
   const [row] = database.pragma("user_version") as [{ readonly user_version: number }]
   if (row.user_version === LAYOUT) return

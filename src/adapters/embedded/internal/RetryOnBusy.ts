@@ -1,8 +1,8 @@
 /**
  * Waiting for a lock that another process holds, without holding up the event loop.
  *
- * An attempt that meets a lock blocks the loop for the busy timeout. So the calls of one handle share their attempts:
- * after one that found the file busy none tries for a few milliseconds, however many calls wait.
+ * An attempt that meets a lock blocks the loop for the busy timeout. So the calls of one handle share their attempts. After
+ * one that found the file busy none tries for a few milliseconds, however many calls wait.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
