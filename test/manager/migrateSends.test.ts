@@ -34,8 +34,10 @@ describe.concurrent("make before break", () => {
     const { a, b, c, fresh, id, moved, server } = await moving(test)
     server.echo()
     const asks = { more: true }
-    const asking = async ({ manager, service }: Node) => {
-      const outcomes: Array<string> = []
+    const outcomesOf = new Map<Node, Array<string>>([a, b, c].map((node) => [node, []]))
+    const asking = async (node: Node) => {
+      const { manager, service } = node
+      const outcomes = outcomesOf.get(node)!
       while (asks.more) {
         const call = outcomes.length % 2 === 0 ? service.send({ id, message }) : service.sendRaw({ id, message })
         const done = await manager.run(Effect.either<unknown, { readonly _tag: string }, never>(call))
@@ -47,12 +49,13 @@ describe.concurrent("make before break", () => {
       return outcomes
     }
     const all = [a, b, c].map(asking)
-    await sleep(500)
-    assert.isAbove(server.peers[0]!.frames.length, 20, "the old socket takes them")
+    await server.until(() => server.peers[0]!.frames.length > 20)
     assert.deepStrictEqual(fresh.frames, [])
     fresh.send("welcome")
     assert.include((await moved).pipe(Either.getOrThrow), { instanceId: "b" })
-    await sleep(200)
+    const answered = fresh.frames.length
+    await server.until(() => fresh.frames.length > answered)
+    await a.manager.until(() => [...outcomesOf.values()].every(({ length }) => length > 5), "each has asked")
     asks.more = false
     for (const outcomes of await Promise.all(all)) {
       const failed = outcomes.filter((outcome) => outcome !== "done")
@@ -61,7 +64,6 @@ describe.concurrent("make before break", () => {
         []
       )
       assert.isAtMost(failed.length, 1)
-      assert.isAbove(outcomes.length, 5)
     }
     assert.isNotEmpty(fresh.frames)
   })
