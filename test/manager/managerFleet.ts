@@ -38,7 +38,7 @@ export interface TestFleet {
   readonly connect: (node: Node, request?: Partial<ConnectRequest>) => Promise<Connection>
 }
 
-const PERIODS = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.millis(3000) }
+const PERIODS = { heartbeatInterval: Duration.millis(500), heartbeatTtl: Duration.seconds(10) }
 
 export const startFleet = async (
   { onTestFinished }: TestContext,
