@@ -70,12 +70,16 @@ const part = (first, last) =>
 
 /** sequences of one process: it plays the first of them at half the speed of the others */
 const AT_ONCE = Math.min(100, Math.ceil(count / jobs / 2))
+/** Where no terminal shows each step. */
+const TELL_EVERY = 1000
+let told = 0
 const lane = async () => {
   while (next < from + count) {
     const first = next
     next = Math.min(first + AT_ONCE, from + count)
     await part(first, next - 1)
     if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${count} `)
+    else if (done >= told + TELL_EVERY) process.stderr.write(`${(told = done)} of ${count}\n`)
   }
 }
 process.stdout.write(`seeds ${from} to ${from + count - 1}\n`)
