@@ -238,13 +238,14 @@ requiring("daprd")("the sidecar is away", () => {
       const version = yield* store.create("k", value(1))
       yield* sidecars[0].kill
       yield* sidecars[0].start
-      yield* store.replace("k", value(2), version)
+      const second = value(2)
+      yield* store.replace("k", second, version)
       yield* sidecars[0].kill
       yield* sidecars[0].start
       yield* store.create("another", value(3))
       yield* sidecars[0].kill
       yield* sidecars[0].start
-      expect(Option.getOrThrow(yield* store.get("k")).value).toBe(value(2))
+      expect(Option.getOrThrow(yield* store.get("k")).value).toBe(second)
     })
   )
 
