@@ -158,6 +158,36 @@ const publishing: Scenario = {
   }
 }
 
+/** The target's claim of the first offer reads the record of the second one, as soon as that stands. */
+const again: Scenario = {
+  name: "break before make: an offer that was taken back is claimed as the next one, before the source hears that it stands",
+  play: (world) => {
+    const id = begun(world, "break before make")
+    const key = connectionKey(id)
+    world.slowDials = 0
+    let deaf = true
+    let offered = false
+    world.fate = (instance, call) => {
+      if (instance === TARGET && call.operation === "get" && call.key === key && deaf) return {}
+      if (instance !== SOURCE || deaf || offered || !writes(key)(call)) return undefined
+      offered = true
+      return { arrives: 2, answers: 1_000 }
+    }
+    world.migrate(SOURCE, id, "instance-1")
+    until(world, () => MOMENTS["it is offered"]!(world, id))
+    world.go(4_000)
+    until(world, () => !MOMENTS["it is offered"]!(world, id))
+    world.go(200)
+    deaf = false
+    world.migrate(SOURCE, id, "instance-1")
+    until(world, () => MOMENTS["it is claimed"]!(world, id))
+    if (!offered) world.check.violation("the scenario did not come about", "the second offer was answered at once")
+    for (let i = 0; i < 300; i++) world.go(100)
+    world.fate = undefined
+    settle(world)
+  }
+}
+
 /** Removed where it is dialled; the source has heard of nothing yet. */
 const removed: Scenario = {
   name: "make before break: disconnected before it is open where it was moved to",
@@ -178,7 +208,7 @@ const removed: Scenario = {
 
 export const MOVES: ReadonlyArray<Scenario> = (Object.keys(MODES) as ReadonlyArray<Mode>).flatMap((mode) => [
   undisturbed(mode),
-  mode === "make before break" ? removed : publishing,
+  ...(mode === "make before break" ? [removed] : [publishing, again]),
   silent(mode),
   late(mode),
   onwards(mode),

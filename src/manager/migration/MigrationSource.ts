@@ -123,6 +123,14 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       const { c, closing, overlap, target } = move
       // without an overlap a target that is gone would cost its socket for nothing
       if (!overlap && !(yield* answers(c, target))) return "retained"
+      // Before the record names the target. The target may claim from then on, and need not be told: a claim of an earlier offer,
+      // which was taken back, may still read the record.
+      if (!overlap) {
+        yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
+        c.change("lost")
+        yield* published(c)
+        c.publishingHeld()
+      }
       // A socket that is lost from here on is not dialled anew while the target's is. A peer that allows only one would
       // close them in turn. Also while the record is written: the target may claim from then on.
       c.moveOverlaps(overlap)
@@ -133,12 +141,6 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
         return yield* takenBack(move)
       }
       if (!offered.right) return yield* letGo(move)
-      if (!overlap) {
-        yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
-        c.change("lost")
-        yield* published(c)
-        c.publishingHeld()
-      }
       const taken = yield* Effect.either(
         peers.offerHandover(target.address, me(c), { id: c.id, epoch: c.epoch, overlap })
       )
