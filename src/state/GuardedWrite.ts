@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Duration from "effect/Duration"
 import { uuidv7 } from "../common/Uuid.js"
 import { StateStoreUnavailable } from "../domain/Errors.js"
@@ -29,6 +30,11 @@ export interface GuardedWrite {
   readonly mayWrite: () => boolean
   /** True ends it; the outcome is then what was found out so far. */
   readonly abandoned: () => boolean
+  /**
+   * Asked before a create is repeated that may have landed and is not there: false ends it, as `abandoned` does. The store may
+   * have come back empty, and what had landed may have been lost with it.
+   */
+  readonly stands?: Effect.Effect<boolean, StateStoreUnavailable>
   /** Go on while the store says that nothing was changed; else fail then. An unknown outcome is always settled. */
   readonly patient: boolean
   /** Called at each answer that is none. */
@@ -82,8 +88,18 @@ export const put = (
       }
       if (Option.getOrUndefined(found)?.version !== expected) return { _tag: "Lost", current: found }
       yield* Effect.sleep(WRITE_RETRY_DELAY)
+      if (unknown && expected === undefined && !(yield* stillStands(write))) return yield* givenUp()
     }
   })
+
+/** Asked until there is an answer, or it is abandoned. */
+const stillStands = ({ abandoned, stands }: GuardedWrite): Effect.Effect<boolean> =>
+  stands === undefined
+    ? Effect.succeed(true)
+    : stands.pipe(
+        Effect.retry({ schedule: Schedule.spaced(WRITE_RETRY_DELAY), while: () => !abandoned() }),
+        Effect.orElseSucceed(() => false)
+      )
 
 /** Undefined when abandoned before there was an answer. */
 const readBack = (

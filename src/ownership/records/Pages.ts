@@ -91,6 +91,7 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
         encodePage({ incarnation: life.incarnation, sealed: false, ids: [...next.ids], nonce, unknown: next.unknown }),
       mayWrite: life.valid,
       abandoned: life.ended,
+      stands: check,
       patient,
       ...(ttl !== undefined && { ttl })
     }
@@ -108,8 +109,6 @@ export const make = ({ check, instanceId, keep, life, store, unread }: PagesServ
       page: { version, ids: new Set(page.ids), unknown: page.unknown },
       end: page.end === true
     }))
-
-  // ---------------------------------------------------------------- adopting
 
   const adoptOne = (
     n: number

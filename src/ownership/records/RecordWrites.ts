@@ -65,6 +65,7 @@ export const write = (
       ...(isTombstone(value) && { ttl: TOMBSTONE_TTL }),
       mayWrite: life.valid,
       abandoned: life.ended,
+      stands: context.membership.check(life),
       ...how
     })
   }).pipe(Effect.ensuring(Effect.sync(() => context.open--)))
