@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type { TestContext } from "vitest"
 import * as MemoryPubSub from "../../src/adapters/embedded/MemoryPubSub.js"
 import { connectionKey } from "../../src/domain/stored/Keys.js"
+import { Lease } from "../../src/membership/lease/Lease.js"
 import { type Node, startFleet } from "./managerFleet.js"
 import { allLive, consumer, told, toldTypes } from "./plannedMoves.js"
 
@@ -69,6 +70,24 @@ describe.concurrent("a target that does not take it", () => {
       [epoch, epoch]
     )
     assert.notInclude(toldTypes(b, id), "migrated")
+  })
+})
+
+describe.concurrent("a store that is away", () => {
+  it("costs no socket, without an overlap either: nothing is closed before it can be offered", async (test) => {
+    const { a, fleet, server } = await two(test)
+    const { epoch, id } = await fleet.connect(a)
+    a.faults.unavailable = true
+    const { life } = (await a.manager.run(Effect.map(Lease, (lease) => ({ life: lease.life() })))) as never as {
+      readonly life: { readonly storeAway: () => boolean }
+    }
+    await a.manager.until(() => life.storeAway(), "the store is seen to be away")
+    for (let tries = 0; tries < 3; tries++) {
+      await a.manager.refused(a.service.migrate({ id, targetInstanceId: "b" }))
+    }
+    a.faults.heal()
+    assert.include(await a.manager.run(a.service.get(id)), { epoch, status: "CONNECTION_STATUS_CONNECTED" })
+    assert.deepStrictEqual([server.peers.length, server.peers[0]!.open], [1, true])
   })
 })
 

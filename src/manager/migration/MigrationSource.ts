@@ -121,8 +121,9 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
   const carryOut = (move: Move): Effect.Effect<MigrationOutcome> =>
     Effect.gen(function* () {
       const { c, closing, overlap, target } = move
-      // without an overlap a target that is gone would cost its socket for nothing
-      if (!overlap && !(yield* answers(c, target))) return "retained"
+      // without an overlap a target or a store that is gone would cost its socket for nothing
+      const { life } = c.owned
+      if (!overlap && (!life.valid() || life.storeAway() || !(yield* answers(c, target)))) return "retained"
       // Before the record names the target. The target may claim from then on, and need not be told: a claim of an earlier offer,
       // which was taken back, may still read the record.
       if (!overlap) {
