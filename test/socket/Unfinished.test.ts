@@ -2,6 +2,7 @@
 import { constants, deflateRawSync } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { FeedSocket } from "../../src/socket/wire/FeedSocket.js"
 import { Sessions } from "../../src/socket/wire/Session.js"
 import { encodeFrame, ScriptedServer } from "../support/ScriptedServer.js"
 import { eventually, open, sessionsLayer, specOf } from "./testSession.js"
@@ -116,13 +117,30 @@ describe.concurrent("messages without an end", () => {
       expect(all.map(({ frames }) => frames.length)).toEqual(all.map(() => 1))
     }).pipe(Effect.provide(surroundings))
   )
-})
 
-// not beside others: what is inflated is looked for a tenth of a second later
-describe("messages without an end", () => {
   it.scopedLive(
     "are bounded for the instance, at the cost of those who keep most: fragments that are inflated, which is seen a little later",
     () => bounded(true, 2 * MIB, () => inflating(2 * MIB)),
     60_000
   )
 })
+
+it.scopedLive("a fragment that is being inflated counts as one, so that it is looked at again", () =>
+  Effect.gen(function* () {
+    const server = yield* ScriptedServer.scoped({ compression: true })
+    const socket = new FeedSocket(new URL(server.url), [], 64 * MIB, { perMessageDeflate: true })
+    yield* Effect.addFinalizer(() => Effect.sync(() => socket.terminate()))
+    yield* eventually(() => socket.readyState === socket.OPEN)
+    const seen: Array<number> = []
+    const look = () => {
+      seen.push(socket.unfinishedBytes())
+      if (seen.at(-1)! < 16 * MIB) setImmediate(look)
+    }
+    look()
+    server.last.raw(inflating(16 * MIB))
+    yield* eventually(() => seen.at(-1)! >= 16 * MIB)
+    const from = seen.findIndex((bytes) => bytes > 0)
+    expect(seen[from]).toBeLessThan(MIB)
+    expect(seen.slice(from)).not.toContain(0)
+  })
+)

@@ -21,8 +21,12 @@ interface Internals {
     /** in the fragments that are, inflated */
     readonly _messageLength: number
     readonly _fragments: ReadonlyArray<unknown>
+    readonly _state: number
   } | null
 }
+
+/** The `_state` in which a fragment is with zlib: of what comes of it nothing is known yet. */
+const INFLATING = 5
 
 /** A Buffer beside its bytes. */
 const PART_BYTES = 128
@@ -51,7 +55,8 @@ export class FeedSocket extends WebSocket {
   unfinishedBytes(): number {
     const { _receiver: receiver } = this as unknown as Internals
     if (receiver === null) return 0
-    const parts = receiver._buffers.length + receiver._fragments.length
+    const inflating = receiver._state === INFLATING ? 1 : 0
+    const parts = receiver._buffers.length + receiver._fragments.length + inflating
     return receiver._bufferedBytes + receiver._messageLength + parts * PART_BYTES
   }
 
