@@ -6,16 +6,17 @@
  * import { TestCluster } from "websocketmanager/testing"
  *
  * const program = Effect.gen(function* () {
- *   const cluster = yield* TestCluster.make({ instances: 3 })
- *   yield* cluster.joined
- *   const { id } = yield* cluster.run(0, (manager) => manager.connect({ url: "ws://feed.example/" }))
- *   cluster.crash(0)
- *   yield* cluster.until(() => [...cluster.sockets.open].some(({ instance }) => instance !== 0))
+ * const cluster = yield* TestCluster.make({ instances: 3 })
+ * yield* cluster.joined
+ * const { id } = yield* cluster.run(0, (manager) => manager.connect({ url: "ws://feed.example/" }))
+ * cluster.crash(0)
+ * yield* cluster.until(() => [...cluster.sockets.open].some(({ instance }) => instance !== 0))
  * }).pipe(Effect.scoped)
  * ```
  *
- * Its time is that of the fiber which makes it. Under a TestClock nothing moves unless the test adjusts the clock. Its
- * steps are at most 100 ms: a longer one wakes them all too late. Sockets are in memory too (`sockets`), unless `client`
+ * Its time is that of the fiber which makes it. Under a TestClock nothing moves unless the test adjusts the clock. It has
+ * to do so in steps of at most 100 ms: a longer one wakes them all too late. Sockets are in memory too (`sockets`), unless
+ * `client`
  * says otherwise; with the real one use real time. Closing the scope ends every instance at once, as `crash` does.
  */
 import * as Context from "effect/Context"

@@ -155,6 +155,29 @@ export const EMPTY_STORE: ReadonlyArray<Scenario> = [
     }
   },
   {
+    name: "the store comes back empty after a create has landed whose answer is lost: it is not created a second time",
+    play: (world) => {
+      fleet(world, 2)
+      world.refusals = 0
+      const key = connectionKey(world.idOf("one"))
+      let sent = 0
+      world.fate = (instance, call) => {
+        if (instance !== 0) return undefined
+        if (writes(key)(call) && sent++ === 0) return { arrives: 2 }
+        // it does not see by its own beat that the store is empty
+        return writes(instanceKey("instance-0"))(call) && sent > 0 ? {} : undefined
+      }
+      world.connect(0, "one")
+      while (!world.rows().has(key)) world.go(1)
+      world.wipe()
+      world.go(3_500)
+      cameAbout(world, sent > 0, "it was not created")
+      world.fate = undefined
+      world.go(12_000)
+      settle(world)
+    }
+  },
+  {
     name: "the store comes back empty before a create is sent whose answer is lost: its record is claimed by the next life",
     play: (world) => {
       fleet(world, 2)

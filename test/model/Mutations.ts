@@ -207,6 +207,12 @@ export const MUTATIONS: ReadonlyArray<Mutation> = [
     kind: "P2 a record that no page names"
   },
   {
+    name: "a create is repeated without asking whether its writer still stands",
+    edits: [edit("state/GuardedWrite.ts", "if (unknown && expected === undefined && !", "if (!unknown && !")],
+    found: "the store comes back empty after a create has landed",
+    kind: "P1 an epoch is used again"
+  },
+  {
     name: "what was being created when the store was emptied is forgotten",
     edits: [
       edit(

@@ -88,7 +88,11 @@ export const PROTOCOL: ReadonlyArray<Mutation> = [
   },
   {
     name: "a write is repeated without a lease",
-    edits: [edit("state/GuardedWrite.ts", "if (!write.mayWrite()) {", "if (!write.mayWrite() && !unknown) {")],
+    edits: [
+      edit("state/GuardedWrite.ts", "if (!write.mayWrite()) {", "if (!write.mayWrite() && !unknown) {"),
+      // of a create the store would be asked first
+      edit("state/GuardedWrite.ts", "if (unknown && expected === undefined && !", "if (!unknown && !")
+    ],
     found: "a write is repeated under a lease only"
   },
   {

@@ -2,7 +2,8 @@
  * Giving everything away, once, in four stages within one deadline. Offline: the record says so, the instance is not ready
  * and takes no new work. Hooks: those of the embedding program, in order. Hand over: connections go to live instances, or
  * are waited for until they close. Stop: what is left is released, sockets are closed with 1001 or their `leave_code`, what
- * waits is published, records are flushed. Then the lease is laid down, and only then the phase is `left`.
+ * waits is published, records are flushed. Then the lease is laid down, or its time is over, and only then the phase is
+ * `left`.
  *
  * Without an instance that can take anything, everything is released at once, for a later instance to claim.
  */

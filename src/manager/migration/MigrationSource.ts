@@ -124,8 +124,8 @@ export const make = (core: ManagerContext, membership: Membership["Type"], peers
       // without an overlap a target or a store that is gone would cost its socket for nothing
       const { life } = c.owned
       if (!overlap && (!life.valid() || life.storeAway() || !(yield* answers(c, target)))) return "retained"
-      // Before the record names the target. The target may claim from then on, and need not be told: a claim of an earlier offer,
-      // which was taken back, may still read the record.
+      // Before the record names the target. The target may claim from then on, and need not be told. Its claim of an
+      // earlier offer, which was taken back, may still read the record.
       if (!overlap) {
         yield* core.supervisor.pause(c, c.spec.reconnect.leaveCode ?? closing.code, closing.reason)
         c.change("lost")

@@ -2,8 +2,8 @@
  * The receiving end of a planned move: claims what is offered, dials it, and tells the former owner.
  *
  * Break before make: it is told at once, and has published all it read by then. Make before break: it is told when the new
- * socket is open; what the target reads waits until the former owner answers that it has published its last frame. A
- * consumer drops older epochs from the first frame of this one on.
+ * socket is open; what the target reads waits until the former owner answers that it has published its last frame. The
+ * reason: a consumer drops older epochs from the first frame of this one on.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"

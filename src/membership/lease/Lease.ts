@@ -1,9 +1,9 @@
 /**
  * The right to act, as one comparison of two numbers.
  *
- * The hot path asks `valid()` before each batch, dial and write; only the Heartbeat renews it. Elapsed time is the larger
- * of what the monotonic and the wall clock say (src/ownership/README.md, Renewing). The monotonic clock of a suspended
- * machine may stand still.
+ * The hot path asks `valid()` before each batch, dial and write; the Heartbeat renews it, and peers extend it
+ * (PeerRenewal). Elapsed time is the larger of what the monotonic and the wall clock say (src/ownership/README.md,
+ * Renewing). That is because the monotonic clock of a suspended machine may stand still.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

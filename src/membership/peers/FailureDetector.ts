@@ -12,11 +12,13 @@ export interface Seen {
   /** by its own record */
   readonly ttlMs: number
   readonly intervalMs: number
-  /** when its beat was last seen to change */
+  /** when this instance saw its beat change last */
   readonly changedAt: number
   /** since when this instance reads the store without a break; undefined: it does not */
   readonly listeningSince: number | undefined
-  /** when hello was first tried, or when the peer last answered that it does not count this instance; undefined: not yet */
+  /**
+   * when this instance first tried to say hello, or the peer last answered that it does not count it; undefined: not yet
+   */
   readonly triedAt: number | undefined
   /** when it answered that it counts this instance; undefined: not yet */
   readonly greetedAt: number | undefined

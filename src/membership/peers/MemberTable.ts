@@ -17,9 +17,9 @@ export interface Member extends Peer {
   readonly status: "alive" | "draining"
   /** silent for more than half its ttl */
   readonly suspect: boolean
-  /** when it was seen first, milliseconds of the monotonic clock */
+  /** when this instance saw it first, milliseconds of the monotonic clock */
   readonly since: number
-  /** when it was seen first in the index, likewise; undefined: it only has a record */
+  /** when this instance saw it first in the index, likewise; undefined: it only has a record */
   readonly joinedIndexAt: number | undefined
 }
 
@@ -37,7 +37,7 @@ export interface EndedInstance {
   readonly at: number
 }
 
-/** An incarnation whose record was read. */
+/** An incarnation whose record this instance has read. */
 export interface Known extends Peer {
   readonly since: number
   joinedIndexAt: number | undefined

@@ -38,7 +38,7 @@ export const make = (fleet: PeerContext): Effect.Effect<PeerLinks, never, Scope.
 
     const lives = (known: Known): boolean => !life.ended() && view.living(known.incarnation) === known
     /**
-     * It lives; The peer itself says from when on its silence may count: not while it would go on without asking this
+     * It lives. The peer itself says from when on its silence may count: not while it would go on without asking this
      * instance.
      */
     const answered = (known: Known, { acts, counted }: Greeting): void => {

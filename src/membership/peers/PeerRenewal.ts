@@ -30,7 +30,7 @@ export const renewal = (fleet: PeerContext): Effect.Effect<void, never, Scope.Sc
       return known?.incarnation === incarnation && (known.heard || known.linked || known.greetedAt !== undefined)
     }
 
-    /** Refused once already; A second refusal means that its process is gone, and cannot end this instance any more. */
+    /** Refused once already. A second refusal means that its process is gone, and cannot end this instance any more. */
     const exclude = (member: Peer) =>
       Effect.gen(function* () {
         if (!crashDetection || !spoken(member) || checking.has(member.incarnation)) return

@@ -43,7 +43,7 @@ interface MyPage {
 }
 
 export interface Pages {
-  /** Takes the pages of a former incarnation over; false when the incarnation ended over it. First of all. */
+  /** Adopts the pages of a former incarnation of this instance; false when the incarnation ended over it. First of all. */
   readonly adopt: Effect.Effect<boolean>
   /** Done when the id stands on a page, acknowledged. Fails when the store says that nothing was changed. */
   readonly add: (id: string) => Effect.Effect<void, StateStoreUnavailable>
@@ -51,7 +51,7 @@ export interface Pages {
   readonly drop: (id: string) => void
   /** What the pages name, without what is about to go off them. */
   readonly ids: () => ReadonlyArray<string>
-  /** Nothing on any page, nothing waiting to be written, no write open; not known before they are taken over. */
+  /** Nothing on any page, nothing waiting to be written, no write open; not known before the pages are adopted. */
   readonly empty: () => boolean
   /** Has the writer write them, empty as they are, to vanish in an hour. Ends when they are written, or the first write fails. */
   readonly expire: Effect.Effect<void>

@@ -23,7 +23,7 @@ export interface PageTenure {
   readonly pages: Pages
   /** ids that are being created or claimed: they stay on their page */
   readonly retained: Map<string, number>
-  /** the pages of the former incarnation are taken over; fails when the incarnation ends before they are */
+  /** the pages of the former incarnation are adopted; fails when the incarnation ends before they are */
   readonly adopted: Deferred.Deferred<void, StateStoreUnavailable>
   /** what the store forgot, by id: to be created anew, by the next incarnation where this one does not come to it */
   readonly forgotten: Map<string, ConnectionRecord>
