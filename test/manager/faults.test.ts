@@ -99,7 +99,7 @@ describe("a connection whose frames take too long", () => {
     await manager.until(() => manager.types(id).includes("failed"), "it is given up", 15_000)
     // one dial each time, but where the login's own time was over before the frame came
     const told = manager.events.filter(({ attributes }) => attributes["error"] === "TooExpensive")
-    expect(told).toHaveLength(2)
+    expect(told).toHaveLength(3)
     expect((await manager.event(id, "failed")).attributes).toMatchObject({ reason: "quarantined" })
     expect(await manager.run(manager.service.get(id))).toMatchObject({ status: "CONNECTION_STATUS_FAILED" })
   })
