@@ -40,7 +40,7 @@ const embedded = (settings: SettingsShape, env: Env): Backing => ({
   dependencies: Layer.empty
 })
 
-/** One sidecar for all three ports; without one of them to serve there is none to wait for. */
+/** One sidecar for all three ports; where none of the three is asked for, there is no sidecar to wait for. */
 const dapr = (settings: SettingsShape, env: Env, asked: Asked): Backing => {
   const sidecar = Sidecar.layer({
     endpoint: {

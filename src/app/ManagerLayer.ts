@@ -47,7 +47,7 @@ export interface Options<E = never, R = never> {
   readonly pubSub?: Layer.Layer<PubSub, E, R>
   /** Where secrets come from, in place of files and variables. */
   readonly secrets?: Layer.Layer<Secrets, E, R>
-  /** How this instance speaks to the others; without doors, unless given, it speaks to none. */
+  /** How this instance speaks to the others. An instance without doors speaks to none, unless this is given. */
   readonly peers?: Layer.Layer<Peers, E, R>
   /** How sockets are dialled, in place of `ws`. */
   readonly client?: Layer.Layer<ClientWrapper, never, Settings>
@@ -90,7 +90,7 @@ export type StartError = SettingsError | Backing.BackingFailure
 export const layer = <E = never, R = never>(options: Options<E, R> = {}): Layer.Layer<Provided, StartError | E, R> =>
   Layer.unwrapEffect(Effect.map(settingsOf(options), (settings) => assemble(settings, options)))
 
-/** Metrics, and the watch over the fibers without which the instance cannot work. */
+/** Metrics, and the watch over the fibers that the instance needs to work. */
 export const watch: Layer.Layer<Essentials | Metrics> = Layer.provideMerge(Essentials.layer, Metrics.layer)
 
 /** The settings that are in force for these options, checked. */

@@ -1,6 +1,6 @@
 /**
- * What the instances of a fleet know each other by: WSM_PEER_SECRET; or what lies in the data folder that they share; or else
- * what follows from the API token. A fleet without any of them has the records in the store to go by, and nothing else.
+ * What the instances of a fleet know each other by: WSM_PEER_SECRET; or what lies in the data folder that they share; or
+ * else what follows from the API token. A fleet that has none of these goes by the records in the store alone.
  */
 import { randomUUID } from "node:crypto"
 import * as Effect from "effect/Effect"

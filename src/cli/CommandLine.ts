@@ -63,8 +63,8 @@ const optionsOf = (usage: Usage): ReadonlyMap<string, boolean> => {
 const refuse = (line: string) => Either.left(new UsageError({ line }))
 
 /**
- * Reads what stands after `wsm`. Options that `apart` names are only collected in `given`; of those that `instead` answers for,
- * nothing that was given is said again.
+ * Reads what stands after `wsm`. Options that `apart` names are only collected in `given`. Of options that `instead`
+ * answers for, the refusal repeats nothing that was given.
  */
 export const read = (
   root: Command<unknown>,

@@ -1,6 +1,6 @@
 /**
- * Bytes that one party may make us keep, taken before they are kept. Budgets nest: what a connection or a client takes, the
- * instance's budget above it gives, or neither.
+ * Bytes that one party may make us keep, taken before they are kept. Budgets nest: a connection or a client takes from its
+ * own budget and from the instance's above it, or from neither.
  */
 export class ByteBudget {
   private taken = 0

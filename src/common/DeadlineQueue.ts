@@ -17,7 +17,7 @@ export interface DeadlineClock {
   readonly after: (millis: number, ring: () => void) => void
 }
 
-/** Holds no process up: what is under way does so by its socket. */
+/** The timer does not keep the process running: work under way does so by its socket. */
 const SYSTEM: DeadlineClock = {
   now: () => performance.now(),
   after: (millis, ring) => void setTimeout(ring, millis).unref()

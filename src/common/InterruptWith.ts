@@ -1,6 +1,6 @@
 /**
- * An effect that something outside may end: what a race with that something does, without a fiber for it. Races and time-outs
- * stand around every dial and every call of a store, and cost more than what they guard.
+ * An effect that something outside may end. It does what a race with that something does, without a fiber for it. Races and
+ * time-outs stand around every dial and every call of a store, and cost more than what they guard.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -56,7 +56,7 @@ const OTHERS_READ = 0o004
 const contentOf = (path: string): { readonly text: string; readonly mode: number } | string => {
   let file: number | undefined
   try {
-    // A pipe without a writer would be waited for.
+    // A blocking open of a pipe would wait for its writer.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const stats = fstatSync(file)
     if (!stats.isFile()) return "it is no file"

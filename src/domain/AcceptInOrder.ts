@@ -102,8 +102,8 @@ export interface Options {
 export interface InOrder {
   /**
    * One event of a topic. It is structured JSON as text or bytes, its object as an HTTP subscriber gets it, or a
-   * `TopicEventRequest` of Dapr's gRPC API. What is no event of a manager is nothing. Fails (throws) on text that is no
-   * JSON.
+   * `TopicEventRequest` of Dapr's gRPC API. Anything but an event of a manager brings nothing. Fails (throws) on text that
+   * is no JSON.
    */
   readonly accept: (event: string | Uint8Array | object) => Accepted
   /** The last accepted position of each connection that is known, for `from`. */

@@ -61,8 +61,8 @@ export const decideClose = (code: number, overrides: CodeOverrides): Decision =>
 }
 
 /**
- * After an open socket ended: a fault of ours is met again soon, so the codes of the connection alone may hurry it. A code that
- * we left an idle feed with, to come back, says nothing of the peer.
+ * After an open socket ended. A fault of ours would soon be met again, so only the connection's own codes may hurry the
+ * next dial. A code that we left an idle feed with, to come back, says nothing of the peer.
  */
 export const decideEnd = (
   { cause, closeCode }: { readonly cause: string; readonly closeCode: number },

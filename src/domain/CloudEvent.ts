@@ -93,7 +93,7 @@ export const encodedSizeBound = (event: TopicEvent): number => {
 export const packedSizeBound = (frame: Frame): number =>
   PACKED_FIXED + (frame.binary ? base64(frame.data.length) : escaped(frame.data.length))
 
-/** The bytes that a frame adds to a pack, but for those of its numbers, which are at most. Looks at each byte of a text. */
+/** The bytes that a frame adds to a pack; of its numbers, the most that they can have. Looks at each byte of a text. */
 export const packedSize = (frame: Frame): number => PACKED_FIXED + contentSize(frame, !frame.binary)
 
 /** Whether the event as encoded has at most this many bytes. Counts only where the answer is not plain. */

@@ -28,7 +28,7 @@ export const parseTemplate = (text: string): Template => {
     const open = text.indexOf("${", from)
     if (open === -1) break
     from = open + 2
-    // looked for again only once it is passed: what many a `${` before it has in common is walked once
+    // looked for again only once it is passed: the text between many a `${` and the one `}` behind them is walked once
     if (close < from) close = text.indexOf("}", from)
     if (close === -1) break
     const placeholder = close - from > CALLER.PLACEHOLDER_CHARS ? undefined : read(text, from, close)

@@ -1,10 +1,10 @@
 /**
  * How many bytes of callers' messages are worked on in one turn of the event loop, and how many pages of lists are made.
  *
- * To look for an id in a message, or to wrap it, takes time by its bytes, up to half a second for the largest. Many that
- * come in one turn would keep every timer, and the lease itself, waiting for all of them together. Once a turn has had
- * enough, the others wait for the next ones, first come, first served; between two turns timers run and sockets are read.
- * Small ones never wait.
+ * To look for an id in a message, or to wrap it, takes time in proportion to its bytes. For the largest that is up to half
+ * a second. Many that come in one turn would keep every timer, and the lease itself, waiting for all of them together. Once
+ * a turn has had enough, the others wait for the next ones, first come, first served; between two turns timers run and
+ * sockets are read. Small ones never wait.
  */
 import * as Effect from "effect/Effect"
 import { whenTurnEnds } from "../common/CallbackGuard.js"

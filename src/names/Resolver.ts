@@ -100,7 +100,7 @@ export class Resolver {
     const family = isIP(bare)
     if (family !== 0) return { addresses: [{ address: bare, family }] }
     const listed = this.hosts.get().get(bare) ?? []
-    // RFC 6761: never anything but loopback, and never asked for.
+    // RFC 6761: always loopback, and never asked for.
     if (endsIn(bare, "localhost")) {
       const own = listed.filter(({ address }) => address.startsWith("127.") || address === "::1")
       return { addresses: own.length > 0 ? own : LOOPBACK }
@@ -118,7 +118,7 @@ export class Resolver {
   }
 
   private begin(name: string): LookUp {
-    // before anything is kept of it: what this may throw is whose dial it is alone
+    // computed before anything is kept of the name: what this may throw then ends the one dial alone
     const names = candidates(name, this.search.get())
     const lookUp: LookUp = { waiting: new Set(), cancel: () => {} }
     this.lookUps.set(name, lookUp)

@@ -1,7 +1,7 @@
 /**
- * Whose turn it is to be asked for. There are at most two look-ups of one zone at a time, so that a zone that does not
- * answer costs its own names alone. Names that were not answered last time have one of the two: they do not hold up the
- * others of a zone that many share. All zones that did not answer last time have a part of all places, so that many dead
+ * Which names may be looked up now. At most two look-ups of one zone run at a time, so that a zone that does not answer
+ * costs its own names alone. Names that were not answered last time have one of the two. So they do not hold up the other
+ * names of a zone that many share. All zones that did not answer last time have a part of all places, so that many dead
  * ones do not add up.
  */
 

@@ -16,16 +16,18 @@ export interface Usage {
   readonly external: number
 }
 
-/** Of what is held. */
+/** Of what is held: the part that allocators lose between the pieces. */
 const LOST_BETWEEN = 1 / 8
 
 const heldOf = ({ external, heapUsed }: Usage): number => heapUsed + external
 
-/** What counts of it, bytes; `began` is what was read at the beginning. */
+/** What counts of the usage, bytes; `began` is the usage that was read at the beginning. */
 export const needed = (usage: Usage, began: Usage): number =>
   Math.min(usage.rss, Math.max(0, began.rss - heldOf(began)) + heldOf(usage) * (1 + LOST_BETWEEN))
 
-/** What is told as a limit is one only where it is less than the machine has: cgroups without one tell the largest number. */
+/**
+ * A limit that is told counts only where it is less than the machine has: cgroups without a limit tell the largest number.
+ */
 export const limitOf = (told: number, machine: number): number => (told > 0 && told < machine ? told : Infinity)
 
 /** A limit may be changed while the process runs. */

@@ -1,15 +1,15 @@
 /**
  * The file descriptors of this process: how many are free, and that some stay free for the doors, the health checks and the
- * store. A part that opens many of its own accord, dials above all, asks here first. A part that only answers does not ask, and has a
- * bounded share.
+ * store. A part that opens many of its own accord, dials above all, asks here first. A part that only answers does not ask,
+ * and has a bounded share.
  */
 import { maxFiles, openFiles } from "./ProcessMetrics.js"
 
 const RESERVE_LEAST = 16
 const RESERVE_MOST = 1024
-/** Of the limit. */
+/** The part of the limit that stays free is one in so many. */
 const RESERVE_SHARE = 16
-/** Of the limit, for one door: what is dialled and kept has the larger part. */
+/** The part of the limit that one door may have is one in so many: what is dialled and kept has the larger part. */
 const DOOR_SHARE = 4
 /** What was counted is good for so long, milliseconds; for longer while less than half of the limit is in use. */
 const COUNT_AGAIN_MS = 1000
@@ -43,7 +43,7 @@ export class Descriptors {
     this.options = { count, limit, now }
   }
 
-  /** As it was counted last; where the platform does not tell, there is none. */
+  /** As it was read last; Infinity where the platform does not tell a limit. */
   get limit(): number {
     return this.most
   }

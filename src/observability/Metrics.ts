@@ -197,7 +197,7 @@ export const make = () => {
       ["operation", "get", "getMany", "create", "replace", "remove"],
       ["outcome", "ok", "mismatch", "unavailable"]
     ),
-    /** door: rpc-ws | rpc-http | grpc | rest, or peer for a call that another instance passed on; code: OK or an error tag */
+    /** door: rpc-ws | rpc-http | grpc, or peer for a call that another instance passed on; code: OK or an error tag */
     rpcSeconds: seconds(
       "rpc_seconds",
       "Duration of a call, by door, method and outcome.",

@@ -2,9 +2,9 @@
  * How near the process is to V8's heap limit, and to what its container may have. Above the first mark new calls are
  * refused. Above the second the largest connections are paused, before V8 or the kernel ends the process.
  *
- * What counts is what a major collection left, not what lies around until the next one. A mark is passed by a reading taken
- * right after one, and V8 collects more and more often as its limit comes near. A reading below it, garbage and all, ends
- * that.
+ * What counts is what a major collection left, not what lies around until the next one. So only a reading taken right after
+ * a collection passes a mark; V8 collects more and more often as its limit comes near. A reading below the mark, garbage
+ * and all, ends that.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -77,12 +77,15 @@ export const make = () => {
   }
 }
 
-/** V8's limit counts the young generation too, three spaces of 16 MiB, which what stays does not get. */
+/** V8's limit counts the young generation too, three spaces of 16 MiB; objects that stay do not get that room. */
 const YOUNG_BYTES = 48 * 1024 * 1024
 
 type GcEntry = PerformanceEntry & { readonly detail: { readonly kind: number } }
 
-/** From one collection to one that is asked for, milliseconds: to learn whether a mark is passed, and whether it still is. */
+/**
+ * Milliseconds from one collection to one that is asked for: at first to learn whether a mark is passed, then whether it
+ * still is.
+ */
 const COLLECT_MS = 2000
 const COLLECT_AGAIN_MS = 10_000
 

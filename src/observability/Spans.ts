@@ -16,8 +16,8 @@ export const doorSpan = (name: string, parent: Tracer.AnySpan | undefined) =>
   Effect.withSpan(name, { kind: "server", captureStackTrace: false, ...(parent !== undefined && { parent }) })
 
 /**
- * What is done for a call, as a part of its trace. Where there is no call there is no span: what an instance does by itself makes no
- * traces.
+ * What is done for a call, as a part of its trace. A span is made only within a call: what an instance does by itself makes
+ * no traces.
  */
 export const partOfCall =
   (name: string, attributes?: Readonly<Record<string, unknown>>) =>

@@ -152,7 +152,7 @@ export const http = ({ token, url }: ClientOptions) =>
     })
   })
 
-/** The body of an answer, if it is none that no manager gives. */
+/** The body of an answer. Fails where the body is larger than any manager sends. */
 const bounded = async ({ body }: Response): Promise<Uint8Array> => {
   const chunks: Array<Uint8Array> = []
   let bytes = 0

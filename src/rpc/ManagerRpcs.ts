@@ -11,7 +11,7 @@ import type { DoorError, ErrorOf, Method } from "../domain/Methods.js"
 import { ConnectRequest } from "../domain/Spec.js"
 
 /**
- * By its type those of the method, and of a door. On the wire any error may stand for any method. An owner of a newer
+ * By its type, the errors of the method and of a door. On the wire any error may stand for any method. An owner of a newer
  * version may answer with one that this version does not give here.
  */
 const errorOf = <K extends Method>(_method: K) =>

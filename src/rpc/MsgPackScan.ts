@@ -2,8 +2,8 @@
  * Looks at MessagePack before it is decoded, in one walk that keeps nothing. The decoder makes arrays as long as a header
  * claims, and an object of sixty bytes for one of one byte. So what is small on the wire need not be small in memory.
  *
- * What passes is whole messages, as many and as deep as they may be, of which every claimed item is there. Of extensions
- * only those pass that our own encoder writes: records, `undefined` and times; no big integer among them, whose text costs
+ * Only whole messages pass: as many and as deep as they may be, with every item there that a header claims. Of extensions,
+ * only those pass that our own encoder writes: records, `undefined` and times. A big integer does not pass: its text costs
  * the square of its length.
  */
 import { CALLER, PEER } from "../domain/Limits.js"

@@ -1,6 +1,6 @@
 /**
- * What both RPC doors and the client put on the wire. It is MessagePack, bytes as bytes, and the encoded forms of an answer
- * that does not come from a handler.
+ * What both RPC doors and the client put on the wire. That is MessagePack, with bytes as bytes, and the encoded forms of an
+ * answer that does not come from a handler.
  */
 import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
@@ -11,7 +11,7 @@ import * as Scan from "./MsgPackScan.js"
 /** The largest request or answer: a message of 16 MiB and what stands around it. */
 export const MAX_BODY_BYTES = 24 * 1024 * 1024
 
-/** Whether the RPC client can take it as a server's message: it looks at no more than the tag itself. */
+/** Whether the RPC client can take it as a server's message: the client itself looks at no more than the tag. */
 const isAnswer = (message: unknown): boolean => {
   if (typeof message !== "object" || message === null) return false
   const { _tag, exit, requestId, values } = message as Record<string, unknown>
@@ -45,7 +45,7 @@ const scanned = (
           if (decoded.every(admits)) return decoded
           throw new Scan.NotMessagePack("is no message of a server", false)
         }
-        // a decoder that waits for more would put it before the next message
+        // a decoder that waits for more would put what it has before the next message
         stock = unscanned.unsafeMake()
         throw new Scan.NotMessagePack("is not one or more whole MessagePack messages", false)
       }

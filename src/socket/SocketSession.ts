@@ -155,11 +155,11 @@ export class SocketSession implements Session, WireHandlers {
     }
   }
 
-  /** A login without one of its messages is none. */
+  /** A login that lacks one of its messages has failed. */
   private sentAtLogin(failure: ConnectionNotOpen | undefined): void {
     if (failure !== undefined) this.login.done(Exit.fail(toDialCause("handshake", failure.message)))
   }
-  /** The silence of a socket that is not read is none. */
+  /** While a socket is not read, its silence does not count. */
   private readingChanged(): void {
     if (this.isPaused || this.isHeldUp) this.keepAlive?.paused()
     else this.keepAlive?.resumed()

@@ -1,9 +1,9 @@
 /**
  * The broker of the user's Dapr, through the sidecar: published in bulk over HTTP, the one way that tells of each entry.
  *
- * A bulk request is not ordered inside, so that a batch has at most one entry of a connection. One event alone goes through
- * the single publish, which the sidecar decodes and encodes once less. What the broker does with an event that the sidecar
- * took, and how a reader gets it, is the component's: see the README's table.
+ * A bulk request keeps no order among its entries, so a batch has at most one entry of each connection. A single event goes
+ * through the single publish, where the sidecar decodes and encodes one time less. What the broker does with an event that
+ * the sidecar took, and how a reader gets it, depends on the component: see the README's table.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -31,14 +31,16 @@ export interface Options {
 
 const DEADLINE = "10 seconds"
 /**
- * A pack goes as it is, so that the sidecar need not decode and encode it, which takes it most of its time. A subscriber gets
- * the same event. Only where that has been shown, and not for JetStream, which drops duplicates by the id of what was decoded.
+ * A pack goes raw: otherwise the sidecar would spend most of its time for a pack on decoding and encoding it. A subscriber
+ * gets the same event. Only for components where that has been shown. Not for JetStream, which drops duplicates by the id
+ * of the decoded event.
  */
 const VERBATIM = "?metadata.rawPayload=true"
 const PASSING_ON: ReadonlySet<string> = new Set(["pubsub.redis", "pubsub.in-memory"])
 /**
- * Behind a pack that goes as it is, where it means nothing in JSON. Of a body one byte over its limit the sidecar cuts that byte
- * and says nothing; decoded, the event would be found broken, and as it is it would be stored so, and lost to every reader.
+ * Padding behind a raw pack, where it means nothing in JSON. Of a body one byte over its limit the sidecar cuts that byte
+ * and says nothing. A decoded event would then be found broken. A raw one would be stored as it is, cut, and lost to every
+ * reader.
  */
 const FOR_THE_CUT = " "
 
@@ -127,9 +129,9 @@ export const layer = (options: Options): Layer.Layer<PubSub, NotAvailable, Sidec
 const tooLarge = (event: TopicEvent, maxBytes: number): string =>
   `the event has ${encodedSize(event)} bytes as encoded, and WSM_PUBLISH_MAX_BYTES allows ${maxBytes}`
 
-/** No character becomes more than three bytes, so that an event is hardly ever measured. */
+/** A character becomes at most three bytes, so an event is hardly ever measured. */
 const isBelow = (event: string, bytes: number): boolean => event.length * 3 < bytes || Buffer.byteLength(event) < bytes
 
-/** A topic as the rest of a path; dots alone would be taken for a step in it. */
+/** A topic as the rest of a path; one of dots alone would be taken for a step in it. */
 const topicPath = (topic: string): string =>
   /^\.{1,2}$/.test(topic) ? topic.replaceAll(".", "%2E") : encodeURIComponent(topic)

@@ -34,8 +34,8 @@ export interface Options {
   /** `WSM_ALLOW_UNTESTED_STORE`: start on a store that is neither tested nor known to be unsafe */
   readonly allowUntested: boolean
   /**
-   * the longest a call may take, with all that settles it; a getMany may take five times as long. 1.8 seconds, just
-   * under what its callers wait: so it is this adapter that says what became of a write.
+   * the longest a call may take, settling its outcome included; a getMany may take five times as long. Default 1.8 seconds,
+   * just under what the callers wait. So this adapter, and not a caller's time-out, says what became of a write.
    */
   readonly deadline?: Duration.Duration
 }
@@ -65,7 +65,7 @@ export const layer = (options: Options): Layer.Layer<StateStore, NotAvailable | 
         deadlineMs: Duration.toMillis(options.deadline ?? Duration.millis(1800)),
         reason: (failure) => reasonOf(failure, component, at)
       })
-      // opens the connection, and so has the whole deadline of a call, where `ping` has less
+      // this read opens the connection, so it has the whole deadline of a call; `ping` has less
       yield* store.get(PING_KEY)
       return store
     })

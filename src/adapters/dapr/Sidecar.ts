@@ -34,7 +34,7 @@ export class Sidecar extends Context.Tag("websocketmanager/adapters/dapr/Sidecar
 
 /** For one answer; the sidecar is on this host. */
 const SIDECAR_ANSWER_TIMEOUT_MS = 2000
-/** Requests that wait for an answer hold one each. */
+/** Each request that waits for an answer holds one. */
 const CONNECTIONS = 64
 
 /**

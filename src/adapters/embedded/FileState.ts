@@ -172,7 +172,7 @@ export const make = (handle: Pick<Database.Handle, "open" | "current">): StateSt
   }
 }
 
-/** S07: whether the write landed, or no lie about it. */
+/** S07: says whether the write landed; where that cannot be read back, fails with an unknown outcome. */
 const settled = (landed: () => boolean): boolean => {
   try {
     return landed()

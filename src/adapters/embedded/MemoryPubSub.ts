@@ -1,8 +1,8 @@
 /**
  * A bus inside the process. Events are handed on as they are; a topic without readers costs one map look-up.
  *
- * Each reader has a bounded buffer of its own; a reader that falls behind misses the oldest, counted. One that keeps up
- * misses nothing. Where a batch would not fit, the publisher lets the other fibers run first, a few times and no longer.
+ * Each reader has a bounded buffer of its own; a reader that falls behind misses the oldest, counted. A reader that keeps
+ * up misses nothing. Where a batch would not fit, the publisher lets the other fibers run first, a few times and no longer.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -27,7 +27,7 @@ type Reader = DropOldestBuffer<TopicEvent>
 /** Lives as long as it has readers. */
 interface Topic {
   readonly readers: Set<Reader>
-  /** Publishers that found no room go one after another, so that none takes the room another has waited for. */
+  /** Publishers that found no room go one after another. So each keeps the room that it has waited for. */
   readonly turn: Effect.Semaphore
   queued: number
 }
@@ -116,7 +116,7 @@ const push = ({ readers }: Topic, { batch, from, to }: Part): void => {
   for (const reader of readers) for (let i = from; i < to; i++) reader.offer(batch[i]!, bytesOf(batch[i]!))
 }
 
-/** Whether no reader would miss anything, but for those that miss something already: they have had their chance. */
+/** Whether every reader has room. Readers that miss something already do not count: they have had their chance. */
 const haveRoom = ({ readers }: Topic, { bytes, from, to }: Part): boolean => {
   for (const reader of readers) if (reader.missed === 0 && !reader.hasRoom(to - from, bytes)) return false
   return true

@@ -23,7 +23,7 @@ export const keep = (folder: string, secret: string): void => {
   if (!existsSync(path)) make(path, secret)
 }
 
-/** Whole from the first moment under its name, and never twice. */
+/** Makes the file whole from the first moment that it has its name, and only where there is none. */
 const make = (path: string, secret = randomBytes(32).toString("base64url")): void => {
   const own = `${path}.${randomUUID()}`
   secure(own)
@@ -33,7 +33,7 @@ const make = (path: string, secret = randomBytes(32).toString("base64url")): voi
   } catch (error) {
     if (existsSync(path)) return
     if (!HAS_NO_LINKS.has((error as NodeJS.ErrnoException).code ?? "")) throw error
-    // two that come at the same moment may read half of it, and start again
+    // two instances that come at the same moment may read half of it, and start again
     writeFileSync(path, `${secret}\n`, { flag: "wx", mode: 0o600 })
   } finally {
     unlinkSync(own)

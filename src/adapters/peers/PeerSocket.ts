@@ -74,7 +74,7 @@ export const make = (
         if (passed !== undefined) fork(write(passed))
       }
       ws.on("message", (data) => {
-        // what cannot be decoded, or is no message of this protocol: the rest of the stream is not waited for
+        // after bytes that cannot be decoded, or are no message of this protocol, the rest of the stream is not waited for
         try {
           for (const message of parser.decode(bytesOf(data))) pass(message as FromServerEncoded)
         } catch {
@@ -124,8 +124,8 @@ export const make = (
   })
 
 /**
- * Counted in pings, not in time: an instance that was itself stopped for a while has heard nothing, and nothing follows from
- * that.
+ * Counted in pings, not in time: an instance that was itself stopped for a while has heard nothing, and that says nothing
+ * of the peer.
  */
 const watch = (ws: WebSocket, { pingMs, silentPings }: PeerSocketOptions, giveUp: () => void): Effect.Effect<void> => {
   const socket = (ws as unknown as { readonly _socket: Socket })._socket

@@ -1,5 +1,5 @@
 /**
- * The dialler's part of the proof: it says nothing to a listener that has not shown the fleet's secret at the address that was
+ * The dialler's part of the proof. It speaks only to a listener that has shown the fleet's secret at the address that was
  * meant.
  */
 import type { IncomingMessage } from "node:http"

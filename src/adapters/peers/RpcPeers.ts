@@ -47,12 +47,12 @@ const greeting = (answer: Hello): Greeting => ({ ...answer, incarnation: answer.
 
 type Broken = ManagerError | PeerFailure | RpcClientError
 
-/** What the RPC client says of a broken socket, as the failure that it is; what else goes wrong stays. */
+/** Turns what the RPC client says of a broken socket into `PeerSilent`; every other failure stays as it is. */
 const told =
   (address: string) =>
   (cause: Cause.Cause<Broken>): Cause.Cause<ManagerError | PeerFailure> => {
     const silent = (reason: string) => Cause.fail(new PeerSilent({ address, reason, sent: true }))
-    // the interruption is not of this end: the peer's end of the call was interrupted
+    // this end did not interrupt the call: the peer's end of it was interrupted
     if (Cause.isInterruptedOnly(cause)) return silent("it ended the call without an answer")
     return Cause.flatMap(cause, (error) => {
       if (error._tag !== "RpcClientError") return Cause.fail(error)
@@ -60,7 +60,10 @@ const told =
     })
   }
 
-/** The peers' own operations know no error: whatever comes in place of an answer makes no sense. */
+/**
+ * The peers' own operations declare no error. So any error in place of an answer makes no sense, and is told as
+ * `PeerSilent`.
+ */
 const senseless =
   (address: string) =>
   (cause: Cause.Cause<ManagerError | PeerFailure>): Effect.Effect<never, PeerFailure> => {
@@ -84,7 +87,7 @@ const deadline: Effect.Effect<{ readonly headers: Readonly<Record<string, string
     return { headers: { [DEADLINE_HEADER]: String(ms) }, ms }
   })
 
-/** Addresses of which it is known what was said; one that is forgotten is said again. */
+/** Addresses whose last complaint is remembered; the complaint of a forgotten one is said again. */
 const MAX_REMEMBERED_COMPLAINTS = 1024
 
 /** Says why a peer cannot be spoken to, once until it can: a token or a certificate is for the operator to mend. */
@@ -133,7 +136,7 @@ const make = Effect.gen(function* () {
   )
   const urgent = yield* SessionPool.make((address, me) => dial(address, me, silentPings))
   const forwarded = yield* SessionPool.make((address, me) => dial(address, me, silentPings))
-  /** the instance that passes calls on: of no incarnation in particular, since its trust depends on none */
+  /** this instance as it passes calls on: without an incarnation, since the peer's trust depends on none */
   const nobody: Peer = { ...self, incarnation: "" }
 
   /** One exchange on a kept session, within its time. */

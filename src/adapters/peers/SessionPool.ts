@@ -36,7 +36,7 @@ export const make = (
       }).pipe(
         Effect.scoped,
         Effect.catchAll((failure) => Effect.asVoid(Deferred.fail(entry.dialled, failure))),
-        // a session that was let go of while it was dialled has no waiter
+        // interrupted while it was dialled: the session has no waiter any more
         Effect.onInterrupt(() => Deferred.interrupt(entry.dialled)),
         Effect.ensuring(
           Effect.sync(() => {
@@ -48,7 +48,7 @@ export const make = (
     return (address, me) =>
       Effect.flatMap(Deferred.make<PeerSocket, PeerFailure>(), (dialled) => {
         const known = entries.get(address)
-        // one that is closing is no longer the one to ask
+        // a session that is closing is no longer the one to ask
         const same = known?.incarnation === me.incarnation
         if (known !== undefined && same && known.session?.isOpen() !== false) return Deferred.await(known.dialled)
         const entry: Entry = { dialled, session: undefined, incarnation: me.incarnation, fiber: undefined }

@@ -28,7 +28,7 @@ export interface LocalSecretsOptions {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** No header, no URL and no message may be as long. */
+/** Longer than any header, URL or message may be. */
 const MAX_BYTES = 64 * 1024
 
 /** Two names of one secret, of variables or of files, if there are. */
@@ -37,7 +37,7 @@ export const twinsOf = ({ dir, env }: LocalSecretsOptions) => ({
   files: twins(dir === "" ? [] : filesOf(dir))[0]
 })
 
-/** A directory that is not there has none. */
+/** A directory that is missing is empty. */
 const filesOf = (dir: string): ReadonlyArray<string> => {
   try {
     return readdirSync(dir).filter(isLocalName)
@@ -89,7 +89,7 @@ const attempt = <A>(name: string, read: () => Promise<A>): Effect.Effect<A | und
 
 /** Never more than a secret may have, whatever the file is. */
 const textOf = async (path: string): Promise<string> => {
-  // A pipe without a writer would be waited for.
+  // A blocking open of a pipe would wait for its writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_BYTES + 1), 0, MAX_BYTES + 1, 0)

@@ -30,7 +30,7 @@ export const OPTIONS: grpc.ServerOptions = {
 }
 
 export interface AdmissionOptions {
-  /** whether the call of these headers is a caller's; what is open to strangers is none */
+  /** whether a call with these headers is a caller's; one that is open to strangers is not */
   readonly admits: (headers: Http2.IncomingHttpHeaders & Http2.IncomingHttpStatusHeader) => boolean
   /** what all callers may have on its way, over all doors */
   readonly requests: ByteBudget

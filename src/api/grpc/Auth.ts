@@ -1,6 +1,6 @@
 /**
- * Tokens on the gRPC door, asked before a message is read, for every call but those of health. It is the bearer token, or
- * the one by which a sidecar shows that a call comes through it.
+ * Tokens on the gRPC door, asked before a message is read, for every call but those of health. Either token admits a call:
+ * the bearer token, or the one by which a sidecar shows that a call comes through it.
  */
 import type { IncomingHttpHeaders } from "node:http2"
 import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js"
@@ -12,7 +12,10 @@ import { CALLBACKS } from "./AppHealth.js"
 import { HEALTH } from "./GrpcHealth.js"
 import { statusOfError } from "./Status.js"
 
-/** Health needs no token; and what a sidecar asks of an application at its start gets the answer that there is none of it. */
+/**
+ * Health needs no token. What a sidecar asks of an application at its start needs none either: the answer is that there is
+ * none of it.
+ */
 const OPEN = [HEALTH, CALLBACKS]
 const isOpen = (path: string): boolean => OPEN.some((prefix) => path.startsWith(prefix))
 
@@ -31,8 +34,8 @@ const admits = ({ apiToken, appApiToken }: Tokens): ((shown: Shown) => boolean) 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 
 /**
- * Whether the call with these headers is a caller's. A method that is open without a token is a stranger's, with or without
- * one.
+ * Whether the call with these headers is a caller's. A call of a method that is open without a token is a stranger's, with
+ * or without a token.
  */
 export const callerOf = (tokens: Tokens): ((headers: IncomingHttpHeaders) => boolean) => {
   const admitted = admits(tokens)
@@ -66,7 +69,10 @@ export const interceptor = (
   }
 }
 
-/** grpc-js has one limit for all methods; the call of one has its own, as it stands in the stream and as it is inflated. */
+/**
+ * grpc-js has one limit for all methods. This one call gets a limit of its own, for a message as it stands in the stream
+ * and as inflated.
+ */
 const bound = (call: ServerInterceptingCallInterface): void => {
   const { decoder } = call as unknown as { readonly decoder: { maxReadMessageLength: number } }
   decoder.maxReadMessageLength = STRANGER.GRPC_HEALTH_MESSAGE_BYTES

@@ -1,8 +1,8 @@
 /**
- * Between protobuf messages and the messages of the RPC group, driven by the descriptor alone. Fields are in camelCase,
- * enums by their proto name, 64-bit counters numbers, timestamps a `Date`. Each member of a oneof is an optional field of
- * its own. What has presence and is unset is absent. Bytes and maps of plain values are passed on as they are, never
- * copied.
+ * Between protobuf messages and the messages of the RPC group, driven by the descriptor alone. In the latter, fields are in
+ * camelCase, enums are named as in the proto, 64-bit counters are numbers, and timestamps are a `Date`. Each member of a
+ * oneof is an optional field of its own. What has presence and is unset is absent. Bytes and maps of plain values are
+ * passed on as they are, never copied.
  */
 import { create, type DescEnum, type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf"
 import { type Timestamp, timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt"

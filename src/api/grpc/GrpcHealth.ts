@@ -1,6 +1,6 @@
 /**
- * `grpc.health.v1.Health`: SERVING while the instance is ready, NOT_SERVING while it boots, drains or is fenced. So it is
- * for the whole server ("") and for the service by name.
+ * `grpc.health.v1.Health`: SERVING while the instance is ready, NOT_SERVING while it boots, drains or is fenced. The answer
+ * is the same for the whole server ("") and for the service by name.
  *
  * Open to strangers, so nothing is kept by what they say: other names are not found, and no name is repeated in an answer.
  */

@@ -123,8 +123,8 @@ const stop = (
 }
 
 /**
- * Opens the port; answers with the one that is really bound. We listen ourselves, and not grpc-js, since it hides why it could
- * not, and writes to standard error about it.
+ * Opens the port; answers with the one that is really bound. We listen ourselves: grpc-js hides why it could not listen,
+ * and writes to standard error about it.
  */
 const listen = (listener: Net.Server, settings: SettingsShape): Effect.Effect<number, GrpcListenFailed, Scope.Scope> =>
   Effect.acquireRelease(

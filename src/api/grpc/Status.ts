@@ -1,6 +1,6 @@
 /**
  * What a failed call answers: the gRPC status of `ERROR_TABLE`, and a `google.rpc.Status` with a `google.rpc.ErrorInfo` in
- * the trailer `grpc-status-details-bin`. By that clients of any language tell the errors apart.
+ * the trailer `grpc-status-details-bin`. By these details clients of any language tell the errors apart.
  */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 import { Metadata, status } from "@grpc/grpc-js"
@@ -61,7 +61,10 @@ export const statusOfError = (error: ManagerError): GrpcStatus => {
   return { code, details, metadata }
 }
 
-/** Only typed errors tell what happened. A defect's text stays in the log; a call ended by our own stop may be repeated elsewhere. */
+/**
+ * Only typed errors tell what happened. A defect's text stays in the log; a call ended by our own stop may be repeated
+ * elsewhere.
+ */
 export const statusOf = (cause: Cause.Cause<ManagerError>): GrpcStatus => {
   const failure = Cause.failureOption(cause)
   if (Option.isSome(failure)) return statusOfError(failure.value)

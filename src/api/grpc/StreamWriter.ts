@@ -10,7 +10,10 @@ import * as Effect from "effect/Effect"
 const MAX_WAITING_BYTES = 1024 * 1024
 
 export interface StreamWriter {
-  /** Done when all items are handed over, in order, but for those that encode to nothing. Never fails: a call that is gone interrupts its fiber. */
+  /**
+   * Done when all items are handed over, in order; items that encode to nothing are left out. Never fails: a call that is
+   * gone interrupts its fiber.
+   */
   readonly writeAll: <Item>(items: Iterable<Item>, encode: (item: Item) => Buffer | undefined) => Effect.Effect<void>
 }
 

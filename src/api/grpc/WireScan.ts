@@ -3,8 +3,8 @@
  * hundred bytes, and on the wire two. Fields of inner messages, entries of maps and items of packed lists count like any
  * other.
  *
- * It reads as the decoder does, so it takes no known field of a wire type that the field does not have. The decoder would
- * read it as if it had, and see other fields behind it than this walk.
+ * It reads as the decoder does. So it refuses a known field that comes with another wire type than its own. The decoder
+ * would read that field by its own type, and see other fields behind it than this walk.
  */
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf"
 import { InvalidRequest } from "../../domain/Errors.js"

@@ -1,6 +1,7 @@
 /**
  * Which requests may come over HTTP at all, judged before any route and before any upgrade. Judged are the token, the
- * declared size of the body, and foreign origins and hosts. A web page may be open in a browser on this machine.
+ * declared size of the body, and foreign origins and hosts. Those two are judged because a browser on this machine may have
+ * a foreign web page open.
  */
 import * as Redacted from "effect/Redacted"
 import type { IncomingHttpHeaders } from "node:http"
@@ -11,7 +12,7 @@ import { parseUrl } from "../../domain/Peer.js"
 import { MAX_BODY_BYTES } from "../../rpc/Serialization.js"
 import * as Problem from "./Problem.js"
 
-/** Open without the token: probes, and the console's page itself. */
+/** Open without the token: the probes, and `/`, where nothing is served. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(["/alive", "/health/live", "/health/ready", "/"])
 
 export interface GuardOptions {

@@ -1,6 +1,6 @@
 /**
  * Is the process there (`/alive`), may it get new work (`/health/ready`), what is degraded (`/health`), and its numbers
- * (`/metrics`). An outage of store or broker never makes an instance not ready: it still holds sockets.
+ * (`/metrics`). An instance stays ready during an outage of store or broker: it still holds sockets.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"

@@ -55,7 +55,7 @@ export class Intake {
 
   /** A message is whole; its bytes go on as those of its requests. */
   whole(bytes: number): void {
-    // what may be left is of the piece that ended it
+    // bytes beyond the message are of the piece that ended it
     this.arriving = Math.min(Math.max(0, this.arriving - bytes), this.piece)
   }
 
@@ -110,7 +110,7 @@ export class Intake {
     const since = performance.now()
     let looks = 0
     this.waiting = setInterval(() => {
-      // a door that is not reading does not see that a client has gone; a write shows it
+      // a door that has stopped reading does not see that a client has gone; a write shows it
       if (++looks % PING_LOOKS === 0) this.ws.ping()
       const own = this.held > this.limits.bytes / 2
       if (!own && performance.now() - since > STALL_MS) this.ws.close(1013, "too many requests are on their way")

@@ -53,7 +53,7 @@ export const make = ({ admitted, keys, refused, self }: Admission) => {
     // a peer proves itself in a moment: the socket that has been there longest is no peer's
     for (const longest of waiting) {
       if (waiting.size <= STRANGER.PEERS_UNPROVEN) break
-      // its end is told later than the next ones come
+      // the next sockets come before the end of this one is told
       waiting.delete(longest)
       longest.terminate()
     }

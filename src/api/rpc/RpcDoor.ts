@@ -81,7 +81,7 @@ const makeHandlers = ({ call, open }: Executor.Executor, onOpened: OnOpened) => 
   const unary = (method: UnaryMethod) => (request: never) => call(method, request)
   const stream = (method: StreamMethod) => (request: never, info: Parameters<OnOpened>[0]) =>
     Stream.unwrapScoped(Effect.tap(open(method, request, info.headers[CLIENT_HEADER] ?? ""), onOpened(info)))
-  // complete by the tables of names; which handler has which types the group and the executor agree on by name
+  // complete, as the tables of names are; the group and the executor agree by name on the types of each handler
   return Object.fromEntries([
     ...UNARY_METHODS.map((method) => [method, unary(method)]),
     ...STREAM_METHODS.map((method) => [method, stream(method)])

@@ -1,8 +1,9 @@
 /**
  * The RPC server's protocol over `ws` sockets that were already let in.
  *
- * Written on `ws` itself. The stock protocol takes messages of any size up to 100 MiB, and never waits for a socket that is
- * not read. It answers one bad message with the end of all calls, and leaves its sockets open when it stops.
+ * Written on `ws` itself, because of four faults of the stock protocol. It takes messages of any size up to 100 MiB, and
+ * never waits for a client that does not read. It answers one bad message with the end of all calls, and leaves its sockets
+ * open when it stops.
  */
 import * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcServer from "@effect/rpc/RpcServer"
@@ -122,7 +123,7 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Limits
     const send = (clientId: number, message: RpcMessage.FromServerEncoded) => {
       const client = clients.get(clientId)
       if (client === undefined) return Effect.void
-      // of a request that was begun: what is refused before may bear the id of one that still runs
+      // only for a request that was begun: the answer to one that was refused before may bear the id of one that still runs
       if (message._tag === "Exit") client.intake.answered(message.requestId)
       return transmit(client, message, message._tag === "Exit" && client.kept.delete(message.requestId))
     }
@@ -138,7 +139,7 @@ export const make = (judge: (message: unknown) => Judged<string>, limits: Limits
           return write(clientId, judged.message)
         case "Request": {
           const { request } = judged
-          // the server would keep it until the one before it is answered, and their bytes are counted under one id
+          // the server would keep it until the one before it is answered, and the bytes of both are counted under one id
           if (client.intake.isRunning(request.id)) return transmit(client, RpcMessage.ResponseDefectEncoded(ID_IN_USE))
           if (!client.intake.begin(request.id, bytes)) {
             return transmit(client, failed(request.id, new QuotaExceeded({ quota: "requests of one client" })))

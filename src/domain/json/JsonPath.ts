@@ -66,8 +66,9 @@ export const valueText = (text: string, span: Span): string => {
 }
 
 /**
- * The text with `rawValue` (JSON) put in at a path. Every other character stays. Undefined where that cannot be. The text
- * is not JSON, the path ends in no name, or the object it should stand in is not there. Or the field is there already.
+ * The text with `rawValue` (JSON) put in at a path. Every other character stays. Undefined where that cannot be: the text
+ * is not JSON, or the path does not end in a name; or the object that it should stand in is not there, or the field is
+ * there already.
  */
 export const insertField = (text: string, path: Path, rawValue: string): string | undefined => {
   const name = path.at(-1)

@@ -1,6 +1,6 @@
 /**
  * Walks JSON text once: says whether it is JSON, and where the value at a path stands. No value is built, nothing is kept
- * per container, and nothing recurs. So a text costs its length, whatever stands in it and however long the path is.
+ * per container, and there is no recursion. So a text costs its length, whatever stands in it and however long the path is.
  *
  * What is JSON here is what `JSON.parse` takes, but for texts with more than `FEED.JSON_DEPTH` containers inside each
  * other.
@@ -23,8 +23,8 @@ export interface Place {
 const OPEN = new Uint8Array(FEED.JSON_DEPTH)
 
 /**
- * Undefined where the text is not JSON. Undefined too, found out without walking all of it, where the path asks for a
- * member of something that has none. Of a repeated key the last one counts, as in `JSON.parse`.
+ * Undefined where the text is not JSON. Undefined too where the path asks for a member of something that has none; the walk
+ * ends there, before the end of the text. Of a repeated key the last one counts, as in `JSON.parse`.
  */
 export const seek = (text: string, path: Path): Place | undefined => {
   const wanted = path.length

@@ -2,8 +2,8 @@
  * What a peer says, without what it must not repeat to others. A close reason or an error text may hold a secret that the
  * peer was just sent, as it was or as it travelled.
  *
- * Linear in the text and in the values, of which it looks at so much; beside more of them the text is not shown at all. A
- * piece of a value counts too: a reason on the wire is cut to 123 bytes.
+ * The cost is linear in the text and in the values. Only so much of the values is looked at; beside more of them the text
+ * is not shown at all. A piece of a value counts too: a reason on the wire is cut to 123 bytes.
  */
 
 /** A text of a peer is not shown beyond it. */
@@ -55,7 +55,7 @@ const SLOTS = 1 << 16
 const slotOf = (text: string, at: number): number =>
   (text.charCodeAt(at) ^ (text.charCodeAt(at + 1) << 5) ^ (text.charCodeAt(at + 2) << 10)) & (SLOTS - 1)
 
-/** What is not marked here begins no piece: most of a value is passed by a look at this. */
+/** Where nothing is marked here, no piece begins: one look at this passes most of a value. */
 const beginnings = (pieces: Iterable<string>): Uint8Array => {
   const marks = new Uint8Array(SLOTS)
   for (const piece of pieces) marks[slotOf(piece, 0)] = 1

@@ -4,7 +4,10 @@ import * as Redacted from "effect/Redacted"
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 
-/** Digests have one length, so that the comparison tells nothing about the token, its length neither. Without a token none matches. */
+/**
+ * Digests have one length, so the comparison tells nothing about the token, not even its length. Where no token is set,
+ * none matches.
+ */
 export const tokenMatcher = (
   token: Redacted.Redacted<string> | undefined
 ): ((shown: string | undefined) => boolean) => {

@@ -36,7 +36,7 @@ export interface ConnectionRecord {
   readonly lastCloseCode: number
   /** the last (epoch, sequence) known published */
   readonly last: Position
-  /** it is, or was, tried: see there */
+  /** the connection is, or was, on trial: see `Trial` */
   readonly trial?: Trial | undefined
   /** fields of a newer version, at every depth, kept as they are */
   readonly unknown: Readonly<Record<string, unknown>>

@@ -71,7 +71,10 @@ const StoredIndex = Schema.Struct({
 })
 export type Index = typeof StoredIndex.Type & Unknown
 
-/** Whether this incarnation has ended, by what was read of its instance's heartbeat record. Not being able to read says nothing. */
+/**
+ * Whether this incarnation has ended, by what was read of its instance's heartbeat record; undefined: the store has none. A
+ * read that failed says nothing.
+ */
 export const hasEnded = (record: HeartbeatRecord | undefined, incarnation: string): boolean =>
   record === undefined ||
   record.incarnation !== incarnation ||
@@ -108,7 +111,7 @@ export const decodeHeartbeat = (id: string, text: string): Decoded<HeartbeatReco
   )
 
 export const encodePage: (value: Page) => string = page.encode
-/** What names no connection is as if it were not there. */
+/** An entry that names no connection is left out. */
 export const decodePage = (id: string, n: number, text: string): Decoded<Page> =>
   Either.map(page.decode(pageKey(id, n), text), (found) =>
     found.ids.every(isConnectionId) ? found : { ...found, ids: found.ids.filter(isConnectionId) }

@@ -1,16 +1,16 @@
 /**
  * Which record kills the instance that runs it; pure.
  *
- * The owner of a record notes in it that it is trying it. It takes that out once nothing has come of it for a while. Two
- * incarnations may end without `left` while they try it, the second one while it tries this one alone. Then the next claim
- * puts it into quarantine: FAILED, until Reconnect.
+ * The owner of a record notes in it that it tries the connection. It takes the note out once nothing has come of the trial
+ * for a while. Two incarnations may end without `left` while they try a connection, the second one while it tries this one
+ * alone. Then the next claim puts it into quarantine: FAILED, until Reconnect.
  *
  * What it costs: nothing on the normal path, since creates, claims and the status behind them are written anyway. After one
- * such end those that were being tried are suspects. They are dialled one by one, once all others have been up for a while:
- * that tells the poison from its neighbours. Where they are more than a few they are dialled together once more, and a
- * quarter of them at a time after a second end. There a poison costs an instance or two more. A connection that was seconds
- * old when its instance was killed is down for seconds longer; an instance that is killed while it tries one alone costs
- * that one.
+ * such end the connections that were being tried are suspects. They are dialled one by one, once all others have been up
+ * for a while: that tells the poison from its neighbours. Where they are more than a few, they are dialled together once
+ * more; after a second end, a quarter of them at a time. In that case a poison costs an instance or two more. A connection
+ * that was seconds old when its instance was killed is down for seconds longer; an instance that is killed while it tries
+ * one alone costs that one.
  */
 import { shouldBeUp } from "../ConnectionStatus.js"
 import type { ConnectionRecord, Trial } from "./ConnectionRecord.js"
@@ -21,7 +21,7 @@ const DEATHS = 2
 /** Up to so many suspects are tried one by one. */
 const ONE_BY_ONE = 8
 
-/** What a claim makes of it. `died`: the owner has ended without `left`. */
+/** What a claim makes of the trial in a record. `died`: the owner has ended without `left`. */
 export const onClaim = (
   { incarnation: owner, status, trial }: Pick<ConnectionRecord, "incarnation" | "status" | "trial">,
   { died, incarnation }: { readonly died: boolean; readonly incarnation: string }

@@ -28,7 +28,7 @@ export const every = <A>(items: Iterable<A>, check: (item: A, index: number) => 
   return ok
 }
 
-/** A uint32 of the proto; absent and 0 are the default. */
+/** A uint32 of the proto; absent and 0 stand for the default. */
 export const uint32 = (field: string, value: number | undefined, absent: number): Checked<number> => {
   if (value === undefined || value === 0) return Either.right(absent)
   if (!Number.isInteger(value) || value < 0 || value > MAX_UINT32) {
@@ -37,7 +37,7 @@ export const uint32 = (field: string, value: number | undefined, absent: number)
   return Either.right(value)
 }
 
-/** Milliseconds within bounds; absent and 0 are the default, which may lie outside them. */
+/** Milliseconds within bounds. Absent and 0 stand for the default, which may lie outside the bounds. */
 export const duration = (
   field: string,
   value: number | undefined,

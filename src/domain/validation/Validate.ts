@@ -82,7 +82,7 @@ export const resolveSpec = (asked: ConnectRequest | Spec): Checked<ResolvedSpec>
 
 /** A Connect that may be carried out. */
 export interface CheckedConnect {
-  /** as asked, without what is no part of the spec: what the store keeps */
+  /** as asked, the fields of the spec alone: what the store keeps */
   readonly asked: Spec
   readonly spec: ResolvedSpec
   readonly tags: Readonly<Record<string, string>>

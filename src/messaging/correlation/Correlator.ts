@@ -16,13 +16,13 @@ export interface Correlator {
   /** Whether any request waits for a reply: the hot path asks this first. */
   readonly waiting: () => boolean
   /**
-   * Offers an incoming frame. True: it was a reply, and goes nowhere else. Synchronous. Over `lookInto` bytes it is none whose
-   * JSON would have to be looked at.
+   * Offers an incoming frame. True: it was a reply, and goes nowhere else. Synchronous. A frame over `lookInto` bytes is no
+   * reply where its JSON would have to be looked at.
    */
   readonly tryMatch: (data: Buffer, binary: boolean, lookInto?: number) => boolean
   /**
-   * Sends one message and waits for its reply. A deadline or an interruption frees its slot, in mode NEXT once its reply has
-   * come all the same; a reply that comes later is an ordinary frame, even when another request waits by then.
+   * Sends one message and waits for its reply. A deadline or an interruption frees its slot; in mode NEXT, only once its
+   * reply has come all the same. A reply that comes later is an ordinary frame, even when another request waits by then.
    */
   readonly request: <E>(
     request: CorrelatorRequest<E>

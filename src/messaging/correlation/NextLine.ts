@@ -3,8 +3,8 @@
  *
  * A reply carries no id here, so it is known by its place alone. A request that gave up after its message went out leaves
  * its place taken. The reply is still owed, and no other message goes out before it has come; it is an ordinary frame then.
- * Where it has not come after `NEXT_OWED_MS`, and others wait, the peer will hardly send it. Nothing tells what comes next
- * from what it owes: the socket is out of step, and only a new one begins afresh.
+ * Where it has not come after `NEXT_OWED_MS`, and others wait, the peer will hardly send it. Nothing then tells the frame
+ * that comes next from the reply that is owed. The socket is out of step, and only a new one begins afresh.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -80,8 +80,10 @@ export class NextLine {
     })
   }
 
-  /** The socket ended: requests that wait for their turn are sent away, and nothing is owed any more. Returns the request whose reply
-   * was due. */
+  /**
+   * The socket ended: requests that wait for their turn are sent away, and nothing is owed any more. Returns the request
+   * whose reply was due.
+   */
   abort(): Waiter | undefined {
     const waiter = this.present
     this.present = undefined

@@ -108,7 +108,7 @@ export const jsonField = (replyPath: Path): Group => ({
   }
 })
 
-/** Replies `{"id", "payload"}`; an object without a payload is none. */
+/** Replies `{"id", "payload"}`; an object that lacks a payload is no reply. */
 export const envelope = (): Group => ({
   waiters: new Map(),
   read: (frame) => {

@@ -106,10 +106,11 @@ export class FrameBuffer {
 const PACKED_EVENT_OVERHEAD_BYTES = 64 * 1024
 
 /**
- * Takes the frames of the next pack: at least one, in order, of one origin. They are at most so many, with so many bytes of
- * data, and no more than fits into one event as encoded. A frame over `maxBytes` is alone.
+ * Takes the frames of the next pack: at least one, in order, of one origin. A pack has at most `maxFrames` frames and
+ * `maxBytes` bytes of data, and no more than fits into one event as encoded. A frame over `maxBytes` is alone.
  *
- * What the frames are as encoded is bounded from above; where the bound would end the pack, it is counted.
+ * For the size of the frames as encoded, an upper bound is enough. Only where the bound would end the pack is the size
+ * itself counted.
  */
 export const formPack = (
   queue: Fifo<Frame>,
@@ -137,7 +138,10 @@ export const formPack = (
   return frames
 }
 
-/** Overflow PAUSE: holds a connection up at its limits, and lets it go on once there is room. Only lanes that were full have one. */
+/**
+ * Overflow PAUSE: holds a connection up at its limits, and lets it go on once there is room. Only lanes that were full have
+ * one.
+ */
 export class Pausing {
   private paused = false
 

@@ -67,7 +67,8 @@ export abstract class Source {
 
   /**
    * Some of its entries failed. The first that is worth repeating is repeated, and with it all that came after, in order;
-   * what came before is published, what will never be taken is lost. The failures in a row of what comes next; 0: none.
+   * what came before is published, what will never be taken is lost. Answers with the failures in a row of what comes next;
+   * 0: none.
    */
   failed(
     events: ReadonlyArray<TopicEvent>,

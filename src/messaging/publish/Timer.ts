@@ -1,4 +1,4 @@
-/** Calls back at a time. Nothing runs while none is set. */
+/** Calls back at a time. Something runs only while a time is set. */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"

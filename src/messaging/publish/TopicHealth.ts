@@ -47,7 +47,7 @@ export class TopicHealth {
   }
 }
 
-/** One line for the operator; an outage is no defect, and has no use for a trace. */
+/** One line for the operator. An outage is no defect, so a trace would be of no use. */
 const messageOf = (cause: Cause.Cause<PubSubUnavailable>): string =>
   Cause.isInterruptedOnly(cause)
     ? `no answer within ${REQUEST_MILLIS / 1000} s`

@@ -2,7 +2,7 @@ import { whenCallbackEnds, whenTurnEnds } from "../../common/CallbackGuard.js"
 
 /**
  * When a topic's queue sends. That is at the end of the turn of the event loop, once the present callback is done, or from
- * within an answer. One after the other, never one inside another.
+ * within an answer. One sending comes after the other, never inside another.
  */
 export class TurnScheduler {
   private scheduled = false

@@ -64,7 +64,7 @@ const localNat64 = (bytes: ReadonlyArray<number>): ReadonlyArray<ipaddr.IPv4> =>
     const end = bits === 96 ? 16 : bits / 8 + 5
     if (bytes.slice(end).every((byte) => byte === 0)) break
   }
-  // 0.0.0.0/8 is nowhere to be sent to: such a reading is of another length than the gateway's.
+  // Nothing can be sent to 0.0.0.0/8: such a reading has another length than the gateway's.
   const likely = readings.filter((address) => address.octets[0] !== 0)
   return likely.length > 0 ? likely : readings
 }

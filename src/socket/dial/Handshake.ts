@@ -15,7 +15,7 @@ import type { Timers } from "../wire/Timers.js"
 
 /** All that the login may do. */
 export interface HandshakeTarget extends Guarded {
-  /** Why not, where it cannot be. */
+  /** Says why the message cannot be sent; undefined: it is on its way. */
   readonly send: (data: Uint8Array, binary: boolean) => string | undefined
   /** An ordinary frame. */
   readonly pass: (data: Buffer, binary: boolean) => void
@@ -96,9 +96,9 @@ export const make = (
 }
 
 /**
- * What a frame gives to a step: its captures, or undefined where the frame is not the one that was expected. A frame without
- * something to capture is not. A captured string is filled in by its content, any other value by its JSON text. A text: why
- * the login cannot go on, which is that a capture would be too long.
+ * What a frame gives to a step: its captures, or undefined where the frame is not the one that was expected. A frame that
+ * lacks something to capture is not the expected one. A captured string is filled in by its content, any other value by its
+ * JSON text. A text says why the login cannot go on, which is that a capture would be too long.
  */
 export const match = (
   step: ExpectStep,

@@ -24,7 +24,10 @@ export interface Course {
 
 /** Between two attempts. */
 const STAGGER_MS = 250
-/** The same, for one whose TCP connection stands and whose TLS handshake does not: a round trip or two, and a busy peer. */
+/**
+ * The same, for an attempt whose TCP connection stands and whose TLS handshake is not done: a round trip or two, and a busy
+ * peer.
+ */
 const TLS_STAGGER_MS = 2000
 
 interface Attempt {
@@ -85,8 +88,8 @@ export const race = (
     ]
     const won = () => {
       if (over) return
-      // What was heard here would keep the dial for as long as the socket lives; until the next turn no other listener hears
-      // errors.
+      // The listeners of the race would keep the dial for as long as the socket lives. Until the next turn nothing else
+      // listens for errors, so this one does.
       for (const forget of heard) forget()
       listenTo(socket, "error", NOBODY, ignore)
       stop(socket)
@@ -108,7 +111,7 @@ export const race = (
 const ignore = () => {}
 const NOBODY: Guarded = { faulted: ignore }
 
-/** Says least about a peer: there is no way to it from here. */
+/** Errors that say least about a peer: there is no way to it from here. */
 const NO_WAY = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL"])
 
 /** The one of several errors that says most. */

@@ -44,7 +44,7 @@ export class FeedSocket extends WebSocket {
     super(url, subprotocols, { ...options, ...FEED_LIMITS, maxPayload: maxMessageBytes })
   }
 
-  /** Without a reason it is ws that closes, on what it will not read. */
+  /** Where no reason is given, ws itself closes, on what it will not read. */
   override close(code?: number, reason?: string | Buffer): void {
     if (code === 1008 && reason === undefined) super.close(1009, TOO_MANY_PARTS)
     else if (code === 1009 && reason === undefined) super.close(1009, tooLong(this.maxMessageBytes))

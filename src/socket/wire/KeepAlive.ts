@@ -25,10 +25,16 @@ export interface KeepAliveTarget extends Guarded {
   readonly mayAct: () => boolean
 }
 
-/** A timer this much too late means that the event loop did not run, so that nothing was read; and what reading gets then. */
+/**
+ * A timer that is this late means that the event loop did not run, so that nothing was read. Reading then gets as much time
+ * to catch up.
+ */
 const LATE_MS = 250
 
-/** How often the bytes are looked at within the time after which a peer is dead; it may be called dead so much later. */
+/**
+ * How often the timer looks at the bytes within `deadAfterMs`. A peer may be called dead one such part of the time too
+ * late.
+ */
 const LOOKS = 3
 
 /** Pings go out up to a tenth early, so that sockets that opened together do not ping together for ever. */
@@ -37,7 +43,7 @@ const JITTER = 0.1
 export class KeepAlive {
   private lastData: number
   private lastControl: number
-  /** when the timer found more bytes than before, of no frame that came */
+  /** when the timer last found more bytes than before, without a whole frame */
   private lastBytes: number
   private lookedAt: number
   private bytes: number
@@ -93,7 +99,7 @@ export class KeepAlive {
   private lastFrame(): number {
     return Math.max(this.lastData, this.lastControl)
   }
-  /** Where a frame came since the last look, it is the last sign of life; else more bytes are. */
+  /** If a frame came since the last look, that frame is the last sign of life; else new bytes are. */
   private look(now: number): void {
     const bytes = this.target.bytesRead()
     if (bytes !== this.bytes && this.lastFrame() < this.lookedAt) this.lastBytes = now
@@ -133,7 +139,7 @@ export class KeepAlive {
   }
   private silence(now: number): "dead" | "idle" | undefined {
     const { deadAfterMs, idleAfterMs } = this.clocks
-    // summed as the timer is, so that what is due is not early by a rounding, and armed again for no time at all
+    // summed as for the timer: a rounding could else make what is due look early, and arm the timer for no time at all
     if (now >= Math.max(this.lastFrame(), this.lastBytes) + deadAfterMs) return "dead"
     return now >= this.lastData + idleAfterMs ? "idle" : undefined
   }

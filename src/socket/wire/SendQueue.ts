@@ -1,9 +1,10 @@
 /**
  * Messages on their way to one socket: bounded by count and bytes, in order, each told its own outcome.
  *
- * The socket is handed the next message when it has nothing unsent. What it has taken cannot be taken back, and where it is
- * cut in the middle, that cannot be told from what left whole. So a slow peer fills this queue, and the queue says
- * BufferFull; and when the socket is cut, the one message in flight is the only one of which a part may be out.
+ * The socket is handed the next message when it has nothing unsent. A message that the socket has taken cannot be taken
+ * back. Where the socket is cut in the middle of one, nothing tells it from those that left whole. So a slow peer fills
+ * this queue, and the queue says BufferFull. When the socket is cut, the one message in flight is the only one of which a
+ * part may be out.
  */
 import * as Effect from "effect/Effect"
 import type { ByteBudget } from "../../common/ByteBudget.js"
@@ -42,7 +43,7 @@ export interface Outgoing {
 
 export class SendQueue {
   private readonly waiting = new Set<Outgoing>()
-  /** with the socket, which has not told yet */
+  /** messages with the socket, which has not told yet what became of them */
   private readonly handed = new Set<Outgoing>()
   private bytes = 0
   private ended = false
@@ -102,7 +103,7 @@ export class SendQueue {
     }
   }
 
-  /** The socket has told its end: of what it had not told by now, it never will. */
+  /** The socket has told its end: it tells no more of the messages that are left, so they fail. */
   closed(): void {
     this.end()
     for (const message of this.handed) this.settle(message, false)
@@ -122,12 +123,12 @@ export class SendQueue {
       message.handed?.()
       let taken = false
       target.send(message.data, message.binary, (error) => {
-        // Of a write that its own cut ended, Node says that it succeeded.
+        // Node reports success for a write that was ended by the cut of its own socket.
         this.settle(message, !error && (taken || !target.isCut()))
         this.pump()
       })
-      // Given to the kernel at once: it is out, whatever happens to the socket before that is told. Of an empty message that
-      // is being deflated nothing can be seen.
+      // A message that is given to the kernel at once is out, whatever happens to the socket before that is told. Of an
+      // empty message that is being deflated nothing can be seen, so it does not count.
       taken = message.data.length > 0 && target.bufferedAmount() === 0
     }
   }

@@ -91,7 +91,7 @@ export class Sessions extends Context.Tag("websocketmanager/socket/Sessions")<
     readonly open: (options: SessionOptions) => Effect.Effect<Session, DialCause | TargetForbidden, Scope.Scope>
     /**
      * Whether the egress policy and the secrets' host lists would let this target through, before anything is kept. Literal
-     * addresses, denied names and forbidden secrets at once; names are judged when they are dialled.
+     * addresses, denied names and forbidden secrets are judged at once; all other names are judged when they are dialled.
      */
     readonly precheck: (spec: ResolvedSpec) => Effect.Effect<void, TargetForbidden>
     /** Milliseconds a dial to this host would wait for the dial budget now. */

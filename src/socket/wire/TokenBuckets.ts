@@ -35,7 +35,10 @@ interface Bucket {
 
 /** No dial sleeps longer than this before looking at the rate again: shares change when instances come and go. */
 const LOOK_AGAIN_MS = 1000
-/** Of what the rate gives in a window; what is missing to 1.1 is for dials that are not equally quick. */
+/**
+ * The most dials in a window, as a multiple of what the rate gives. What is missing to 1.1 is for dials that are not
+ * equally quick.
+ */
 const MOST = 1.08
 /** Buckets that are kept, even when callers make up names. */
 const MOST_KEYS = 10_000
@@ -84,7 +87,8 @@ export const make = (rate: () => number): Effect.Effect<TokenBuckets> =>
     }
     /** Until there are so many tokens, and room in the window for one of them. */
     const millisFor = (bucket: Bucket, tokens: number): number => {
-      // A hair less than a whole token: what the division of a rate leaves over must not cost another millisecond.
+      // A hair less than a whole token is enough: what the division of a rate leaves over must not cost another
+      // millisecond.
       const earned = bucket.tokens >= tokens - 1e-9 ? 0 : ((tokens - bucket.tokens) / rate()) * 1000
       return Math.max(earned, bucket.dialled.millisUntilBelow(most(), bucket.at))
     }

@@ -1,9 +1,9 @@
 /**
  * What handling the frames of each connection costs in one turn of the event loop, as `ReadTurn` counts what they bring.
  *
- * The clock is not read for each frame. Large ones are measured, of small ones one in so many bytes, and after a dear one
- * all until they are cheap again. Time in which the process did not run counts for no frame: the processor time that it
- * used decides.
+ * The clock is not read for each frame. Every large frame is measured, and of small ones one in so many bytes. After a dear
+ * frame all are measured, until they are cheap again. Time in which the process did not run counts for no frame: the
+ * processor time that it used decides.
  */
 import { whenTurnEnds } from "../../common/CallbackGuard.js"
 import { FEED } from "../../domain/Limits.js"
@@ -13,12 +13,12 @@ const STEP_BYTES = 64 * 1024
 const HANDLING_BYTES = 256
 /** A frame that took longer is dear. */
 const DEAR_MS = 1
-/** So old may be what the processor time is counted from. */
+/** The reading that the processor time is counted from may be so old. */
 const OLD_MS = 50
 
 /** A connection as it is charged. */
 export interface Charged {
-  /** what it brought since the last look, and how much of it is let pass without one */
+  /** what it brought since the last look, and how much it may bring without one */
   unseen: number
   step: number
   /** milliseconds of one turn, and which turn that is */

@@ -33,7 +33,7 @@ const SMALL_BYTES = 64 * 1024
 const LOW = 7 / 8
 /** How long nothing may get whole while sockets are held up. */
 const STALL_MS = 2000
-/** How soon a socket is looked at again, what it keeps may have been inflated meanwhile. */
+/** How soon a socket is looked at again: what it keeps may have been inflated meanwhile. */
 const LOOK_AGAIN_MS = 100
 
 export class Unfinished implements UnfinishedBytes {

@@ -129,7 +129,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
     this.ours = { code, reason, cause: "closed" }
     if ((this.holds & PAUSED) !== 0) this.discard = true
     this.ws.close(code, reason)
-    // Whatever held it: the answer is behind the frames that still come.
+    // From here on nothing holds the socket up: the peer's answer is behind the frames that still come.
     this.holds = 0
     this.ws.resume()
   }
@@ -144,7 +144,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
   terminate(reason = "this instance cut the socket"): void {
     this.discard = true
     this.endedBy ??= reason
-    // What TLS has given to the kernel in this turn it tells of in the next one.
+    // TLS tells only in the next turn of what it has given to the kernel in this one.
     if (this.bufferedAmount() > 0 && this.indivisibleBytes > 0) soon(this, this.cut)
     else this.ws.terminate()
   }
@@ -176,7 +176,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
     this.holds &= ~reason
     if (this.holds === 0 && !this.held) this.ws.resume()
   }
-  /** Not read by this side's own choice, so that its silence is none. */
+  /** This side chose not to read, so the silence of the socket does not count. */
   private holdUp(reason: number): void {
     this.hold(reason)
     this.handlers.onHeldUp(true)

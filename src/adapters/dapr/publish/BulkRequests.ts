@@ -3,7 +3,7 @@
 /** What the sidecar's publish APIs are told of each event. */
 export const CLOUD_EVENTS = "application/cloudevents+json"
 
-/** Events that go together, by their places in the batch; never none. */
+/** Events that go together, by their places in the batch; at least one. */
 export interface Request {
   readonly indices: ReadonlyArray<number>
   readonly events: ReadonlyArray<string>
@@ -20,7 +20,7 @@ export const requestsOf = (
 ): ReadonlyArray<Request> => {
   if (events.length === 0) return []
   let most = BRACKETS
-  // No character becomes more than three bytes, so that a request is hardly ever measured.
+  // A character becomes at most three bytes, so a request is hardly ever measured.
   for (const event of events) most += event.length * 3 + ENTRY_BYTES
   return most <= maxBytes || events.length === 1 ? [{ indices, events }] : cut(indices, events, maxBytes)
 }

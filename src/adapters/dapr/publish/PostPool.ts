@@ -105,7 +105,10 @@ const REASONS: Readonly<Record<string, string>> = {
 // A POST that is sent from within an answer gets the connection that the answer came on, and goes out at once. The Pool of
 // undici takes another, and waits for a turn of the event loop before it is written to.
 
-/** Of a client for `PostPool`. One request at a time is here; undici's own one at a time waits for that turn. */
+/**
+ * Of a client for `PostPool`. The pool itself keeps each connection to one request at a time. With undici's own limit of
+ * one, the next request would wait for a turn of the event loop.
+ */
 export const CLIENT_OPTIONS: Client.Options = { pipelining: 2, keepAliveTimeout: 30_000 }
 
 export class PostPool {
@@ -116,7 +119,7 @@ export class PostPool {
 
   constructor(
     private readonly makeClient: () => Dispatcher,
-    /** Requests that wait for an answer hold one each. */
+    /** Each request that waits for an answer holds one. */
     private readonly connections: number
   ) {}
 

@@ -1,6 +1,7 @@
 /**
  * One batch on its way through the sidecar: its requests one after the other, by one deadline. Where a whole request of
- * several is refused for good, its events go singly, in order. One that the sidecar cannot take fails them all.
+ * several is refused for good, its events go singly, in order. In one request, an event that the sidecar cannot take fails
+ * all the others.
  */
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -27,7 +28,7 @@ export class PublishBatch implements Pending {
   private readonly waiting: Array<Request>
   private current: Request | undefined
   private abandon: (() => void) | undefined
-  /** something was said of an event: it was taken, or refused for good */
+  /** the sidecar has said something of an event: it was taken, or refused for good */
   private known: boolean
   private sent = false
   private ended = false
@@ -93,7 +94,7 @@ export class PublishBatch implements Pending {
     }
   }
 
-  /** The sidecar, or the way to it, does not work: what has not been answered for is not tried now. */
+  /** The sidecar, or the way to it, does not work: events without an answer so far are not tried now. */
   private stop(reason: string): void {
     this.host.outcomes.failed(reason)
     if (!this.known) {

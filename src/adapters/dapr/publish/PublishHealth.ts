@@ -1,7 +1,9 @@
 /** What the latest publishes came to: the only honest word about a broker to which nothing may be published as a trial. */
 import * as Effect from "effect/Effect"
 
-/** Publishers repeat a failure far sooner than this. A failure that is not repeated says nothing about now. */
+/**
+ * Publishers repeat a failure far sooner than this. So an older failure, which was not repeated, says nothing about now.
+ */
 const FRESH_MS = 60_000
 
 export interface PublishHealth {

@@ -34,13 +34,16 @@ export const outcomeOf = (answer: Answer, entries: number): PublishOutcome => {
 }
 
 const TAKEN: PublishOutcome = { _tag: "taken" }
-/** Dapr refuses an event with a code. Without one it was not its publish API that answered: nothing is said of the events. */
+/**
+ * Dapr's publish API refuses an event with a code. An answer without a code came from something else: it says nothing of
+ * the events.
+ */
 const STRANGER_HINT =
   " (not an answer of Dapr's publish API: see that the sidecar's Configuration allows publish in spec.api.allowed, and that DAPR_HTTP_PORT is the sidecar's)"
 const COMPONENT_GONE = new Set(["ERR_PUBSUB_NOT_FOUND", "ERR_PUBSUB_NOT_CONFIGURED"])
 /**
- * Told with a status of 500, of an event that was cut off. One byte over its limit the sidecar goes on with what it has
- * read.
+ * The sidecar says this, with a status of 500, of an event that was cut off. Of a body one byte over its limit the sidecar
+ * goes on with what it has read.
  */
 const MALFORMED = new Set(["ERR_PUBSUB_CLOUD_EVENTS_SER"])
 /** The words of the sidecar, NATS, Kafka, RabbitMQ, Azure and AWS for what is said with the status of a failure. */
@@ -58,7 +61,7 @@ const failuresOf = (document: Document, entries: number): ReadonlyArray<PublishF
   const failures: Array<PublishFailure> = []
   for (const { entryId, error } of document.failedEntries as ReadonlyArray<{ entryId?: unknown; error?: unknown }>) {
     const index = Number(entryId)
-    // An answer that names something else is none that can be relied on.
+    // An answer that names another entry cannot be relied on.
     if (!Number.isInteger(index) || index < 0 || index >= entries) return undefined
     const text = messageOf(typeof error === "string" && error !== "" ? error : "the broker did not take it")
     failures.push({ index, transient: !isTooLarge(text), reason: explained(text) })

@@ -57,8 +57,8 @@ type Sessions = NonNullable<GrpcTransportOptions["sessionManager"]>
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager of ours. The SDK gives no hold on its own,
- * and without one the connection can neither be closed nor be kept from ending the process.
+ * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager of ours. The SDK gives no access to its
+ * own. Without access the connection cannot be closed, and a break of it can end the process.
  */
 export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -88,7 +88,7 @@ export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope
     const headers: Record<string, string> = token === undefined ? {} : { "dapr-api-token": Redacted.value(token) }
     return (withinMs, send) =>
       Effect.tryPromise({
-        // a time-out of nothing would be none at all
+        // a time-out of 0 would be no time-out at all
         try: (signal) => send(dapr, { signal, timeoutMs: Math.max(1, Math.ceil(withinMs)), headers }),
         catch: failed
       })

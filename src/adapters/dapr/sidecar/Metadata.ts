@@ -23,7 +23,7 @@ export interface Need {
 
 const KINDS = { state: "state store", pubsub: "pub/sub component" } as const
 
-/** undefined: not what a sidecar answers. Without a loaded component its document has none of the key. */
+/** undefined: no answer of a sidecar. The document of a sidecar without a loaded component lacks the key. */
 export const componentsOf = (body: string): ReadonlyArray<Component> | undefined => {
   const document = parsed(body)
   if (document === undefined) return undefined
@@ -46,7 +46,7 @@ export const missing = ({ kind, name, setting }: Need, components: ReadonlyArray
   return `the sidecar has loaded no ${KINDS[kind]} ${name}, ${has}; set ${setting} to one that is there, or give the sidecar this one`
 }
 
-/** After what a sidecar says that refuses our token. */
+/** Follows the words of a sidecar that refuses this instance's token. */
 export const TOKEN_HINT = " (DAPR_API_TOKEN is not the token that the sidecar asks for)"
 
 /** The text of an error document, on one line and not too long. */

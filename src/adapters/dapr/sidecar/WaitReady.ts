@@ -9,7 +9,7 @@ import * as Metadata from "./Metadata.js"
 
 export interface SidecarOptions {
   readonly endpoint: Endpoint
-  /** components without which there is no start, and the setting that names each */
+  /** components that a start needs, and the setting that names each */
   readonly needs: ReadonlyArray<Metadata.Need>
   /** how long the sidecar may take to serve */
   readonly wait: Duration.Duration
@@ -18,18 +18,21 @@ export interface SidecarOptions {
 export const OUTBOUND = "/v1.0/healthz/outbound"
 
 const READY_POLL_INTERVAL = "200 millis"
-/** Between two lines that say that we wait. */
+/** Between two lines that say that this instance waits. */
 const SAY_EVERY = 5000
 /** For an answer over gRPC. */
 const READY_ANSWER_TIMEOUT_MS = 2000
-/** A component that is not loaded now may be a moment later; and a sidecar whose component failed serves a moment before it ends. */
+/**
+ * How long a component may be missing. One that is not loaded now may be a moment later. And a sidecar whose component
+ * failed serves for a moment before it ends.
+ */
 const SETTLING = 1000
 
 type Get = (path: string) => Effect.Effect<HttpAnswer, { readonly message: string }>
 
 /**
- * What one look found: the components; why to wait, and what to do when the wait was in vain, where that is not to start a
- * sidecar; or why waiting is of no use.
+ * What one look found. `components`: all that is needed is there. `missing`: a component is not. `notYet`: why to wait;
+ * with the `advice` for when the wait was in vain, unless that is to start a sidecar. `refused`: why waiting is of no use.
  */
 type Look =
   | { readonly components: ReadonlyArray<Metadata.Component> }
@@ -80,7 +83,9 @@ const startOne = ({ grpcPort, httpPort }: Endpoint): string =>
   `start one beside this process, as with 'dapr run --app-id websocketmanager --dapr-http-port ${httpPort} ` +
   `--dapr-grpc-port ${grpcPort} --resources-path ./dapr-components/local', or say where it is with DAPR_HOST and DAPR_HTTP_PORT`
 
-/** 204 alone is also said shortly before a sidecar ends whose component failed: what it has loaded is asked too. */
+/**
+ * A sidecar whose component failed answers 204 too, shortly before it ends. So this also asks what the sidecar has loaded.
+ */
 const look = (get: Get, endpoint: Endpoint, needs: ReadonlyArray<Metadata.Need>): Effect.Effect<Look> =>
   Effect.gen(function* () {
     const health = yield* get(OUTBOUND)
@@ -132,7 +137,7 @@ const grpc = (endpoint: Endpoint): Effect.Effect<string | undefined> =>
             : `is no gRPC: ${message}`
         return Effect.succeed(`what listens at ${port} ${why}`)
       }
-      // an allow list without this question is not so explicit
+      // a sidecar whose allow list lacks this call is UNIMPLEMENTED too, but its message is not so explicit
       const another = code === UNIMPLEMENTED && message.includes("dapr.proto.runtime.v1.Dapr")
       return Effect.succeed(another ? `what listens at ${port} is no sidecar: ${message}` : undefined)
     })

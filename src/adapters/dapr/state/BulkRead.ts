@@ -11,7 +11,7 @@ const KEYS_AT_ONCE = 500
 const REQUESTS_AT_ONCE = 2
 /** Keys that a bulk read does not have, asked for one by one. */
 const CONFIRMED_AT_ONCE = 16
-/** of the deadline of one call, which each request has for itself */
+/** of the deadline of one call, for the whole read; each request has one such deadline for itself */
 const DEADLINES = 5
 
 export const bulkRead = (
@@ -39,9 +39,9 @@ export const bulkRead = (
     }
 
     /**
-     * The rows of a table come one by one. Where the server goes away between them, the component says nothing and gives
-     * those it has. (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows.) So absent is
-     * only what a read of its own finds absent.
+     * The rows of a table come one by one. If the server goes away between them, the component reports no error, and gives
+     * the rows that it has. (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows.) So a key
+     * counts as absent only where a read of that key alone finds it absent.
      */
     const confirm = (absent: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
       Effect.forEach(

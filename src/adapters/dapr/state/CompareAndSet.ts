@@ -1,9 +1,10 @@
 /**
  * One guarded write, and what became of it (S02, S03, S07).
  *
- * Success is done, for a write that had a request of its own. After anything else the key is read back: our text there: it
- * happened; another's: lost, or overwritten already. Where it may still happen the outcome is unknown, and the call says so. Each
- * repetition begins only where no earlier sending can land any more.
+ * Success means done, for a write that had a request of its own. After any other answer this instance reads the key back.
+ * Where its own text stands there, the write happened; where another text does, the write lost, or was overwritten already.
+ * Where the write may still happen, the outcome is unknown, and the call says so. A repetition begins only once no earlier
+ * sending can land any more.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -24,7 +25,7 @@ export interface Put {
   /** undefined: the key must be absent, or removed */
   readonly expected: Version | undefined
   readonly ttlInSeconds: string
-  /** it waits for no other key's write */
+  /** it does not wait for the write of another key */
   readonly urgent: boolean
 }
 
@@ -32,7 +33,7 @@ export interface Store {
   readonly client: StateClient
   readonly dialect: StoreDialect
   readonly etags: EtagCache
-  /** the longest a write may take, with all that settles it */
+  /** the longest a write may take, settling its outcome included */
   readonly deadlineMs: number
   /** for a person: what failed */
   readonly reason: (failure: CallFailed) => string
@@ -50,7 +51,7 @@ export interface Seen {
 const TOMBSTONE_SECONDS = "3600"
 /** of creating over what others remove meanwhile */
 const ATTEMPTS = 4
-/** of the deadline; the rest is for reading back */
+/** the part of the deadline that the write has; the rest is for reading back */
 const FOR_THE_WRITE = 0.6
 
 /** gRPC codes by which the sidecar refuses a request before it reaches the store. */
@@ -68,7 +69,7 @@ export const see = (
     return Effect.flatMap((alone ? client.getAlone : client.get)(key, withinMs), (item) => {
       if (item === undefined) return Effect.succeed(undefined)
       const seen = seenOf(item.text, item.etag)
-      // how long a key that was read has to live is not known
+      // where etags are counters, the etag of a key that was only read is not kept: the key's time to live is not known
       if (!dialect.counts) etags.note(key, seen.version, seen.etag, at)
       else if (etags.revived(key, seen.version, seen.etag)) {
         return bury(store, key, seen.etag, at + withinMs)
@@ -77,7 +78,7 @@ export const see = (
     })
   })
 
-/** Takes back what made a vanished key anew. What stands there then. */
+/** Takes back the write that made a vanished key anew. Answers with what stands there then. */
 const bury = (store: Store, key: string, etag: string, until: number): Effect.Effect<Seen | undefined, CallFailed> => {
   const text = StoredText.tombstone()
   const left = () => until - performance.now()
@@ -97,7 +98,7 @@ export const seenOf = (text: string, etag: string): Seen => ({
   etag
 })
 
-/** Writes, only over what is expected. The version of what was written. */
+/** Writes, only over what is expected. Answers with the version of what was written. */
 export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }: Put) =>
   Effect.gen(function* () {
     const { client, dialect, etags } = store
@@ -110,10 +111,10 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       new StateStoreUnavailable({ outcome: "unknown", reason: store.reason(failure) })
     const fits = (current: Seen | undefined): current is Seen =>
       current !== undefined && current.value !== undefined && current.version === expected
-    /** alone where a request of several broke: whichever key it was, it must not break this one too */
+    /** alone after a request that broke: if one of several keys broke it, that key must not break this read too */
     const readBack = (alone: boolean) => Effect.suspend(() => Effect.mapError(see(store, key, left(), alone), unknown))
 
-    /** It was written over `etag`, as it should, unless that key had vanished before. */
+    /** Judges a write that landed. It went over `etag`, as it should, unless the key had vanished before. */
     const landed = (current: Seen | undefined, etag: string, at: number) => {
       if (!dialect.counts) return Effect.succeed(mine)
       etags.settled(key)
@@ -124,9 +125,9 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       return Effect.succeed(mine)
     }
 
-    /** The etag of what it is written over; undefined: of nothing. */
+    /** The etag of what this write goes over; undefined: it goes over nothing. */
     let over: string | undefined
-    /** until then what was looked at in this call cannot have vanished: it was written for ever, by us */
+    /** until then the key that this call looked at cannot have vanished: this instance wrote it for ever */
     let standsUntil = -Infinity
     if (expected !== undefined) {
       over = etags.of(key, expected)
@@ -140,7 +141,8 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       }
     }
 
-    // A tombstone found afterwards does not tell whether it was there before: so a creator must be told of its own key.
+    // A tombstone found afterwards does not tell whether it was there before. So a create must have an answer about its own
+    // key.
     const alone = urgent || expected === undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const at = performance.now()
@@ -153,7 +155,7 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       if (sent._tag === "Confirmed") {
         if (expected !== undefined && dialect.counts) {
           if (attempt > 0 || performance.now() >= standsUntil) return yield* landed(yield* readBack(urgent), over!, at)
-          // Not settled: should the whole store have been lost in between, the next reader takes it back.
+          // Not settled on purpose: if the whole store was lost in between, the next reader takes this write back.
           if (ttlInSeconds === "-1") etags.note(key, mine, String(Number(over) + 1), at)
           return mine
         }
@@ -172,11 +174,12 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
       }
 
       const free = expected === undefined ? current?.value === undefined : fits(current)
-      // As it was, or removed since: the caller may repeat it, since it knows whether it still may write.
+      // The key is as it was, or was removed since. The caller may repeat the write, since it knows whether it still may
+      // write.
       if (together) return yield* free || current === undefined ? unknown(failure) : new Lost()
       const lost = failure.kind === "answered" && dialect.lost(failure)
       if (!free) {
-        // a counter that begins anew would let a late arrival in
+        // the counter of a new key begins anew, which would let a late arrival of this write in
         if (current === undefined && dialect.counts && !lost) return yield* unknown(failure)
         return yield* new Lost()
       }
@@ -186,6 +189,9 @@ export const put = (store: Store, { expected, key, text, ttlInSeconds, urgent }:
     return yield* new StateStoreUnavailable({ reason: `${key} is created and removed by others all the time` })
   })
 
-/** Leaves a tombstone, only over what is expected; alone, since others may create over it before it could be read. */
+/**
+ * Leaves a tombstone, only over what is expected. In a request of its own: others may create over the tombstone before it
+ * could be read back.
+ */
 export const remove = (store: Store, key: string, expected: Version) =>
   put(store, { key, text: StoredText.tombstone(), expected, ttlInSeconds: TOMBSTONE_SECONDS, urgent: true })

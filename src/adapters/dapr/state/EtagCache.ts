@@ -1,8 +1,9 @@
 /**
- * Etags met lately, so that a replace need not read first: a version does not carry its etag, because no write tells it.
+ * Etags met lately, so that a replace need not read first. A version does not carry its etag, because the answer to a write
+ * does not tell it.
  *
- * A hint and no more. A wrong one costs a repetition where etags are unique; where they are counters it is believed only
- * for so long as its key cannot have vanished meanwhile.
+ * A hint and no more. A wrong etag costs a repetition where etags are unique. Where they are counters, an etag is believed
+ * only for so long as its key cannot have vanished meanwhile.
  */
 import { evictOldest } from "../../../common/EvictOldest.js"
 import type { Version } from "../../../ports/StateStore.js"
@@ -38,17 +39,19 @@ export class EtagCache {
     return performance.now() - met.at < this.believedFor ? met.etag : undefined
   }
 
-  /** Whether this version was noted, however long ago: where etags are counters, that it was written for ever. */
+  /**
+   * Whether this version was noted, however long ago. Where etags are counters, that means that it was written for ever.
+   */
   isLasting(key: string, version: Version): boolean {
     return this.met.get(key)?.version === version
   }
 
-  /** This version is about to be written; where etags are counters it has the wanted one if it lands as it should. */
+  /** This version is about to be written. Where etags are counters, its etag is the wanted one if it lands as it should. */
   sending(key: string, version: Version, wanted: number): void {
     put(this.sent, key, { version, wanted })
   }
 
-  /** It is known what became of it. */
+  /** The outcome of the last write to this key is known. */
   settled(key: string): void {
     this.sent.delete(key)
   }

@@ -17,7 +17,7 @@ export interface Asking<Question extends { readonly key: string }, Answer> {
     questions: ReadonlyArray<Question>,
     options: CallOptions
   ) => Promise<(question: Question) => Answer | undefined>
-  /** Whether each is asked alone after a request that failed so; else each fails so. */
+  /** Whether, after a request that failed with this error, each question is asked alone; else each fails with it. */
   readonly again: (error: unknown) => boolean
 }
 
@@ -36,7 +36,7 @@ const MOST = 64
 const MOST_BYTES = 1024 * 1024
 /** Deadlines in one request, the shortest as part of the longest: the shortest holds for all. */
 const ALIKE = 0.8
-/** Left of a deadline, milliseconds: with less it is not worth asking again. */
+/** The least that must be left of a deadline, milliseconds: with less, a question is not asked again. */
 const LEAST_MS = 20
 
 export class RequestCoalescer<Question extends { readonly key: string }, Answer> {
@@ -121,7 +121,7 @@ export class RequestCoalescer<Question extends { readonly key: string }, Answer>
 
 const NO_TIME = new Error("no time left to ask alone")
 
-/** of its time, milliseconds; a time-out of nothing would be none at all */
+/** what is left of its time, milliseconds, at least 1: a time-out of 0 would be no time-out at all */
 const left = ({ until }: { readonly until: number }): number => Math.max(1, Math.ceil(until - performance.now()))
 
 const whenAllAborted = (all: ReadonlyArray<{ readonly options: CallOptions }>): AbortSignal => {

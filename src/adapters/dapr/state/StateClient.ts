@@ -50,10 +50,10 @@ export interface StateClient {
 /**
  * What an answer to a write says.
  *
- * `Confirmed`: it is done. `Ambiguous`: it was one of several in a request, and what became of it is to be read, whatever
- * the answer. A failure does not say whose, and a success may be that of others. Where operators gave the sidecar a retry
- * policy, it repeats only those that did not lose their race. Their success is the answer then (runtime 1.18.2,
- * `PerformBulkStoreOperation`).
+ * `Confirmed`: it is done. `Ambiguous`: the write was one of several in a request. Whatever the answer, the caller must
+ * read the key. A failure does not say which write failed, and a success may be that of others. Where operators gave the
+ * sidecar a retry policy, it repeats only the writes that did not lose their race. The success of those is the answer then
+ * (runtime 1.18.2, `PerformBulkStoreOperation`).
  */
 export type WriteOutcome = { readonly _tag: "Confirmed" } | { readonly _tag: "Ambiguous"; readonly failure: CallFailed }
 
@@ -74,7 +74,10 @@ export const make = (
   { storeName, together }: Options
 ): Effect.Effect<StateClient, never, Scope.Scope> =>
   Effect.map(open(endpoint), (call) => {
-    /** A connection that broke may have been broken for long: what changes nothing is asked once more, on a new one. */
+    /**
+     * A connection may have been broken for long before a call finds out. So a call that changes nothing is made once more,
+     * on a new connection.
+     */
     const read: Call = (withinMs, send) =>
       Effect.suspend(() => {
         const until = performance.now() + withinMs
@@ -100,7 +103,7 @@ export const make = (
     const gets = new RequestCoalescer({
       size: ({ key }) => key.length,
       alone: getAlone,
-      // one that is absent is asked for alone: an answer that lacks it is not believed, see readMany
+      // a key that is absent here is asked for alone: an answer that lacks it is not believed (see `BulkRead.ts`)
       together: async (dapr, wanted, options) => {
         const { items } = await dapr.getBulkState(bulk(wanted.map(({ key }) => key)), options)
         const found = new Map<string, Item | undefined>()

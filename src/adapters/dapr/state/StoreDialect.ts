@@ -24,10 +24,10 @@ export interface StoreDialect {
   /** How long an etag may be believed without looking, milliseconds. */
   readonly believedFor: number
   /**
-   * Calls that begin at once are made as one request, a few hundred microseconds of processor time less for each. Only
-   * where the component calls every failed write a lost race. Of other failures the sidecar repeats a part, if operators
-   * gave it a retry policy. When that part fails in part too, it picks from the wrong list, which ends it (runtime 1.18.2,
-   * `PerformBulkStoreOperation`).
+   * Calls that begin at once are made as one request, which saves a few hundred microseconds of processor time for each.
+   * Only where the component calls every failed write a lost race. After any other failure, a sidecar to which operators
+   * gave a retry policy repeats a part of the request. When that part fails in part too, the sidecar picks from the wrong
+   * list, which ends the sidecar (runtime 1.18.2, `PerformBulkStoreOperation`).
    */
   readonly together: boolean
   /** Whether this answer to a write proves that another was first. Any other failure leaves the outcome unknown. */
@@ -65,18 +65,18 @@ const postgresql: StoreDialect = {
   lost: ({ code, message }) => code === ABORTED || (code === INTERNAL && message.includes("no item was updated"))
 }
 
-/** It is not known whether its etags come back: so each write looks first. */
+/** Whether its etags come back is not known, so each write looks first. */
 const unknown = (dialect: StoreDialect): StoreDialect => ({ ...dialect, believedFor: 0 })
 
 const redis: StoreDialect = {
-  // No key ever counts so far; without an etag keys that were written otherwise would be overwritten.
+  // No counter ever gets this far. Without an etag, a create would overwrite a key that was written otherwise.
   createEtag: "2147483647",
   counts: true,
   // A key that was written for ever vanishes only after another has replaced it, for one second at least.
   believedFor: 900,
-  // it looks before most writes, and after
+  // a write looks before, most often, and afterwards
   together: true,
-  // It calls every error a lost race once an etag was sent; only its script's own words are one.
+  // The component calls every error a lost race once an etag was sent; only its script's own words are one.
   lost: ({ code, message }) => code === ABORTED && message.includes("failed to set key"),
   ttl: seconds
 }

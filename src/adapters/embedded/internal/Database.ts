@@ -21,7 +21,7 @@ const SCHEMA = `
   pragma user_version = ${LAYOUT};
 `
 
-/** How often it is looked whether the file is still the one that was opened, at most. */
+/** How often, at most, a look is taken whether the file is still the one that was opened. */
 const LOOK_AGAIN_MS = 250
 
 /** Loaded late, because a command that serves nothing need not wait for a native library. */
@@ -61,8 +61,8 @@ export class Handle {
   close(): void {
     if (!this.database.open) return
     try {
-      // What is in the log beside the file is in no copy of the file. It is emptied here, so that a backup of `state.db`
-      // alone is whole.
+      // A copy of the file lacks what is in the log beside it. So the log is emptied here, and a backup of `state.db` alone
+      // is whole.
       this.database.pragma("wal_checkpoint(TRUNCATE)")
     } catch {
       // Another process has it open; the last one to close can do this.
@@ -145,10 +145,10 @@ const BACKUP_TIMEOUT_MS = 5000
 const prepare = (database: Database): void => {
   database.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
   database.pragma("journal_mode = WAL")
-  // Outlives a killed process; after a power cut the last writes may be missing, and the leases are over anyway.
+  // Writes outlive a killed process. After a power cut the last ones may be missing; by then the leases are over anyway.
   database.pragma("synchronous = NORMAL")
-  // Otherwise what was removed stays in the file, and a new page is written with whatever its piece of our memory held
-  // before. That may be an opening request, with its secrets.
+  // Otherwise SQLite leaves what was removed in the file. It also writes a new page with whatever that piece of our memory
+  // held before. That may be an opening request, with its secrets.
   database.pragma("secure_delete = ON")
   const [row] = database.pragma("user_version") as [{ readonly user_version: number }]
   if (row.user_version === LAYOUT) return

@@ -2,7 +2,7 @@
  * Waiting for a lock that another process holds, without holding up the event loop.
  *
  * An attempt that meets a lock blocks the loop for the busy timeout. So the calls of one handle share their attempts. After
- * one that found the file busy none tries for a few milliseconds, however many calls wait.
+ * an attempt that found the file busy no call tries for a few milliseconds, however many wait.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ const pause = Effect.suspend(() => Effect.sleep(5 + Math.random() * 20)).pipe(Ef
 
 export type Patient = <A>(body: () => A) => Effect.Effect<A, StateStoreUnavailable>
 
-/** Runs synchronous statements; repeats one that met a lock, which has changed nothing, until its time is over. */
+/** Runs synchronous statements. A statement that met a lock has changed nothing, and is repeated until its time is over. */
 export const makePatient = (database: { readonly open: boolean }): Patient => {
   let quietUntil = 0
   return <A>(body: () => A) =>
