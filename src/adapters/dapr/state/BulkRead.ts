@@ -40,8 +40,8 @@ export const bulkRead = (
 
     /**
      * The rows of a table come one by one. If the server goes away between them, the component reports no error, and gives
-     * the rows that it has. (components-contrib 1.18.3, postgresql/v2, BulkGet: no look at the error of the rows.) So a key
-     * counts as absent only where a read of that key alone finds it absent.
+     * the rows that it has. In components-contrib 1.18.3, postgresql/v2, BulkGet does not look at the error of the rows. So
+     * a key counts as absent only where a read of that key alone finds it absent.
      */
     const confirm = (absent: ReadonlyArray<string>): Effect.Effect<void, CallFailed> =>
       Effect.forEach(
