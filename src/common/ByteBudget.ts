@@ -1,6 +1,6 @@
 /**
- * Bytes that one party may make us keep, taken before they are kept. Budgets nest: a connection or a client takes from its
- * own budget and from the instance's above it, or from neither.
+ * Bytes that one party may make this instance keep, taken before they are kept. Budgets nest: a connection or a client
+ * takes from its own budget and from the instance's above it, or from neither.
  */
 export class ByteBudget {
   private taken = 0

@@ -1,6 +1,6 @@
 /**
- * The one way in for what others call. `ws`, timers and node run our callbacks for a connection, a name or a topic only
- * through here.
+ * The one way in for what others call. Only through here do `ws`, timers and node run the callbacks for a connection, a
+ * name or a topic.
  *
  * Without the guard, an exception in a callback ends the process, and with it every other connection. With it, the
  * exception ends only what the callback was for, and that owner is told. Nothing is made anew for each call.

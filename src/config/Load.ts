@@ -108,7 +108,7 @@ export const fromOptions = (
         )
       }
     }
-    // Of all settings, as a process hands them in, each is given: then a store counts where it has a name of its own.
+    // A process hands in every setting, defaults too. So a secret store counts only where its name is not the default.
     const { secretStore = CATALOGUE.secretStore.standard } = options
     const from = secretsFrom(options, env, secretStore !== CATALOGUE.secretStore.standard)
     return (yield* complete(options, sources, from)).settings

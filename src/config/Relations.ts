@@ -5,7 +5,7 @@ import { isLoopback } from "../common/Hosts.js"
 import type { SettingKey } from "./Catalogue.js"
 import type { SettingsShape } from "./SettingsShape.js"
 
-/** What a token has at least that others can try. */
+/** The least length of a token that strangers can try to guess. */
 const TOKEN_CHARS = 16
 
 export interface Relation {

@@ -22,7 +22,7 @@ const CLOSE_CODES: ReadonlyMap<number, Decision> = new Map<number, Decision>([
   [3000, "give-up"], // IANA: Unauthorized
   [3003, "give-up"], // IANA: Forbidden
   [4004, "give-up"], // Discord: authentication failed
-  [4400, "give-up"], // as HTTP 400: the peer cannot read what we send
+  [4400, "give-up"], // as HTTP 400: the peer cannot read what it was sent
   [4401, "give-up"], // as HTTP 401
   [4403, "give-up"], // as HTTP 403
   [4406, "give-up"], // graphql-ws: no acceptable subprotocol
@@ -38,7 +38,7 @@ const CLOSE_CODES: ReadonlyMap<number, Decision> = new Map<number, Decision>([
   [4008, "retry-slowly"], // Discord: rate limited
   [4029, "retry-slowly"], // rate limited, as several feeds write it
   [4408, "retry-slowly"], // graphql-ws: connection initialisation timeout
-  [4409, "retry-slowly"], // as HTTP 409: another session of ours is still up
+  [4409, "retry-slowly"], // as HTTP 409: another session of this client is still up
   [4429, "retry-slowly"] // as HTTP 429
 ])
 
@@ -61,8 +61,8 @@ export const decideClose = (code: number, overrides: CodeOverrides): Decision =>
 }
 
 /**
- * After an open socket ended. A fault of ours would soon be met again, so only the connection's own codes may hurry the
- * next dial. A code that we left an idle feed with, to come back, says nothing of the peer.
+ * After an open socket ended. A fault of this instance would soon be met again, so only the connection's own codes may
+ * hurry the next dial. The code with which this instance left an idle feed, to come back, says nothing of the peer.
  */
 export const decideEnd = (
   { cause, closeCode }: { readonly cause: string; readonly closeCode: number },

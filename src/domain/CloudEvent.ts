@@ -193,7 +193,10 @@ const encodePack = (
   )
 }
 
-/** Dapr writes the topic that an event is published on over an attribute `topic`, so what we say there stands here too. */
+/**
+ * Dapr overwrites an attribute `topic` with the topic that the event is published on. So what the event says there stands
+ * here too.
+ */
 const twice = ({ topic }: LifecycleEvent["attributes"]): Record<string, string> =>
   topic === undefined ? {} : { connectiontopic: topic }
 

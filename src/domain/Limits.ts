@@ -147,7 +147,7 @@ export const OVERLOAD = {
   FEEDS_PERCENT: 95
 } as const
 
-/** The remote WebSocket server that a caller had us connect to. */
+/** The remote WebSocket server that a caller had this instance connect to. */
 export const FEED = {
   /** addresses of a name that one dial may try, half of them of each family */
   ADDRESSES: 16,

@@ -76,7 +76,7 @@ export const secretNames = (templates: Iterable<Template>): ReadonlyArray<string
   return [...names]
 }
 
-/** The text with each placeholder replaced by `value`: for values of ours, which are short. */
+/** The text with each placeholder replaced by `value`: for values that this instance makes, which are short. */
 export const fillTemplate = (template: Template, value: (placeholder: Placeholder) => string): string =>
   template.map((part) => (part.kind === "literal" ? part.literal : value(part))).join("")
 

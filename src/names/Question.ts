@@ -79,7 +79,7 @@ export const askServers =
       askBoth(resolver, name, owner, (answer, code) => {
         if (ended) return
         if (answer !== undefined) return end(answer)
-        // c-ares takes a server's failure for an answer; the system's resolver would ask the next server.
+        // c-ares takes a server's failure for an answer. The system's resolver would ask the next server, and so does this.
         if (code === FAILURE && from + 1 < all.length) return ask(at, from + 1)
         failures.push(code)
         // What was not answered may exist: another name must not be taken for it.
@@ -119,7 +119,7 @@ export const askSystem: Ask = (names, done, over) => {
   }
 }
 
-/** Another question waits for this one's place: an exception in it does not keep this one's answer back. */
+/** Another question waits for this one's place. An exception in that one does not keep this one's answer back. */
 const tellBoth = (
   answer: Answer | NoAnswer,
   over: (answered: boolean) => void,

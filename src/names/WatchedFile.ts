@@ -1,7 +1,7 @@
 /**
- * A small file of the system, read again when it changes. It is looked at (one `stat`, no thread of the pool) each time it is
- * asked for; one that is away is as if it were empty. One that cannot be read just now, for want of a descriptor, stays as it was
- * read last, and is tried again each time.
+ * A small file of the system, read again when it changes. It is looked at (one `stat`, no thread of the pool) each time it
+ * is asked for; one that is away is as if it were empty. A file that cannot be read just now, for want of a descriptor,
+ * stays as it was read last, and is tried again each time.
  */
 import { readFileSync, statSync } from "node:fs"
 

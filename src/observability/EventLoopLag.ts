@@ -1,7 +1,7 @@
 /**
  * How long the event loop has been kept from its work: a metric, and the ground for doubting oneself before others.
  *
- * A timer of our own and not `monitorEventLoopDelay`. That one loses the delay after each reset. Nor does it tell of a
+ * Measured by a timer, not by `monitorEventLoopDelay`. That one loses the delay after each reset. Nor does it tell of a
  * block that has just ended, and code that wakes from the block must know of it then.
  */
 import * as Context from "effect/Context"

@@ -45,7 +45,10 @@ export const layer = (
 /** What Effect says of a fiber that ended by a failure. */
 const UNHANDLED = "Fiber terminated with an unhandled error"
 
-/** A typed failure, which a caller waits for: a call that was refused. An unforeseen one is a defect, and no refusal. */
+/**
+ * Whether the failure is typed, and a caller waits for it: then a call was refused. An unforeseen failure is a defect, and
+ * no refusal.
+ */
 const isRefusal = ({ cause, message }: Entry): boolean =>
   (Array.isArray(message) ? message[0] : message) === UNHANDLED && !Cause.isDie(cause)
 

@@ -61,7 +61,7 @@ export const layer = (
       return Layer.merge(tracing, metering).pipe(
         Layer.provide(options.protobuf ? layerProtobuf : layerJson),
         Layer.provide(FetchHttpClient.layer),
-        // The peer would read the variables of the process by itself; what counts is what we were given.
+        // The package would read the variables of the process by itself; what counts is the environment that was handed in.
         Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map())))
       )
     })

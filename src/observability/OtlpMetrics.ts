@@ -1,4 +1,6 @@
-/** Our metrics as an OTLP export request, in the JSON form that the serializers of `@effect/opentelemetry` take. */
+/**
+ * The manager's metrics as an OTLP export request, in the JSON form that the serializers of `@effect/opentelemetry` take.
+ */
 import { type Family, Histogram, type Sample } from "./Metrics.js"
 
 const CUMULATIVE = 2

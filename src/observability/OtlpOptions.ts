@@ -1,4 +1,4 @@
-/** The standard OpenTelemetry variables, as far as they concern us. */
+/** The standard OpenTelemetry variables, as far as they concern an instance. */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import { parseUrl } from "../domain/Peer.js"

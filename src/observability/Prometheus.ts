@@ -1,4 +1,4 @@
-/** Metrics in the Prometheus text format 0.0.4, those of the process beside our own. */
+/** Metrics in the Prometheus text format 0.0.4: the manager's, and those of the process. */
 import { type Family, Histogram, type Sample } from "./Metrics.js"
 import { processFamilies } from "./ProcessMetrics.js"
 

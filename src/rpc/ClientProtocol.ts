@@ -25,7 +25,7 @@ export interface ClientOptions {
 
 /** How long a dial may take before the calls that wait for it fail. */
 const OPEN_TIMEOUT = "3 seconds"
-/** How long a server may take to answer our close; the process is not kept alive for it. */
+/** How long a server may take to answer the client's close; the process is not kept alive for it. */
 const CLOSE_TIMEOUT_MS = 1_000
 
 const endpoint = (base: string, path: string): URL => new URL(path, base.endsWith("/") ? base : `${base}/`)

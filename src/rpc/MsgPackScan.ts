@@ -3,7 +3,7 @@
  * claims, and an object of sixty bytes for one of one byte. So what is small on the wire need not be small in memory.
  *
  * Only whole messages pass: as many and as deep as they may be, with every item there that a header claims. Of extensions,
- * only those pass that our own encoder writes: records, `undefined` and times. A big integer does not pass: its text costs
+ * only those pass that the encoder here writes: records, `undefined` and times. A big integer does not pass: its text costs
  * the square of its length.
  */
 import { CALLER, PEER } from "../domain/Limits.js"

@@ -136,7 +136,7 @@ export const openingText = (keys: Keys, opening: Opening, challenge: string): st
   return JSON.stringify({ ...peer, nonce: opening.nonce, to, proofs })
 }
 
-/** Whether the listener has the secret too, and is the instance that we meant to dial. */
+/** Whether the listener has the secret too, and is the instance that the dialler meant. */
 export const verifyListener = (keys: Keys, opening: Opening, challenge: string, text: string): boolean => {
   const { proof: shown, ...rest } = objectOf(text)
   const { nonce } = objectOf(challenge)

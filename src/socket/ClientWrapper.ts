@@ -78,7 +78,7 @@ export class ClientWrapper extends Context.Tag("websocketmanager/socket/ClientWr
 export interface ClientOptions {
   /** certificates to trust in place of node's own */
   readonly ca?: string
-  /** all addresses of a name; default a resolver of our own, with the name servers of the settings */
+  /** all addresses of a name; default the resolver of `names`, with the name servers of the settings */
   readonly resolve?: Resolve
 }
 
@@ -194,7 +194,7 @@ export const make = (
             })
           } catch {
             socket.destroy()
-            // Its message may quote the URL.
+            // The message of the error may quote the URL.
             return fail(toDialCause("http", "the opening request cannot be made"))
           }
           listen(ws, handlers, { fail, opened: () => settle(Effect.void) }, shared)

@@ -119,7 +119,7 @@ const openSession = (
     // What ws, node or the peer say of an opening may quote it.
     Effect.mapError((e) => ({ ...e, reason: opening.conceal(e.reason) }))
   )
-  // without steps the dial's own time-out is all it takes
+  // a login without steps needs no time-out beside the dial's own
   const simple = options.spec.handshake.length === 0 && reconnect.dialTimeoutMs <= Duration.toMillis(OPEN_TIMEOUT)
   const inTime = Effect.timeoutFail(opened, {
     duration: OPEN_TIMEOUT,

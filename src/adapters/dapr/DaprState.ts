@@ -40,7 +40,7 @@ export interface Options {
   readonly deadline?: Duration.Duration
 }
 
-/** S10: above our records (256 KiB at most); in any envelope it stays under the sidecar's limit of 4 MiB. */
+/** S10: above the largest record (256 KiB); in any envelope it stays under the sidecar's limit of 4 MiB. */
 export const MAX_VALUE_BYTES = 512 * 1024
 
 /** Read for `ping`; never written. */

@@ -20,7 +20,7 @@ export interface DialOptions extends Omit<Proving, "to"> {
 
 /** How long a dial may take, from the look-up of the name to the answered upgrade. */
 export const DIAL_TIMEOUT = Duration.seconds(3)
-/** How long a peer may take to answer our close; the process is not kept alive for it. */
+/** How long a peer may take to answer the close of this end; the process is not kept alive for it. */
 const CLOSE_TIMEOUT_MS = 1_000
 
 const endpoint = (address: string): URL => {

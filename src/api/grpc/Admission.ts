@@ -64,7 +64,7 @@ export const guard = (server: grpc.Server, options: AdmissionOptions): void => {
       const unread = options.unread.of(reader, CALLER.UNREAD_BYTES)
       accounts.set(session, { requests: new ByteBudget(CALLER.REQUEST_BYTES, options.requests), unread })
       session.once("close", () => unread.end())
-      // a client that has not acknowledged our settings is not bound by them
+      // this server's settings bind a client only once it has acknowledged them
       const late = setTimeout(() => session.pendingSettingsAck && session.destroy(), STRANGER.SILENT_MS)
       session.once("close", () => clearTimeout(late))
     })

@@ -18,7 +18,7 @@ const NAMES: ReadonlyArray<string> = ["", WebSocketManagerService.typeName]
 const SERVING = 1
 const NOT_SERVING = 2
 
-/** HealthCheckRequest { service = 1 }; undefined: it is none of ours. */
+/** HealthCheckRequest { service = 1 }; undefined: it is no such message. */
 const nameIn = (request: Uint8Array): string | undefined => {
   const reader = new BinaryReader(request)
   let name = ""

@@ -123,8 +123,8 @@ const stop = (
 }
 
 /**
- * Opens the port; answers with the one that is really bound. We listen ourselves: grpc-js hides why it could not listen,
- * and writes to standard error about it.
+ * Opens the port; answers with the one that is really bound. The door listens itself: grpc-js hides why it could not
+ * listen, and writes to standard error about it.
  */
 const listen = (listener: Net.Server, settings: SettingsShape): Effect.Effect<number, GrpcListenFailed, Scope.Scope> =>
   Effect.acquireRelease(

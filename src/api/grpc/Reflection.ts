@@ -1,4 +1,4 @@
-/** Server reflection (v1 and v1alpha) from embedded descriptors: none of our .proto files is needed at run time. */
+/** Server reflection (v1 and v1alpha) from embedded descriptors: no .proto file of this project is needed at run time. */
 import { type DescFile, toBinary } from "@bufbuild/protobuf"
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt"
 import type { Server } from "@grpc/grpc-js"

@@ -62,8 +62,8 @@ export const statusOfError = (error: ManagerError): GrpcStatus => {
 }
 
 /**
- * Only typed errors tell what happened. A defect's text stays in the log; a call ended by our own stop may be repeated
- * elsewhere.
+ * Only typed errors tell what happened. A defect's text stays in the log; a call that the stop of this instance ended may
+ * be repeated elsewhere.
  */
 export const statusOf = (cause: Cause.Cause<ManagerError>): GrpcStatus => {
   const failure = Cause.failureOption(cause)

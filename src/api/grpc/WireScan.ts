@@ -59,7 +59,7 @@ const knownOf = (field: DescField, plans: Map<string, Plan>): Known => {
   return { ...value, packable: field.fieldKind === "list" && value.wire !== DELIMITED }
 }
 
-/** Messages inside messages: more than our own have. */
+/** Messages inside messages: more than those of the contract have. */
 const MAX_DEPTH = 16
 
 const malformed = () => new InvalidRequest({ field: "", reason: "the message is not valid protobuf" })
@@ -82,7 +82,7 @@ class Walk {
       else if (wire === FIXED_64) this.at += 8
       else if (wire === FIXED_32) this.at += 4
       else if (wire === DELIMITED) this.delimited(known, end, depth)
-      // a group: no message of ours has one
+      // a group: no message of the contract has one
       else throw malformed()
     }
     if (this.at !== end) throw malformed()

@@ -87,7 +87,7 @@ export const refuse = (response: Http.ServerResponse, { body, status }: Problem.
 export const refuseUpgrade = (socket: Duplex, { body, status }: Problem.Problem): void => {
   const authenticate = status === 401 ? "www-authenticate: Bearer\r\n" : ""
   socket.on("error", () => socket.destroy())
-  // a client that keeps its end open keeps a file descriptor of ours
+  // a client that keeps its end open keeps a file descriptor of this process
   const cut = setTimeout(() => socket.destroy(), STRANGER.REFUSED_UPGRADE_MS)
   socket.once("close", () => clearTimeout(cut))
   socket.resume()

@@ -28,7 +28,7 @@ const WHAT_EXISTS = "there is /rpc/ws, POST /rpc, /alive, /health, /health/live,
 const routes = Layer.merge(HealthRoutes.layer, RpcRoutes.layer)
 
 export interface ServerOptions {
-  /** The advertised address, a URL: its host is a host of ours. */
+  /** The advertised address, a URL: its host names this instance. */
   readonly advertised: string
 }
 

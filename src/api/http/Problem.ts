@@ -22,7 +22,7 @@ export const fromError = (error: ManagerError): Problem => {
   return { status, body: JSON.stringify(document) }
 }
 
-/** What HTTP itself refuses: no tag of ours stands for it. */
+/** What HTTP itself refuses: no tag of the contract stands for it. */
 export const fromStatus = (status: number, title: string, detail: string): Problem => ({
   status,
   body: JSON.stringify({ type: "about:blank", title, status, detail: cut(detail) })

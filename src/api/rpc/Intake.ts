@@ -1,7 +1,7 @@
 /**
- * What one WebSocket client has on its way to us. That is the bytes of a message that is not whole yet, and of requests
- * without an answer yet. While they do not fit its budget, and that of all clients above it, nothing more is read from its
- * socket.
+ * What one WebSocket client has on its way to the door. That is the bytes of a message that is still incomplete, and of
+ * requests that still wait for their answer. While they do not fit its budget, and that of all clients above it, nothing
+ * more is read from its socket.
  *
  * A little is free, so that a client that asks for little goes on whatever others hold.
  */

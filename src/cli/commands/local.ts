@@ -75,7 +75,7 @@ const serve = Command.make("serve", settingOptions, () =>
     const { serve } = yield* Effect.promise(() => import("../../app/Serve.js"))
     const status = yield* serve(loaded.settings, {
       env: host.env,
-      // the reader of our output may leave: the service stays
+      // the reader of the output may leave: the service stays
       onStarted: (info) => Effect.ignore(host.write(`${howToTry(info, loaded.settings.backing).join("\n")}\n`))
     })
     if (status !== 0) return yield* new Ended({ status })

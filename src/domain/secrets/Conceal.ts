@@ -10,7 +10,7 @@
 const MAX_CHARS = 1024
 /** So much of a value in a row is a piece of it; a shorter value counts where it stands as a whole. */
 const PIECE = 8
-/** What is shorter is no secret, and stands in every text. */
+/** A shorter value is no secret: it stands in every text. */
 const SHORTEST = 4
 /** Values that are looked for, and their characters together: this is done at each dial that fails. */
 const MOST_VALUES = 512

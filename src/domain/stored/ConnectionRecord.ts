@@ -1,8 +1,8 @@
 /**
  * What stands in the state store for a connection: its record, or a tombstone that keeps the epoch.
  *
- * Unknown fields are kept on rewriting, and an unknown `v` is refused. So a newer version can read what we leave, and we
- * never destroy what it wrote.
+ * Unknown fields are kept on rewriting, and an unknown `v` is refused. So a newer version can read what this one leaves,
+ * and this one never destroys what a newer one wrote.
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"

@@ -35,7 +35,7 @@ export const onClaim = (
   return { trial: waits ? { deaths } : { by: incarnation, deaths }, quarantined: false }
 }
 
-/** The suspects that are tried next, of those that wait; the likeliest ones last, and alone. */
+/** Of the suspects that wait, those that are tried next; the likeliest ones come last, and alone. */
 export const nextGroup = <A extends { readonly deaths: number }>(waiting: ReadonlyArray<A>): ReadonlyArray<A> => {
   const lightly = waiting.filter(({ deaths }) => deaths < DEATHS)
   // many records on trial at one end: most likely the process was killed from outside. None waits, and none is quarantined.

@@ -11,7 +11,7 @@ const OWN_EVENTS = "websocketmanager.lifecycle"
 export interface TopicPolicy {
   /** patterns; `*` in one stands for any characters */
   readonly topics: ReadonlyArray<string>
-  /** where our own events go; "" nowhere */
+  /** where lifecycle events go; "": nowhere */
   readonly lifecycleTopic: string
 }
 

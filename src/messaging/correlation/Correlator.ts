@@ -117,7 +117,7 @@ export const make = (connectionId: string, options: NextLineOptions): Correlator
         if (request.correlation.mode === "next") return viaNext(request)
         const prepared = prepare(request, groups, unusedId)
         if (Either.isLeft(prepared)) return prepared.left
-        // each frame is looked into once for each
+        // each frame is looked into once for each group
         if (groups.size >= CALLER.REPLY_PATHS && !groups.has(prepared.right.groupKey)) {
           return new BufferFull({ what: `the room for ${CALLER.REPLY_PATHS} reply paths at a time` })
         }

@@ -46,7 +46,8 @@ export const make = (options: {
     const { addresses: carried, outerToo } = carriedIPv4(address, nat64)
     if ([address, ...carried].some((a) => hasAddress(deny, a, port))) return `${text} is denied by WSM_EGRESS_DENY`
     if (options.egress === "any" || hasName(allow, name, port)) return undefined
-    // Only the mapped form is the IPv4 address itself; of the others an allowed part does not vouch for the gateway.
+    // Only the mapped form is the IPv4 address itself. In the other forms, an allowed IPv4 part does not vouch for the
+    // gateway.
     const same = isMapped(address) ? carried : [address]
     if (same.some((a) => hasAddress(allow, a, port))) return undefined
     const judged = outerToo ? [address, ...carried] : carried

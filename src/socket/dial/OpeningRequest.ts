@@ -119,7 +119,7 @@ export const resolve = (
     }
     const { ping: pingTemplate, url: urlTemplate } = spec.templates
     const url = yield* Effect.mapError(
-      // no URL at all where it would be too long
+      // a URL that would be too long becomes an empty text, which is no URL
       Effect.try(
         () => new URL(Templates.fillWithin(urlTemplate, (p) => encodeURIComponent(value(p)), CALLER.FILLED_BYTES) ?? "")
       ),
@@ -145,7 +145,7 @@ export const resolve = (
 
 const NONE: ReadonlyArray<string> = []
 
-/** Kept for as long as the socket lives: no more than the secrets stay with it. */
+/** Kept for as long as the socket lives, and of the request only the secrets stay with it. */
 const concealing = (spec: ResolvedSpec, secrets: ReadonlyArray<string>) => (text: string) =>
   text === "" ? text : conceal(text, [...secrets, ...literalsOf(spec)])
 

@@ -9,6 +9,6 @@ export interface Ending {
   readonly defect?: Defect
 }
 
-/** An end that we made: whatever the peer says to it, this is what it was. */
+/** An end that this side made: whatever the peer says to it, this is what it was. */
 export const isForced = (ending: Ending | undefined): boolean =>
   ending !== undefined && ending.cause !== "closed" && ending.cause !== "protocol"

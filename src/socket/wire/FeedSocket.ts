@@ -1,12 +1,10 @@
-/**
- * The `ws` socket that we dial, with the limits that its own defaults would set, and said by their names when it closes.
- */
+/** The `ws` socket of a dial, with the limits that its own defaults would set, and said by their names when it closes. */
 import { type ClientOptions, WebSocket } from "ws"
 import { FEED } from "../../domain/Limits.js"
 
 /** What ws does by itself unless told otherwise, as far as a peer can bring it about. */
 export const FEED_LIMITS = {
-  // We answer pings ourselves: ws cuts the socket where more than a few of them wait for their answer.
+  // `Pongs.ts` answers pings: ws itself cuts the socket where more than a few of them wait for their answer.
   autoPong: false,
   maxFragments: FEED.FRAGMENTS,
   maxBufferedChunks: FEED.READS

@@ -2,10 +2,10 @@
  * The clocks of an open socket: the two pings, the peer that is dead (nothing came), the feed that is stale (no data
  * frame).
  *
- * Armed from the start, not from the first frame. Time in which we did not read does not count. A socket that we paused is
- * never called dead. After a blocked event loop the frames that wait in the kernel get their chance to be read. Each frame
- * only stores a number; one timer a socket looks at them. Bytes that come are life too, those of a frame that is not yet
- * whole: the timer compares how many there were.
+ * Armed from the start, not from the first frame. Time in which this side did not read does not count. A socket that this
+ * side paused is never called dead. After a blocked event loop the frames that wait in the kernel get their chance to be
+ * read. Each frame only stores a number; one timer a socket looks at them. Bytes that come are life too, those of a frame
+ * that is not yet whole: the timer compares how many there were.
  */
 import type { Guarded } from "../../common/CallbackGuard.js"
 import type { ResolvedKeepAlive } from "../../domain/Spec.js"
@@ -79,7 +79,7 @@ export class KeepAlive {
   controlFrame(): void {
     this.lastControl = this.timers.now()
   }
-  /** We stopped reading; the clocks of the peer stand still until `resumed`, and then start anew. */
+  /** This side stopped reading. The clocks of the peer stand still until `resumed`, and then start anew. */
   paused(): void {
     this.isPaused = true
   }

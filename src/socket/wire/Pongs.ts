@@ -1,7 +1,7 @@
 /**
  * Answers to pings: one is on its way at most, and one waits behind it. Of more pings the last one is answered, which
- * answers those before it too (RFC 6455, 5.5.3). So no number of them, however long they or we had to wait, costs more than
- * this.
+ * answers those before it too (RFC 6455, 5.5.3). So any number of pings costs no more than this, however long either side
+ * had to wait.
  */
 import { WebSocket } from "ws"
 import { guard, type Guarded } from "../../common/CallbackGuard.js"
@@ -33,7 +33,7 @@ export class Pongs {
     )
   }
 
-  /** Gone to the kernel, or never will be. */
+  /** The answer has gone to the kernel, or never will. */
   private sent(): void {
     this.isSending = false
     const { waiting } = this

@@ -22,7 +22,7 @@ export interface DialCause {
   readonly retryAfterMs: number | undefined
   /** the code on the wire, 1006 when there was none, undefined when the socket never opened */
   readonly closeCode: number | undefined
-  /** what was thrown while this dial was handled: it ended by a fault of ours */
+  /** what was thrown while this dial was handled: a fault of this instance ended it */
   readonly defect?: Defect | undefined
 }
 
@@ -32,9 +32,9 @@ export interface SessionEnd {
   readonly closeCode: number
   readonly reason: string
   /**
-   * closed: by the peer or on our request; dead: no frame in time; idle: no data frame in time; protocol: we closed on bad
-   * input; fault: handling it threw; expensive: its frames took too long, too often; full: what it sent of a message that is
-   * not yet whole took too much memory
+   * closed: by the peer or on the caller's request; dead: no frame in time; idle: no data frame in time; protocol: this
+   * side closed on bad input; fault: handling it threw; expensive: its frames took too long, too often; full: what it sent
+   * of a message that is not yet whole took too much memory
    */
   readonly cause: "closed" | "dead" | "idle" | "protocol" | "fault" | "expensive" | "full"
   /** of a fault */
@@ -71,7 +71,7 @@ export interface Session {
     binary: boolean,
     handed?: () => void
   ) => Effect.Effect<void, BufferFull | ConnectionNotOpen>
-  /** Stop and go on reading: TCP back-pressure. A socket paused by us is never called dead. */
+  /** Stop and go on reading: TCP back-pressure. A socket that this side paused is never called dead. */
   readonly pause: () => void
   readonly resume: () => void
   /** Starts the closing handshake; the socket is cut if the peer does not answer within a second. */

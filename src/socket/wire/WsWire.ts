@@ -19,7 +19,7 @@ import type { Charged, TurnCost } from "./TurnCost.js"
 import type { Keeping, Unfinished } from "./Unfinished.js"
 import type { Dialler, Wire, WireHandlers } from "./Wire.js"
 
-/** How long the peer has to answer our close frame, and to read what is under way when it has ended its side. */
+/** How long the peer has to answer a close frame, and to read what is under way when it has ended its side. */
 export const CLOSE_TIMEOUT_MS = 1000
 
 /** What the sockets of an instance share: none costs the others more than its part. */
@@ -51,7 +51,7 @@ const EXPENSIVE = 2
 const FULL = 4
 
 class WsWire implements Wire, Reading, Charged, Keeping {
-  /** the code we sent, and why: our own close, or what ws did on bad input */
+  /** the code that this side sent, and why: its own close, or what ws did on bad input */
   private ours: Ending | undefined
   /** what told of the end of a socket that has no close code */
   private endedBy: string | undefined
@@ -77,7 +77,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
   constructor(
     private readonly ws: FeedSocket,
     private readonly handlers: WireHandlers,
-    // Let go once the socket is open: it would keep the fibers of the dial for as long as the socket lives.
+    // Let go once the socket is open: else it would keep the fibers of the dial for as long as the socket lives.
     private dialler: Dialler | undefined,
     private readonly shared: Shared
   ) {}
@@ -223,7 +223,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
   private broke(error: Error): void {
     this.endedBy ??= ofSocket(error)
   }
-  /** ws ends our side too, once all of ours is out: a peer that does not read would keep it for ever. */
+  /** ws then ends this side too, once all of it is out. A peer that does not read would keep the socket for ever. */
   private peerEnded(): void {
     this.endedBy ??= "the peer ended the connection without a close frame"
     if (this.dialler === undefined) this.lingering = later(CLOSE_TIMEOUT_MS, this, this.cut)
@@ -277,7 +277,8 @@ class WsWire implements Wire, Reading, Charged, Keeping {
     this.lingering?.()
     this.shared.unfinished.gone(this)
     if (this.dialler !== undefined) return
-    // ws says 1005 for a close frame without a code and 1006 for none at all: then only ours was on the wire, if any.
+    // ws says 1005 for a close frame without a code, and 1006 for none at all. Then only the frame of this side was on the
+    // wire, if any.
     const theirs: Ending | undefined =
       code === 1005 || code === 1006 ? undefined : { code, reason: reason.toString(), cause: "closed" }
     const why = code === 1005 ? "the peer closed without a code" : (this.endedBy ?? "the socket was closed")
@@ -290,7 +291,7 @@ class WsWire implements Wire, Reading, Charged, Keeping {
 
 const ignore = () => {}
 
-/** How long a close frame may take to leave a socket that we do not read any more. */
+/** How long a close frame may take to leave a socket that is no longer read. */
 const QUIT_MS = 100
 const TOO_EXPENSIVE = "its frames take too long to handle"
 const TOO_MUCH = "messages that are not yet whole take too much memory"

@@ -57,8 +57,8 @@ type Sessions = NonNullable<GrpcTransportOptions["sessionManager"]>
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager of ours. The SDK gives no access to its
- * own. Without access the connection cannot be closed, and a break of it can end the process.
+ * What the SDK's `GRPCClient.getClient(false)` makes, but with a session manager that is made here. The SDK gives no access
+ * to its own. Without access the connection cannot be closed, and a break of it can end the process.
  */
 export const open = (endpoint: Endpoint): Effect.Effect<Call, never, Scope.Scope> =>
   Effect.gen(function* () {

@@ -56,7 +56,7 @@ export class EtagCache {
     this.sent.delete(key)
   }
 
-  /** Whether a write of ours with an unknown outcome has made a vanished key anew. */
+  /** Whether a write of this instance, with an unknown outcome, has made a vanished key anew. */
   revived(key: string, version: Version, etag: string): boolean {
     const sent = this.sent.get(key)
     return sent !== undefined && sent.version === version && Number(etag) < sent.wanted

@@ -172,6 +172,6 @@ const stateOf = ({ etag, key, text, ttlInSeconds }: Write) => ({
   options: { concurrency: CONCURRENCY_FIRST_WRITE, consistency: CONSISTENCY_STRONG }
 })
 
-/** What we store is never empty, so no bytes mean no key. */
+/** A stored text is never empty, so an empty answer means that the key is absent. */
 const itemOf = (data: Uint8Array, etag: string): Item | undefined =>
   data.length === 0 ? undefined : { text: Buffer.from(data.buffer, data.byteOffset, data.length).toString(), etag }

@@ -43,9 +43,9 @@ export class Handle {
   }
 
   /**
-   * The open database. A file that was removed or replaced would take our writes and show them to no other process. The call
-   * that finds this fails once, and from then on the file that the name leads to counts. An empty one is a store that lost
-   * everything.
+   * The open database. A file that was removed or replaced would take the writes of this process and show them to no other.
+   * The call that finds this fails once, and from then on the file that the name leads to counts. An empty one is a store
+   * that lost everything.
    */
   current(): Database {
     const now = performance.now()
@@ -147,8 +147,8 @@ const prepare = (database: Database): void => {
   database.pragma("journal_mode = WAL")
   // Writes outlive a killed process. After a power cut the last ones may be missing; by then the leases are over anyway.
   database.pragma("synchronous = NORMAL")
-  // Otherwise SQLite leaves what was removed in the file. It also writes a new page with whatever that piece of our memory
-  // held before. That may be an opening request, with its secrets.
+  // Otherwise SQLite leaves what was removed in the file. It also writes a new page with whatever that piece of this
+  // process's memory held before. That may be an opening request, with its secrets.
   database.pragma("secure_delete = ON")
   const [row] = database.pragma("user_version") as [{ readonly user_version: number }]
   if (row.user_version === LAYOUT) return

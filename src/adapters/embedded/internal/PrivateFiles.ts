@@ -1,8 +1,8 @@
 /**
- * The files of the store, as the file system has them: ours alone, and still the ones that were opened.
+ * The files of the store, as the file system has them: this user's alone, and still the ones that were opened.
  *
- * Specs may hold credentials as literal values. Other users of this host might read a file, or put one in our way. Such a
- * file is mended where it is ours, and refused where it is not.
+ * Specs may hold credentials as literal values. Other users of this host might read a file, or put one in its place. Such a
+ * file is mended where it belongs to this process's user, and refused where it does not.
  */
 import {
   chmodSync,
