@@ -90,7 +90,7 @@ interface Section {
   readonly entries: Array<readonly [name: string, text: string]>
 }
 
-/** What the library says about each value, where the text in `Parameters.ts` says it better. */
+/** What the library says about each value, where the option's or argument's own text says it better. */
 const BOILERPLATE = /^(A user-defined piece of text\.|A true or false value\.|This (setting|option) .*)$/
 
 /** The library's help as plain data: its own rendering takes nine lines an option. */

@@ -32,9 +32,9 @@ export interface SessionEnd {
   readonly closeCode: number
   readonly reason: string
   /**
-   * closed: by the peer or on the caller's request; dead: no frame in time; idle: no data frame in time; protocol: this
-   * side closed on bad input; fault: handling it threw; expensive: its frames took too long, too often; full: what it sent
-   * of a message that is not yet whole took too much memory
+   * closed: by the peer or on this side's request; dead: no frame in time; idle: no data frame in time; protocol: this side
+   * closed on bad input; fault: handling it threw; expensive: its frames took too long, too often; full: what it sent of a
+   * message that is not yet whole took too much memory
    */
   readonly cause: "closed" | "dead" | "idle" | "protocol" | "fault" | "expensive" | "full"
   /** of a fault */
