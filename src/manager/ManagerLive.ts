@@ -202,5 +202,8 @@ const byStatus = (core: ManagerContext): ReadonlyArray<readonly [ReadonlyArray<s
   return [...counts].map(([status, count]) => [[shortStatus(status)], count])
 }
 
-/** Needs its rooms: Settings, Metrics, Essentials, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub, Sessions, StateStore, Peers. */
+/**
+ * Needs its rooms: Settings, Metrics, Essentials, Events, Lease, Membership, ConnectionStore, Reclaimer, Publisher, PubSub,
+ * Sessions, StateStore, Peers.
+ */
 export const layer = Layer.scopedContext(make)

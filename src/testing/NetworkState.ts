@@ -1,4 +1,7 @@
-/** What passes between the processes of a `PeerNetwork`: which process listens at which address, what is cut, and what is on its way. */
+/**
+ * What passes between the processes of a `PeerNetwork`: which process listens at which address, what is cut, and what is on
+ * its way.
+ */
 import * as Effect from "effect/Effect"
 import type * as Runtime from "effect/Runtime"
 import { type PeerService, PeerRefused, PeerSilent } from "../ports/Peers.js"

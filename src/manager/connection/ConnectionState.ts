@@ -27,7 +27,10 @@ export type StartFailure = DialFailed | TargetForbidden | ConnectionNotOpen
 
 export type FirstDial = OneShot<void, StartFailure>
 
-/** Nothing acts for it any more in `removed`; its loop may still run in `removing`. `stopping`: halted, until it is started again. */
+/**
+ * Nothing acts for it any more in `removed`; its loop may still run in `removing`. `stopping`: halted, until it is started
+ * again.
+ */
 export type ConnectionPhase = "active" | "stopping" | "removing" | "removed"
 
 /** What the methods below see of a connection: they alone may change its fields, and the compiler refuses it to all others. */

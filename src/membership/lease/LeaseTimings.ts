@@ -33,8 +33,8 @@ export const make = (settings: Pick<SettingsShape, "heartbeatInterval" | "heartb
 export const CLOSE_AHEAD_MS = 75
 
 /**
- * A clock that was set, or a machine that was suspended, is noticed within this time, milliseconds. LEASE_CHECK_INTERVAL_MS <= margin, so
- * that it is noticed before a peer can call this instance dead.
+ * A clock that was set, or a machine that was suspended, is noticed within this time, milliseconds. LEASE_CHECK_INTERVAL_MS
+ * <= margin, so that it is noticed before a peer can call this instance dead.
  */
 export const LEASE_CHECK_INTERVAL_MS = 250
 
@@ -44,25 +44,34 @@ export const LEASE_CHECK_INTERVAL_MS = 250
  */
 export const HEARTBEAT_RETRY_MS = 100
 
-/** From one read of the peers' records to the next at least, milliseconds. READ_SPACING_MS < deadline, and so less than an interval. */
+/**
+ * From one read of the peers' records to the next at least, milliseconds. READ_SPACING_MS < deadline, and so less than an
+ * interval.
+ */
 export const READ_SPACING_MS = 50
 
 /** A read that is older than this is repeated when a peer asks, milliseconds. ANSWERED_READ_AGE_MS < the least interval. */
 export const ANSWERED_READ_AGE_MS = 300
 
 /**
- * Between two refused dials, and before a link that stood is made anew. A crash is told by two refusals, LINK_DIAL_DELAY apart, which must
- * be far sooner than silence tells it: LINK_DIAL_DELAY < ttl / 2.
+ * Between two refused dials, and before a link that stood is made anew. A crash is told by two refusals, LINK_DIAL_DELAY
+ * apart, which must be far sooner than silence tells it: LINK_DIAL_DELAY < ttl / 2.
  */
 export const LINK_DIAL_DELAY = "100 millis"
 
-/** After a dial without an answer; the first may be the last word of what stood on the broken link. LINK_DIAL_DELAY < LINK_SILENT_DELAY. */
+/**
+ * After a dial without an answer; the first may be the last word of what stood on the broken link. LINK_DIAL_DELAY <
+ * LINK_SILENT_DELAY.
+ */
 export const LINK_SILENT_DELAY = "500 millis"
 
 /** Before a link that never stood, or broke within an interval, is made anew. LINK_SILENT_DELAY < LINK_RETRY_DELAY. */
 export const LINK_RETRY_DELAY = "1 second"
 
-/** Between two refused dials of a peer that is asked for its answer. PROBE_RETRY_DELAY < deadline, within which the answer must come. */
+/**
+ * Between two refused dials of a peer that is asked for its answer. PROBE_RETRY_DELAY < deadline, within which the answer
+ * must come.
+ */
 export const PROBE_RETRY_DELAY = "100 millis"
 
 /** Before a fence whose outcome is unknown is tried again. FENCE_RETRY_DELAY < deadline. */
